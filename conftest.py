@@ -1,0 +1,91 @@
+"""Give every test run a real PostgreSQL and Valkey, before Django reads its settings.
+
+This file is loaded before anything of the project, so the settings module is named here and not in pyproject.toml:
+pytest-django would import it first. Under pytest-xdist the workers share one PostgreSQL (each makes its own database)
+and have one Valkey each, so that a test may empty it. HUB_TEST_EXTERNAL=1 uses DATABASE_URL and REDIS_URL instead.
+"""
+
+import atexit
+import base64
+import importlib
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from functools import cache
+from typing import Any
+
+import pytest
+
+from hub.launcher.throwaway import Throwaway
+
+IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NEEDS = {
+    "docker": "needs a Docker Engine: install one (apt install docker.io) and let this user reach its socket",
+    "browser": "needs Chromium: install it (apt install chromium)",
+}
+
+
+def start_services() -> None:
+    """Put the addresses and keys of this run into the environment, where the settings look for them."""
+    if "hub.settings" in sys.modules:
+        raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the tests start their own database before the settings.")
+    external = os.environ.get("HUB_TEST_EXTERNAL") == "1"
+    if not external:
+        services = Throwaway(postgres=not IS_XDIST_WORKER)
+        atexit.register(services.close)
+        for name in ("database_url", "redis_url"):
+            if name in services.addresses:
+                os.environ[name.upper()] = services.addresses[name]
+
+    data = tempfile.TemporaryDirectory(prefix="kutanga-test-data-")
+    atexit.register(data.cleanup)
+    os.chmod(data.name, 0o711)  # noqa: S103 - as root, workloads of another user live below it
+    os.environ["HUB_DATA"] = data.name
+    os.environ["HUB_SECRET_KEY"] = secrets.token_urlsafe(48)
+    os.environ["HUB_SECRET_KEYS"] = "1:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    os.environ["DJANGO_SETTINGS_MODULE"] = "hub.settings"
+
+
+start_services()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run and say how to get it; with HUB_TEST_ALL=1 such a test runs and fails."""
+    if os.environ.get("HUB_TEST_ALL") == "1":
+        return
+    answers = {"docker": docker_answers, "browser": lambda: CHROMIUM is not None}
+    for item in items:
+        for name, reason in NEEDS.items():
+            if name in item.keywords and not answers[name]():
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@cache
+def docker_answers() -> bool:
+    """Say whether a Docker Engine answers; imports its library only when a test asks."""
+    docker = importlib.import_module("docker")
+    try:
+        client = docker.from_env(timeout=5)
+        try:
+            return bool(client.ping())
+        finally:
+            client.close()
+    except docker.errors.DockerException:
+        return False
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Use the machine's Chromium; its sandbox does not work for root."""
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": sandbox}
+
+
+@pytest.fixture(autouse=True)
+def _allow_database_beside_playwright(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Playwright keeps an event loop in this thread, which Django takes for asynchronous code."""
+    if "browser" in request.keywords:
+        monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")

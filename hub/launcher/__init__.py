@@ -1,0 +1,1 @@
+"""Bring the hub up from a bare clone. Standard library only: it runs before anything is installed."""

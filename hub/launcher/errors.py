@@ -1,0 +1,79 @@
+"""What can stop a start, each as one sentence that names the way out."""
+
+from pathlib import Path
+
+
+class LaunchError(Exception):
+    """Stop the command with one sentence for the person at the terminal."""
+
+
+class AlreadyRunning(LaunchError):
+    """Another launcher holds the data directory."""
+
+
+def python_too_old(found: str) -> LaunchError:
+    return LaunchError(
+        f"Python 3.11 or newer is needed and this is {found}: install a newer one and run `make up PYTHON=python3.12`."
+    )
+
+
+def venv_missing() -> LaunchError:
+    return LaunchError(
+        "Python's venv module is missing: install it with `apt install python3-venv` and run this again."
+    )
+
+
+def port_in_use(bind: str, port: int) -> LaunchError:
+    return LaunchError(
+        f"Port {port} on {bind} is in use by another program: stop that program or choose another port with "
+        f"`make up HUB_PORT={port + 1}`."
+    )
+
+
+def bad_address(bind: str, port: int, reason: str) -> LaunchError:
+    return LaunchError(
+        f"Cannot listen on {bind} port {port} ({reason}): set HUB_BIND and HUB_PORT to an address of this machine."
+    )
+
+
+def no_space(path: Path, needed_mb: int, free_mb: int) -> LaunchError:
+    return LaunchError(f"{path} has {free_mb} MB free and {needed_mb} MB are needed: make room and run this again.")
+
+
+def no_network(what: str, log: Path) -> LaunchError:
+    return LaunchError(
+        f"{what} could not be downloaded because the package index cannot be reached: check the network or proxy "
+        f"(details in {log})."
+    )
+
+
+def install_failed(what: str, log: Path) -> LaunchError:
+    return LaunchError(f"{what} could not be installed: the reason stands at the end of {log}.")
+
+
+def not_writable(path: Path) -> LaunchError:
+    return LaunchError(
+        f"The data directory {path} cannot be written by this user: choose another with HUB_DATA=/some/directory."
+    )
+
+
+def not_reachable(path: Path, user: str) -> LaunchError:
+    return LaunchError(
+        f"The user {user}, which runs the database, may not enter {path}: choose a data directory that every user may "
+        "enter, such as HUB_DATA=/var/lib/kutanga-hub."
+    )
+
+
+def foreign_directory(path: Path) -> LaunchError:
+    return LaunchError(
+        f"{path} is not empty and was not made by this program, so it is left alone: choose another with "
+        "HUB_DATA=/some/directory."
+    )
+
+
+def service_failed(name: str, reason: str, log: Path) -> LaunchError:
+    return LaunchError(f"{name} did not start ({reason}): see {log}.")
+
+
+def foreign_owner(path: Path) -> LaunchError:
+    return LaunchError(f"{path} belongs to somebody else: remove it or choose another data directory with HUB_DATA.")
