@@ -1,0 +1,49 @@
+"""Send work to a queue: by dotted path, with JSON arguments, after the transaction commits.
+
+Redis is transport, never truth. A job that cannot be sent (Redis down) or is lost (flushed) costs only time, because the sweep of
+each node finds the same work in PostgreSQL; so a failure here is logged and not raised. Job ids are random: fixed ids and `unique`
+lose or block jobs in rq. Arguments are keys, never secrets.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import django_rq
+from django.db import transaction
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from . import context
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_QUEUE = "default"
+JOB_TIMEOUT_SECONDS = 960
+
+
+def node_queue(node_name: str) -> str:
+    """The queue that only this node's agent serves."""
+    return f"node:{node_name}"
+
+
+def rq_queue(name: str) -> Queue:
+    """An rq queue by any name; nodes' queues come and go, so they are not in settings."""
+    return Queue(name, connection=django_rq.get_connection(DEFAULT_QUEUE), serializer=JSONSerializer)
+
+
+def enqueue(path: str, *args: str | int | None, queue: str = DEFAULT_QUEUE) -> None:
+    """Send a job once the transaction at hand has committed (at once when there is none)."""
+    request_id = context.current().request_id
+    transaction.on_commit(lambda: _send(path, args, queue, request_id))
+
+
+def _send(path: str, args: tuple[Any, ...], queue: str, request_id: str) -> None:
+    try:
+        rq_queue(queue).enqueue(
+            path, *args, meta={"request_id": request_id}, job_timeout=JOB_TIMEOUT_SECONDS, result_ttl=0
+        )
+    except RedisError as error:
+        logger.warning("job %s not sent, the sweep will find the work: %s", path, error)

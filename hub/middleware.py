@@ -1,0 +1,112 @@
+"""The first and the last of our middlewares: who is asking, and what a refused request looks like."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from . import context
+from .exceptions import HubError
+from .views import error_answer
+
+access = logging.getLogger("hub.access")
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+QUIET_PATHS = ("/health", "/metrics", "/static/")
+
+
+class RequestContextMiddleware:
+    """Give the request its id, address and door (web, api, admin), and write one access line when it is answered."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        began = time.perf_counter()
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else context.new_request_id()
+        ip = client_ip(request)
+        facts = context.Context(request_id=request_id, ip=ip, via=door(request.path_info))
+        with context.use(facts):
+            response = self.get_response(request)
+            response["X-Request-ID"] = request_id
+            _log_access(request, response.status_code, (time.perf_counter() - began) * 1000, ip)
+        return response
+
+
+class HubErrorMiddleware:
+    """Turn a `HubError` that a page view let through into an answer for people (or, under /api/, for programs)."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return error_answer(request, exception) if isinstance(exception, HubError) else None
+
+
+def door(path: str) -> str:
+    """Through which face a request comes, for audit rows."""
+    if path.startswith("/api/"):
+        return "api"
+    return "admin" if path.startswith("/admin/") else "web"
+
+
+def client_ip(request: HttpRequest) -> str | None:
+    """The asker's address: of the connection, or behind trusted proxies the last hop that is not one of them.
+
+    Only the right end of X-Forwarded-For is believable: each trusted proxy appended the address it saw, everything left
+    of the first untrusted hop may be invented. A connection over a unix socket has no address and is a proxy's by nature.
+    """
+    seen = _address(request.META.get("REMOTE_ADDR", ""))
+    trusted = _networks(tuple(settings.TRUSTED_PROXIES))
+    if seen is not None and not _within(seen, trusted):
+        return str(seen)
+    for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+        address = _address(hop)
+        if address is None:
+            break
+        seen = address
+        if not _within(address, trusted):
+            break
+    return str(seen) if seen is not None else None
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(text.strip().split("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@lru_cache(maxsize=4)
+def _networks(words: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(word, strict=False) for word in words)
+
+
+def _within(address: Address, networks: tuple[Network, ...]) -> bool:
+    return any(address in network for network in networks)
+
+
+def _log_access(request: HttpRequest, status: int, ms: float, ip: str | None) -> None:
+    path = request.path
+    level = logging.DEBUG if status < 400 and path.startswith(QUIET_PATHS) else logging.INFO
+    if access.isEnabledFor(level):
+        facts = {"method": request.method, "path": path, "status": status, "ms": round(ms, 1), "ip": ip or ""}
+        access.log(level, "%s %s %s %.1f ms", request.method, path, status, ms, extra=facts)

@@ -1,0 +1,66 @@
+"""Rows of the shared plumbing: periodic runs, signs of life, and answers kept for repeated requests."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class PeriodicRun(models.Model):
+    """One due time of one periodic task. The insert is the claim: of any number of schedulers one succeeds."""
+
+    class Outcome(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+        LOST = "lost", "Lost"
+
+    task = models.CharField(max_length=80)
+    due_at = models.DateTimeField()
+    claimed_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=12, choices=Outcome.choices, default=Outcome.WAITING)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-due_at", "task"]
+        constraints = [models.UniqueConstraint(fields=["task", "due_at"], name="hub_periodicrun_once")]
+        indexes = [
+            models.Index(
+                fields=["task"], condition=models.Q(outcome__in=["waiting", "running"]), name="hub_periodicrun_open"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task} of {self.due_at:%Y-%m-%d %H:%M:%S}"
+
+
+class Beat(models.Model):
+    """The last sign of life of a process that health asks about."""
+
+    name = models.CharField(max_length=80, primary_key=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class IdempotentAnswer(models.Model):
+    """The answer to a request that carried an Idempotency-Key, kept for a day so that a repetition gets it again."""
+
+    actor = models.CharField(max_length=64)
+    route = models.CharField(max_length=250)
+    key = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField()
+    location = models.TextField(blank=True)
+    body = models.TextField()
+    created_at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["actor", "route", "key"], name="hub_idempotentanswer_once")]
+
+    def __str__(self) -> str:
+        return f"{self.route} {self.key}"

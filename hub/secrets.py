@@ -1,0 +1,125 @@
+"""Secrets at rest: AES-256-GCM under a rotating key ring, and generators for credentials.
+
+`HUB_SECRET_KEYS` is `id:key[,id:key…]`, newest first, each key 32 bytes in URL-safe base64. A sealed value reads
+`k<id>.<base64 of nonce and ciphertext>`; the id and the purpose given by the caller are authenticated with it, so a
+value copied into another column does not open.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import string
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+from django.db import models
+
+ALPHANUMERIC = string.ascii_letters + string.digits
+NONCE_BYTES = 12
+
+
+class SecretError(Exception):
+    """A sealed value cannot be opened: unknown key, wrong purpose or damaged."""
+
+
+def parse_keys(text: str) -> dict[str, bytes]:
+    """Read a key ring, newest first. Raises ValueError with a sentence for the person who configures."""
+    ring: dict[str, bytes] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        key_id, colon, encoded = item.partition(":")
+        if not colon or not key_id.isalnum():
+            raise ValueError("each key must read id:base64")
+        try:
+            key = base64.urlsafe_b64decode(encoded)
+        except ValueError:
+            raise ValueError(f"key {key_id} is not base64") from None
+        if len(key) != 32:
+            raise ValueError(f"key {key_id} must be 32 bytes")
+        if key_id in ring:
+            raise ValueError(f"key {key_id} is given twice")
+        ring[key_id] = key
+    if not ring:
+        raise ValueError("at least one key is needed")
+    return ring
+
+
+def seal(plain: str, *, purpose: str) -> str:
+    """Encrypt under the newest key."""
+    key_id, key = next(iter(settings.HUB_KEY_RING.items()))
+    nonce = os.urandom(NONCE_BYTES)
+    sealed = AESGCM(key).encrypt(nonce, plain.encode(), _associated(key_id, purpose))
+    return f"k{key_id}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
+
+
+def unseal(sealed: str, *, purpose: str) -> str:
+    """Decrypt. Raises `SecretError`."""
+    head, _, body = sealed.partition(".")
+    key = settings.HUB_KEY_RING.get(head.removeprefix("k"))
+    if key is None:
+        raise SecretError(f"There is no key for {head or 'this value'} in HUB_SECRET_KEYS.")
+    try:
+        raw = base64.urlsafe_b64decode(body)
+        return AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _associated(head[1:], purpose)).decode()
+    except (ValueError, InvalidTag):
+        raise SecretError("The value is damaged or was sealed for another purpose.") from None
+
+
+def new_password(length: int = 12) -> str:
+    """Letters and digits, uniformly chosen: 12 characters carry 71 bits (log2(62) × 12)."""
+    return "".join(secrets.choice(ALPHANUMERIC) for _ in range(length))
+
+
+def _associated(key_id: str, purpose: str) -> bytes:
+    return f"{key_id}|{purpose}".encode()
+
+
+class EncryptedTextField(models.TextField):
+    """Text sealed in the database and opened only on request: the attribute holds a `Sealed`, never the plain text.
+
+    Lists, serializers, templates and logs that touch the attribute by accident show dots.
+    """
+
+    def __init__(self, *args: Any, purpose: str, **kwargs: Any) -> None:
+        self.purpose = purpose
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, {**kwargs, "purpose": self.purpose}
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Sealed | None:
+        return None if value is None else Sealed(value, self.purpose)
+
+    def to_python(self, value: Any) -> Any:
+        return value
+
+    def get_prep_value(self, value: Any) -> str | None:
+        if value is None or isinstance(value, Sealed):
+            return value.sealed if value else ("" if isinstance(value, Sealed) else None)
+        return seal(str(value), purpose=self.purpose) if value else ""
+
+
+class Sealed:
+    """An encrypted value that shows dots until `reveal()` is called."""
+
+    __slots__ = ("purpose", "sealed")
+
+    def __init__(self, sealed: str, purpose: str) -> None:
+        self.sealed = sealed
+        self.purpose = purpose
+
+    def reveal(self) -> str:
+        """The plain text. Raises `SecretError`."""
+        return unseal(self.sealed, purpose=self.purpose) if self.sealed else ""
+
+    def __bool__(self) -> bool:
+        return bool(self.sealed)
+
+    def __str__(self) -> str:
+        return "••••••••" if self.sealed else ""
+
+    __repr__ = __str__

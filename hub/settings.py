@@ -1,0 +1,298 @@
+"""Django settings: one file, every choice from the environment through `hub.env`, nothing secret in it."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from .env import Env, EnvError, default_data_dir, local_fallbacks
+from .secrets import parse_keys
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+_bare = Env()
+HUB_DATA = _bare.path("HUB_DATA", default_data_dir(BASE_DIR), help="Where a single-machine hub keeps its data.")
+env = Env(fallbacks=local_fallbacks(HUB_DATA))
+env.declared.update(_bare.declared)
+
+# --- Who we are ---------------------------------------------------------------------------------------------------
+VERSION = "0.1.0"
+DEBUG = env.boolean("HUB_DEBUG", False, help="Django's debug mode; never in production.")
+SECRET_KEY = env.text("HUB_SECRET_KEY", help="Django's signing key, 50 characters or more.")
+try:
+    HUB_KEY_RING = parse_keys(
+        env.text("HUB_SECRET_KEYS", help="Key ring for secrets at rest: id:base64 of 32 bytes, newest first.")
+    )
+except ValueError as error:
+    raise EnvError("HUB_SECRET_KEYS", f"is not valid: {error}") from None
+if len(SECRET_KEY) < 50 and not DEBUG:
+    raise EnvError("HUB_SECRET_KEY", "must have at least 50 characters")
+
+HUB_BIND = env.text("HUB_BIND", "127.0.0.1", help="Address the web server listens on.")
+HUB_PORT = env.integer("HUB_PORT", 8000, minimum=1, maximum=65535, help="Port the web server listens on.")
+HUB_URL = env.text("HUB_URL", f"http://localhost:{HUB_PORT}", help="The hub's own address, for links and passkeys.")
+ALLOWED_HOSTS = [
+    *env.words("HUB_HOSTS", help="Host names the hub answers to, besides that of HUB_URL and loopback."),
+    *filter(None, (urlsplit(HUB_URL).hostname,)),
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+]
+CSRF_TRUSTED_ORIGINS = [HUB_URL]
+SECURE = urlsplit(HUB_URL).scheme == "https"
+TRUSTED_PROXIES = env.words("HUB_TRUSTED_PROXIES", help="Addresses or networks whose X-Forwarded-For is believed.")
+
+# --- Apps ---------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django_prometheus",
+    "hub",
+    "accounts",
+    "hub.nodes",
+    "servers",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "rest_framework",
+    "knox",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_rq",
+    "django_htmx",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "hub.middleware.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.ActorMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "hub.middleware.HubErrorMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "hub.urls"
+WSGI_APPLICATION = "hub.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "hub.context_processors.hub",
+            ],
+        },
+    },
+]
+
+
+# --- PostgreSQL and Redis -----------------------------------------------------------------------------------------
+def database(url: str) -> dict[str, object]:
+    """A Django DATABASES entry from `postgresql://user:password@host:port/name?option=value` (host may be a socket directory)."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgres", "postgresql"):
+        raise EnvError(
+            "DATABASE_URL", "must begin with postgresql:// (PostgreSQL is the only database the hub runs on)"
+        )
+    options = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or options.pop("user", "")),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", "") or parts.hostname or "",
+        "PORT": str(parts.port or options.pop("port", "")),
+        "CONN_HEALTH_CHECKS": True,
+        "ATOMIC_REQUESTS": False,
+        "OPTIONS": {
+            **options,
+            "pool": {
+                "min_size": 1,
+                "max_size": env.integer("HUB_DB_POOL", 8, minimum=1, help="Connections per process."),
+            },
+        },
+    }
+
+
+DATABASES = {
+    "default": database(
+        env.text("DATABASE_URL", help="postgresql://user:password@host:port/name; unset: the embedded PostgreSQL.")
+    )
+}
+REDIS_URL = env.text("REDIS_URL", help="redis://host:port/0 or unix:///path?db=0; unset: the embedded Valkey.")
+
+RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 900, "SERIALIZER": "rq.serializers.JSONSerializer"}}
+RQ_SHOW_ADMIN_LINK = True
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "hub",
+        "TIMEOUT": 300,
+    }
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+# --- People -------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "accounts.backends.RoleBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_USERNAME_BLACKLIST = ["admin", "root", "system", "scheduler", "hub"]
+HUB_REGISTRATION = env.choice(
+    "HUB_REGISTRATION", "closed", ("open", "invited", "closed"), help="Who may create an account for himself."
+)
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+DEFAULT_FROM_EMAIL = env.text("HUB_MAIL_FROM", "Kutanga Hub <hub@localhost>", help="Sender of the hub's mail.")
+
+KNOX_TOKEN_MODEL = "accounts.ApiToken"
+REST_KNOX = {"TOKEN_MODEL": KNOX_TOKEN_MODEL, "TOKEN_TTL": None, "TOKEN_PREFIX": "hub_", "AUTO_REFRESH": False}
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "connect-src": ["'self'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+# --- API ----------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.ApiTokenAuthentication",
+        "accounts.authentication.ApiSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "hub.api.pagination.HubPagination",
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.OrderingFilter",
+    ],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "hub.api.errors.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Kutanga Hub API",
+    "VERSION": "1",
+    "DESCRIPTION": "Game servers, challenge instances and edge devices, run for other people.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "hub.api.schema.add_error_answers",
+    ],
+}
+
+# --- Engines and workloads ----------------------------------------------------------------------------------------
+HUB_ENGINES = {
+    "process": "hub.engines.process.ProcessEngine",
+    "docker": "hub.engines.docker.DockerEngine",
+    "fake": "hub.engines.fake.FakeEngine",
+}
+HUB_GAME_IP = env.text("HUB_GAME_IP", "127.0.0.1", help="Address on which game servers of node `local` are published.")
+HUB_SWEEP_SECONDS = env.integer(
+    "HUB_SWEEP_SECONDS", 15, minimum=1, help="How often each node is compared with its engine."
+)
+HUB_QUARANTINE_SECONDS = env.integer("HUB_QUARANTINE_SECONDS", 60, minimum=0, help="Rest of a released address.")
+HUB_CREATES_PER_HOUR = env.integer("HUB_CREATES_PER_HOUR", 10, minimum=1, help="Servers a user may create in an hour.")
+HUB_WORKERS = env.integer("HUB_WORKERS", 2, minimum=1, help="Job processes of each node's agent.")
+HUB_BACKUPS_KEPT = env.integer("HUB_BACKUPS_KEPT", 14, minimum=1, help="Nightly database dumps kept.")
+
+# --- Pages and files ----------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+FORMAT_MODULE_PATH = None
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = HUB_DATA / "static"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+SILENCED_SYSTEM_CHECKS: list[str] = []
+
+# --- Logs ---------------------------------------------------------------------------------------------------------
+LOG_FORMAT = env.choice("HUB_LOG_FORMAT", "human", ("human", "json"), help="Form of log lines.")
+LOG_LEVEL = env.choice("HUB_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), help="Least level logged.")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"context": {"()": "hub.logs.ContextFilter"}},
+    "formatters": {
+        "human": {"()": "hub.logs.HumanFormatter"},
+        "json": {"()": "hub.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["context"]}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "rq": {"level": "WARNING"},
+        "django.server": {"handlers": ["stderr"], "propagate": False},
+    },
+}
+SESSION_COOKIE_AGE = int(timedelta(days=14).total_seconds())
+os.environ.setdefault("PROMETHEUS_DISABLE_CREATED_SERIES", "True")
