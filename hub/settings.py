@@ -161,10 +161,7 @@ SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
 # --- People -------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = [
-    "accounts.backends.RoleBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
-]
+AUTHENTICATION_BACKENDS = ["accounts.backends.RoleBackend"]  # is allauth's and answers the admin's permission questions
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -188,6 +185,10 @@ HUB_REGISTRATION = env.choice(
 )
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 DEFAULT_FROM_EMAIL = env.text("HUB_MAIL_FROM", "Kutanga Hub <hub@localhost>", help="Sender of the hub's mail.")
+
+HUB_AUDIT_STRICT = env.boolean(
+    "HUB_AUDIT_STRICT", DEBUG, help="Raise on what looks like a secret in audit data; else it is dropped."
+)
 
 KNOX_TOKEN_MODEL = "accounts.ApiToken"
 REST_KNOX = {"TOKEN_MODEL": KNOX_TOKEN_MODEL, "TOKEN_TTL": None, "TOKEN_PREFIX": "hub_", "AUTO_REFRESH": False}

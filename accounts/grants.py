@@ -1,0 +1,39 @@
+"""Rights that depend on the object: each app says in `AppConfig.ready` what an owner, sub-user or captain may do.
+
+A rule only adds: it is asked after the role table, and only about verbs that the actor's role may have at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+
+if TYPE_CHECKING:
+    from .models import User
+
+Rule = Callable[["User", str, Any], bool]
+_rules: dict[type[models.Model], list[Rule]] = {}
+
+
+def register(model: type[models.Model], rule: Rule) -> None:
+    """Ask `rule(actor, verb, obj)` about objects of this model (and of models that inherit from it)."""
+    rules = _rules.setdefault(model, [])
+    if rule not in rules:
+        rules.append(rule)
+
+
+def granted(actor: User, verb: str, obj: Any) -> bool:
+    """Whether some rule allows it."""
+    return any(rule(actor, verb, obj) for kind in type(obj).__mro__ for rule in _rules.get(kind, ()))
+
+
+def register_own() -> None:
+    """Rules of this app: everybody has himself and his tokens."""
+    from .models import ApiToken, User
+
+    register(User, lambda actor, verb, user: verb in ("users.view", "users.change", "quotas.view") and actor == user)
+    register(
+        ApiToken, lambda actor, verb, token: verb in ("tokens.view", "tokens.change") and actor.pk == token.user_id
+    )

@@ -1,0 +1,36 @@
+"""Puts the logged-in person on the request's context, and shows a suspended one why, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import resolve
+
+from hub import context
+
+ALLOWED_WHILE_SUSPENDED = {"account_logout"}
+
+
+class ActorMiddleware:
+    """Resolve the session's user once. The API authenticates by itself and is left alone here."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if _has_session(request) and request.user.is_authenticated:
+            context.amend(user=request.user.username)
+            if request.user.is_suspended and not _is_allowed(request):
+                return render(request, "account/suspended.html", status=403)
+        return self.get_response(request)
+
+
+def _has_session(request: HttpRequest) -> bool:
+    """Whether there may be a user at all: health checks and API tokens carry no session cookie and cost no query."""
+    return request.session.session_key is not None and not request.path_info.startswith("/api/")
+
+
+def _is_allowed(request: HttpRequest) -> bool:
+    return resolve(request.path_info).url_name in ALLOWED_WHILE_SUSPENDED

@@ -1,0 +1,211 @@
+"""Users, their quotas and regions, API tokens, and the audit trail."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import validate_slug
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+from knox.models import AbstractAuthToken
+
+from . import roles
+from .choices import ActorKind, Theme
+from .fields import CurrentTransaction
+from .querysets import ApiTokenManager, AuditEntryQuerySet, UserManager, access_query
+from .validators import validate_network, validate_scope, validate_timezone
+
+if TYPE_CHECKING:
+    from .querysets import Access
+
+
+class User(AbstractUser):
+    """A person or a service account. The role is the user's one group (see `accounts.roles`)."""
+
+    email = models.EmailField("e-mail address", blank=True)
+    region_preference = models.CharField(
+        max_length=50,
+        blank=True,
+        validators=[validate_slug],
+        help_text="Slug of the region that is offered first.",
+    )
+    timezone = models.CharField(max_length=64, default="UTC", validators=[validate_timezone])
+    theme = models.CharField(max_length=8, choices=Theme, default=Theme.AUTO)
+    token_version = models.PositiveIntegerField(
+        default=1, help_text="Raised to make every signed token of this user void at once."
+    )
+    is_service = models.BooleanField(default=False, help_text="A program: has tokens and no password.")
+    suspended_at = models.DateTimeField(null=True, blank=True)
+    suspension_reason = models.CharField(max_length=500, blank=True)
+
+    api_token: ApiToken | None = None  # set on the instance while a request by API token is served
+
+    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]  # narrower than AbstractUser's
+
+    class Meta(AbstractUser.Meta):
+        abstract = False
+        ordering = ["username"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"),
+                condition=~models.Q(email=""),
+                name="accounts_user_email_once",
+                violation_error_message="A user with this e-mail address already exists.",
+            ),
+            models.UniqueConstraint(
+                Lower("username"),
+                name="accounts_user_username_once",
+                violation_error_message="A user with that username already exists.",
+            ),
+        ]
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.suspended_at is not None
+
+    @property
+    def can_act(self) -> bool:
+        """Whether this account may do anything at all."""
+        return self.is_active and not self.is_suspended
+
+    @cached_property
+    def access(self) -> Access:
+        """Roles and regions, in one query for as long as the instance lives."""
+        return access_query(self)
+
+    @property
+    def role(self) -> str:
+        """The strongest role, "" for none."""
+        return roles.strongest(self.access.roles)
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        self.__dict__.pop("access", None)
+        super().refresh_from_db(*args, **kwargs)
+
+
+class RegionScope(models.Model):
+    """A region to which an Operator is limited. Without any he works in all."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="region_scopes")
+    region_slug = models.CharField(max_length=50, validators=[validate_slug])
+
+    class Meta:
+        ordering = ["region_slug"]
+        constraints = [models.UniqueConstraint(fields=["user", "region_slug"], name="accounts_regionscope_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.region_slug}"
+
+
+class Quota(models.Model):
+    """A user's own limits; an empty one means that of the role."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="quota")
+    servers = models.PositiveIntegerField(null=True, blank=True)
+    memory_mb = models.PositiveIntegerField(null=True, blank=True)
+    cpu_percent = models.PositiveIntegerField(null=True, blank=True)
+    disk_mb = models.PositiveIntegerField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"quota of {self.user}"
+
+
+class ApiToken(AbstractAuthToken):
+    """A program's key to the API: stored hashed, limited to scopes, networks and time."""
+
+    id = models.BigAutoField(primary_key=True)
+    digest = models.CharField(max_length=128, unique=True, editable=False)
+    name = models.CharField(max_length=100)
+    scopes = ArrayField(
+        models.CharField(max_length=60, validators=[validate_scope]),
+        default=list,
+        blank=True,
+        help_text="Verbs this token is limited to; empty: all of its owner's.",
+    )
+    allowed_networks = ArrayField(
+        models.CharField(max_length=50, validators=[validate_network]),
+        default=list,
+        blank=True,
+        help_text="Addresses it may be used from; empty: everywhere.",
+    )
+    is_enabled = models.BooleanField(default=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_ip = models.GenericIPAddressField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[ApiTokenManager] = ApiTokenManager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [models.UniqueConstraint(fields=["user", "name"], name="accounts_apitoken_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_expired(self, now: datetime | None = None) -> bool:
+        return self.expiry is not None and self.expiry <= (now or timezone.now())
+
+    def allows_address(self, ip: str | None) -> bool:
+        """Whether it may be used from there; an unknown address is outside every network."""
+        if not self.allowed_networks:
+            return True
+        if ip is None:
+            return False
+        address = ipaddress.ip_address(ip)
+        return any(address in ipaddress.ip_network(network) for network in self.allowed_networks)
+
+
+class AuditSeal(models.Model):
+    """A link of the hash chain over audit entries; see `accounts.audit_chain`."""
+
+    created_at = models.DateTimeField(default=timezone.now)
+    entry_count = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"seal {self.pk}"
+
+
+class AuditEntry(models.Model):
+    """One thing that somebody did. Never changed: a database trigger refuses it."""
+
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    xid = models.BigIntegerField(db_default=CurrentTransaction(), help_text="PostgreSQL's transaction.")
+    actor_kind = models.CharField(max_length=16, choices=ActorKind)
+    actor_id = models.CharField(max_length=40, blank=True)
+    actor_name = models.CharField(max_length=150, blank=True)
+    token_name = models.CharField(max_length=100, blank=True)
+    via = models.CharField(max_length=16, blank=True)
+    ip = models.GenericIPAddressField(null=True, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    action = models.CharField(max_length=80)
+    target_kind = models.CharField(max_length=60, blank=True)
+    target_id = models.CharField(max_length=60, blank=True)
+    target_name = models.CharField(max_length=200, blank=True)
+    region_slug = models.CharField(max_length=50, blank=True)
+    data = models.JSONField(default=dict, blank=True)
+    seal = models.ForeignKey(
+        AuditSeal, null=True, blank=True, on_delete=models.PROTECT, related_name="entries", editable=False
+    )
+
+    objects = AuditEntryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "audit entries"
+        indexes = [
+            models.Index(fields=["action", "-id"], name="accounts_audit_action"),
+            models.Index(fields=["actor_kind", "actor_id", "-id"], name="accounts_audit_actor"),
+            models.Index(fields=["target_kind", "target_id", "-id"], name="accounts_audit_target"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_name} {self.action} {self.target_name}".rstrip()

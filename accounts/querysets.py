@@ -1,0 +1,134 @@
+"""Named filters and the one query that answers every permission question about a user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import Group
+from django.contrib.auth.models import UserManager as DjangoUserManager
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db import models
+from django.db.models import OuterRef, Q
+from knox.models import AuthTokenManager
+
+from . import roles
+
+if TYPE_CHECKING:
+    from .actors import Asker
+    from .models import User
+
+
+@dataclass(frozen=True)
+class Access:
+    """What the permission checks know about a user: roles, and the regions he is limited to (None: all)."""
+
+    roles: frozenset[str]
+    regions: frozenset[str] | None
+
+    @classmethod
+    def of(cls, role_names: list[str], region_slugs: list[str]) -> Access:
+        held = frozenset(role_names) & frozenset(roles.ROLES)
+        limited = region_slugs and roles.ADMIN not in held
+        return cls(held, frozenset(region_slugs) if limited else None)
+
+
+def access_columns(user_pk: str = "pk") -> dict[str, ArraySubquery]:
+    """Annotations for a user query: names of the groups, slugs of the region scopes."""
+    from .models import RegionScope
+
+    groups = Group.objects.filter(user=OuterRef(user_pk)).order_by("pk")
+    scopes = RegionScope.objects.filter(user=OuterRef(user_pk))
+    return {
+        "_role_names": ArraySubquery(groups.values("name")),
+        "_region_slugs": ArraySubquery(scopes.values("region_slug")),
+    }
+
+
+def access_query(user: User) -> Access:
+    """Fetch a user's access in one query."""
+    rows = type(user)._base_manager.filter(pk=user.pk).annotate(**access_columns())
+    role_names, region_slugs = rows.values_list("_role_names", "_region_slugs").first() or ([], [])
+    return Access.of(role_names, region_slugs)
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    """Users."""
+
+    def with_access(self) -> UserQuerySet:
+        """Fetch roles and regions along; `adopt_access` hands them to the instance."""
+        return self.annotate(**access_columns())
+
+    def able(self) -> UserQuerySet:
+        return self.filter(is_active=True, suspended_at=None)
+
+    def in_role(self, role: str) -> UserQuerySet:
+        return self.filter(pk__in=Group.objects.filter(name=role).values("user__pk"))
+
+    def named(self, login: str) -> User | None:
+        """The user with this username or e-mail address, however it is written."""
+        return self.filter(Q(username__iexact=login) | Q(email__iexact=login)).first() if login else None
+
+    def visible_to(self, actor: Asker) -> UserQuerySet:
+        """Those whom the actor may see: everybody, or himself."""
+        from .permissions import can, sees_all
+
+        if sees_all(actor, "users.view"):
+            return self
+        return self.filter(pk=getattr(actor, "pk", None)) if can(actor, "users.view") else self.none()
+
+
+def adopt_access(user: User, row: Any) -> User:
+    """Give a user the access columns that came with a row, so that no permission check needs a query."""
+    user.__dict__["access"] = Access.of(row._role_names, row._region_slugs)
+    return user
+
+
+class UserManager(DjangoUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]  # built at run time
+    """Makes users; a superuser is a member of Admin, because the role decides and nothing goes around it."""
+
+    def create_superuser(
+        self, username: str, email: str | None = None, password: str | None = None, **extra: Any
+    ) -> User:
+        user: User = self.create_user(username, email, password, **{**extra, "is_staff": True})
+        user.groups.set([Group.objects.get_or_create(name=roles.ADMIN)[0]])
+        return user
+
+    create_superuser.alters_data = True  # type: ignore[attr-defined]  # as Django marks it for templates
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    """API tokens."""
+
+    def with_owner(self) -> ApiTokenQuerySet:
+        """Fetch the owner with all that permission checks need, in the same query."""
+        return self.select_related("user").annotate(**access_columns("user_id"))
+
+    def visible_to(self, actor: Asker) -> ApiTokenQuerySet:
+        from .permissions import can, sees_all
+
+        if sees_all(actor, "tokens.view"):
+            return self
+        return self.filter(user=getattr(actor, "pk", None)) if can(actor, "tokens.own") else self.none()
+
+
+class ApiTokenManager(AuthTokenManager.from_queryset(ApiTokenQuerySet)):  # type: ignore[misc]  # built at run time
+    """Makes tokens as knox does (digest stored, plain text returned once)."""
+
+
+class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
+    """The audit trail."""
+
+    def visible_to(self, actor: Asker) -> AuditEntryQuerySet:
+        """Everything for those who may read it; who is limited to regions sees those and his own steps."""
+        from .permissions import can, region_limit
+
+        if not can(actor, "audit.view"):
+            return self.none()
+        regions = region_limit(actor)
+        if regions is None:
+            return self
+        return self.filter(Q(region_slug__in=regions) | Q(actor_kind="user", actor_id=str(getattr(actor, "pk", ""))))
+
+    def unsealed(self) -> AuditEntryQuerySet:
+        return self.filter(seal=None).order_by("id")

@@ -1,0 +1,64 @@
+"""How much one owner may use: his own limits, else those of his role. Counting what is used belongs to the app that owns it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
+
+from hub.exceptions import LimitReached
+
+from . import roles
+from .roles import QuotaLimits
+
+if TYPE_CHECKING:
+    from .models import User
+
+FIELDS = tuple(field.name for field in fields(QuotaLimits))
+_UNITS = {"servers": "", "memory_mb": " MB of memory", "cpu_percent": " % of CPU", "disk_mb": " MB of disk"}
+
+
+def quota_for(user: User) -> QuotaLimits:
+    """The limits that hold for this user now (one query, besides that for the role)."""
+    from .models import Quota
+
+    role = user.role
+    if role == roles.ADMIN:
+        return roles.UNLIMITED
+    own = Quota.objects.filter(user=user).values(*FIELDS).first() or {}
+    given = asdict(roles.QUOTA_DEFAULTS.get(role, roles.NOTHING))
+    return QuotaLimits(**{name: given[name] if own.get(name) is None else own[name] for name in FIELDS})
+
+
+def lock_owner(user: User) -> User:
+    """Lock the user's row, so that what he uses is counted by one transaction at a time.
+
+    Must be the first statement of the transaction: locks are taken in the order user, team, node, address.
+    """
+    return type(user)._base_manager.select_for_update(no_key=True).get(pk=user.pk)
+
+
+def check_quota(limits: QuotaLimits, used: QuotaLimits, asked: QuotaLimits) -> None:
+    """Raise `LimitReached` with the field at fault and what is left, unless `used` and `asked` fit together."""
+    for name in FIELDS:
+        limit, more = getattr(limits, name), getattr(asked, name) or 0
+        if limit is None or not more:
+            continue
+        left = max(0, limit - (getattr(used, name) or 0))
+        if more > left:
+            raise LimitReached(_sentence(name, limit, left, more), code="quota_exceeded", field=name)
+
+
+def remaining(limits: QuotaLimits, used: QuotaLimits) -> QuotaLimits:
+    """What is left of each limit; None is unlimited."""
+    return QuotaLimits(
+        **{
+            name: None if (limit := getattr(limits, name)) is None else max(0, limit - (getattr(used, name) or 0))
+            for name in FIELDS
+        }
+    )
+
+
+def _sentence(name: str, limit: int, left: int, asked: int) -> str:
+    if name == "servers":
+        return f"Your quota is {limit} servers and {left} of them are left."
+    return f"This needs {asked}{_UNITS[name]}; {left} of your {limit} are left."

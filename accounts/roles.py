@@ -1,0 +1,185 @@
+"""Who may do what: the one table of roles and verbs.
+
+A verb is `<noun>.<action>`. Asked without an object it means "may do so at all"; with an object, a noun that has owners is
+decided by the `_any` form of the verb or by the rule that the noun's app registered (`accounts.grants`), and the plain form
+says which roles may have such things of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.contrib.auth.models import Group
+from django.db import models
+
+ADMIN, OPERATOR, VIEWER, PLAYER = "Admin", "Operator", "Viewer", "Player"
+ROLES: Final = (ADMIN, OPERATOR, VIEWER, PLAYER)  # strongest first
+STAFF_ROLES: Final = (ADMIN, OPERATOR, VIEWER)  # who may open the admin site
+
+
+class Role(models.TextChoices):
+    """The roles as choices for forms, filters and serializers."""
+
+    ADMIN = ADMIN, "Admin"
+    OPERATOR = OPERATOR, "Operator"
+    VIEWER = VIEWER, "Viewer"
+    PLAYER = PLAYER, "Player"
+
+
+_EVERYBODY = frozenset(ROLES)
+_OWNERS = frozenset({ADMIN, OPERATOR, PLAYER})
+_WATCHERS = frozenset({ADMIN, OPERATOR, VIEWER})
+_STAFF = frozenset({ADMIN, OPERATOR})
+_ADMINS = frozenset({ADMIN})
+
+VERBS: Final[dict[str, frozenset[str]]] = {
+    # What each may have of his own, and everybody's of it.
+    "servers.view": _EVERYBODY,
+    "servers.create": _OWNERS,
+    "servers.control": _OWNERS,  # start, stop, restart, kill
+    "servers.console": _OWNERS,
+    "servers.change": _OWNERS,  # rename, resize, variables, addresses
+    "servers.reveal": _OWNERS,  # credentials in the clear
+    "servers.share": _OWNERS,
+    "servers.delete": _OWNERS,
+    "servers.view_any": _WATCHERS,
+    "servers.control_any": _STAFF,
+    "servers.console_any": _STAFF,
+    "servers.change_any": _STAFF,
+    "servers.reveal_any": _STAFF,
+    "servers.delete_any": _STAFF,
+    "servers.create_any": _ADMINS,  # for another owner
+    "servers.transfer": _ADMINS,
+    "servers.suspend": _STAFF,
+    "servers.purge": _ADMINS,
+    "instances.view": _EVERYBODY,
+    "instances.create": _OWNERS,
+    "instances.control": _OWNERS,
+    "instances.extend": _OWNERS,
+    "instances.view_any": _WATCHERS,
+    "instances.control_any": _STAFF,
+    "instances.extend_any": _STAFF,
+    "teams.view": _EVERYBODY,
+    "teams.create": _OWNERS,
+    "teams.change": _OWNERS,
+    "teams.view_any": _WATCHERS,
+    "teams.change_any": _STAFF,
+    "teams.purge": _ADMINS,
+    "devices.view": _WATCHERS,
+    "devices.view_any": _WATCHERS,
+    "devices.control": _STAFF,
+    "devices.control_any": _STAFF,
+    "devices.change": _STAFF,
+    "tokens.own": _OWNERS,
+    "tokens.view": _OWNERS,
+    "tokens.change": _OWNERS,
+    "tokens.view_any": _ADMINS,
+    "tokens.change_any": _ADMINS,
+    "operations.view": _EVERYBODY,
+    "operations.view_any": _WATCHERS,
+    # What the house offers.
+    "templates.view": _EVERYBODY,
+    "templates.change": _STAFF,
+    "challenges.view": _WATCHERS,
+    "challenges.change": _STAFF,
+    "events.view": _EVERYBODY,
+    "events.change": _STAFF,
+    "bundles.view": _WATCHERS,
+    "bundles.change": _STAFF,
+    "deployments.view": _WATCHERS,
+    "deployments.change": _STAFF,
+    "alerts.view": _WATCHERS,
+    "alerts.change": _STAFF,
+    # What it runs on.
+    "regions.view": _EVERYBODY,
+    "regions.change": _ADMINS,
+    "nodes.view": _WATCHERS,
+    "nodes.change": _ADMINS,
+    "pools.view": _WATCHERS,
+    "pools.change": _ADMINS,
+    "addresses.view": _WATCHERS,
+    "addresses.change": _ADMINS,
+    "addresses.release_any": _STAFF,
+    # The house itself.
+    "users.view": _EVERYBODY,
+    "users.view_any": _ADMINS,
+    "users.change": _EVERYBODY,  # the own profile
+    "users.change_any": _ADMINS,
+    "users.create": _ADMINS,
+    "users.suspend": _ADMINS,
+    "users.purge": _ADMINS,
+    "roles.view": _ADMINS,
+    "roles.change": _ADMINS,
+    "quotas.view": _EVERYBODY,
+    "quotas.view_any": _ADMINS,
+    "quotas.change": _ADMINS,
+    "settings.view": _ADMINS,
+    "settings.change": _ADMINS,
+    "audit.view": _WATCHERS,
+    "jobs.view": _ADMINS,
+}
+
+# Django admin: which noun decides about a model. Looking needs `<noun>.view_any` (or `.view`), the rest `.change_any` (or
+# `.change`). What is not listed is the Admin's alone. The services that the admin calls check again.
+MODEL_NOUNS: Final[dict[str, str]] = {
+    "accounts.auditentry": "audit",
+    "nodes.region": "regions",
+    "nodes.node": "nodes",
+    "nodes.addresspool": "pools",
+    "nodes.address": "addresses",
+    "nodes.operation": "operations",
+    "servers.template": "templates",
+    "servers.gameserver": "servers",
+    "challenges.event": "events",
+    "challenges.challenge": "challenges",
+    "challenges.team": "teams",
+    "challenges.instance": "instances",
+    "devices.device": "devices",
+    "devices.bundle": "bundles",
+    "devices.deployment": "deployments",
+    "monitoring.alertrule": "alerts",
+}
+
+
+@dataclass(frozen=True)
+class QuotaLimits:
+    """What one owner may use at once; None is unlimited."""
+
+    servers: int | None = None
+    memory_mb: int | None = None
+    cpu_percent: int | None = None
+    disk_mb: int | None = None
+
+
+UNLIMITED: Final = QuotaLimits()
+NOTHING: Final = QuotaLimits(servers=0, memory_mb=0, cpu_percent=0, disk_mb=0)
+QUOTA_DEFAULTS: Final[dict[str, QuotaLimits]] = {
+    ADMIN: UNLIMITED,
+    OPERATOR: QuotaLimits(servers=20, memory_mb=65_536, cpu_percent=1_600, disk_mb=500_000),
+    VIEWER: NOTHING,
+    PLAYER: QuotaLimits(servers=5, memory_mb=16_384, cpu_percent=400, disk_mb=100_000),
+}
+
+
+def object_form(verb: str) -> str | None:
+    """The verb that allows this on anybody's object, or None when the noun has no owners."""
+    form = f"{verb}_any"
+    return form if form in VERBS else None
+
+
+def verbs_of(roles: frozenset[str]) -> frozenset[str]:
+    """All verbs of a set of roles."""
+    return frozenset(verb for verb, allowed in VERBS.items() if allowed & roles)
+
+
+def strongest(roles: frozenset[str]) -> str:
+    """The strongest of a set of roles, "" for none."""
+    return next((role for role in ROLES if role in roles), "")
+
+
+def sync_roles(using: str = "default") -> None:
+    """Make the four groups exist; their names are fixed and what they may do stands in this module."""
+    groups = Group.objects.using(using)
+    for name in ROLES:
+        groups.get_or_create(name=name)
