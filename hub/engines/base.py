@@ -1,0 +1,311 @@
+"""What the hub asks of an engine: a handful of verbs, and the plain data that crosses that door.
+
+An engine runs workloads on one node. It never sees a model, never touches the database and lets no SDK type out.
+Every verb is idempotent, bounded in time (`Engine.timeout_seconds`) and raises only `EngineError`. Long work (pulling an
+image) reports through a callback and stops between two events when that callback says so.
+
+Names are deterministic (`hub-<kind>-<id>`), and everything an engine makes carries the labels of `labels_for`, so that a
+workload can be found, fenced and cleaned up without the database.
+"""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+LABEL_KIND = "kutanga.kind"
+LABEL_ID = "kutanga.id"
+LABEL_GENERATION = "kutanga.generation"
+LABEL_OWNER = "kutanga.owner"
+LABEL_EXPIRES = "kutanga.expires"
+
+
+class Reason(StrEnum):
+    """Why an engine could not do what it was asked."""
+
+    UNAVAILABLE = "unavailable"  # the engine itself does not answer
+    TIMED_OUT = "timed_out"
+    ADDRESS_TAKEN = "address_taken"  # a leased IP and port is in use by something else
+    ADDRESS_MISSING = "address_missing"  # the node does not have that IP
+    IMAGE_MISSING = "image_missing"
+    DISK_FULL = "disk_full"
+    REFUSED = "refused"  # the specification is not acceptable here
+    STALE = "stale"  # a newer generation exists
+    NOT_RUNNING = "not_running"
+    CANCELLED = "cancelled"  # the progress callback asked to stop
+    INTERNAL = "internal"
+
+
+class EngineError(Exception):
+    """A verb failed; `permanent` says that asking again will not help, `reason` why, the message is for users.
+
+    `ip` and `port` name the address when the reason is about one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Reason = Reason.INTERNAL,
+        permanent: bool = False,
+        ip: str = "",
+        port: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.permanent = permanent
+        self.ip = ip
+        self.port = port
+
+
+class Enforcement(StrEnum):
+    """How a limit is kept: by the kernel, by looking now and then, or not at all."""
+
+    ENFORCED = "enforced"
+    WATCHED = "watched"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What placement and pages may rely on. `limits` maps memory, swap, cpu, pids, disk and files to an `Enforcement`."""
+
+    isolates_strangers: bool
+    restarts_by_itself: bool
+    stdin: bool
+    usage: bool
+    disk_quota: bool
+    volumes: bool
+    sidecars: bool
+    images: bool
+    limits: Mapping[str, Enforcement] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Upper bounds of one workload; `cpu_percent` counts 100 for one core, `swap_mb` comes on top of memory."""
+
+    memory_mb: int
+    cpu_percent: int
+    disk_mb: int
+    pids: int = 256
+    swap_mb: int = 0
+    open_files: int = 4096
+    tmp_mb: int = 64
+
+
+@dataclass(frozen=True)
+class PortBinding:
+    """A leased address: `ip` and `port` on the node, `target_port` inside the workload.
+
+    `public` is False for ports that only the agent reaches (RCON, query).
+    """
+
+    name: str
+    ip: str
+    port: int
+    target_port: int
+    public: bool = True
+
+
+@dataclass(frozen=True)
+class WorkloadSpec:
+    """All an engine needs to run one generation of one workload.
+
+    `command` may hold any text; it is never given to a shell. `env` may hold secrets: engines never log it and pass it by
+    environment or file, never as an argument. `secrets` lists the values to be masked in what `logs` returns.
+    `data_path` is where the persistent data appears to the workload, or empty for none.
+    """
+
+    kind: str
+    id: uuid.UUID
+    generation: int
+    owner: str
+    command: Sequence[str]
+    limits: Limits
+    image: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    ports: Sequence[PortBinding] = ()
+    data_path: str = ""
+    stop_signal: str = "SIGTERM"
+    stop_grace_seconds: int = 30
+    expires_at: datetime | None = None
+    secrets: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        return workload_name(self.kind, self.id)
+
+
+class State(StrEnum):
+    """What an engine can see of a workload; a workload it does not know has no observation at all."""
+
+    CREATED = "created"  # made, never ran
+    RUNNING = "running"
+    PAUSED = "paused"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One workload as the engine sees it now.
+
+    `host` is where the agent reaches ports that are not published; `exit_code` is None while running or when the exit was
+    not seen; a code below zero is the negative signal number. `engine_restarted` marks an exit that the engine's or the
+    host's own restart explains. `labels` are those of `labels_for`.
+    """
+
+    kind: str
+    id: uuid.UUID
+    generation: int
+    state: State
+    host: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    engine_restarted: bool = False
+    restart_count: int = 0
+    detail: str = ""
+    ports: Sequence[PortBinding] = ()
+    image_digest: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return workload_name(self.kind, self.id)
+
+    @property
+    def is_running(self) -> bool:
+        return self.state in (State.RUNNING, State.PAUSED)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Counters and gauges of one workload; `*_total` only ever rise while `epoch` (a start identity) stays the same.
+
+    `memory_bytes` leaves the page cache out. None means that this engine cannot tell.
+    """
+
+    epoch: str
+    at: datetime
+    cpu_seconds_total: float | None = None
+    memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    disk_bytes: int | None = None
+    pids: int | None = None
+    net_in_bytes_total: int | None = None
+    net_out_bytes_total: int | None = None
+    block_read_bytes_total: int | None = None
+    block_write_bytes_total: int | None = None
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """Lines of a workload's output and the cursor to ask for what follows; `truncated` when older lines were dropped."""
+
+    lines: Sequence[str]
+    cursor: str
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class PullProgress:
+    """How far a pull is: `percent` is None while the total is unknown."""
+
+    message: str
+    percent: int | None = None
+
+
+ProgressCallback = Callable[[PullProgress], bool]
+"""Told of each event; returns False to give up (the pull then raises `EngineError` with reason CANCELLED)."""
+
+
+class Engine(ABC):
+    """One node's engine. Instances are cheap, hold no state the node does not hold, and are used by one thread."""
+
+    capabilities: ClassVar[Capabilities]
+    timeout_seconds: ClassVar[float] = 30.0
+
+    def __init__(self, *, node: str, options: Mapping[str, Any]) -> None:
+        self.node = node
+        self.options = options
+
+    @abstractmethod
+    def ensure(self, spec: WorkloadSpec) -> Observation:
+        """Bring the workload into being and running at this generation.
+
+        Already running at this generation: nothing happens. An exited or created one of this generation is started again; an exited one of an
+        older generation is replaced, its data kept. Raises STALE when a newer generation exists, REFUSED (permanent) when an older one is still running
+        (it must be stopped first), ADDRESS_TAKEN or ADDRESS_MISSING when a port cannot be bound, IMAGE_MISSING, DISK_FULL, UNAVAILABLE.
+        """
+
+    @abstractmethod
+    def stop(self, name: str, *, signal: str = "SIGTERM") -> None:
+        """Ask a running workload to end and return at once; unknown or ended ones are left alone."""
+
+    @abstractmethod
+    def kill(self, name: str) -> None:
+        """End a workload and all its processes now; unknown or ended ones are left alone."""
+
+    @abstractmethod
+    def remove(self, name: str, *, keep_data: bool = False) -> None:
+        """Remove everything that was made for a workload, killing it if needed; unknown ones are left alone.
+
+        After it returns, `inspect` answers None and, unless `keep_data`, the data is gone too.
+        """
+
+    @abstractmethod
+    def inspect(self, name: str) -> Observation | None:
+        """Say what is there now, or None."""
+
+    @abstractmethod
+    def list_owned(self) -> list[Observation]:
+        """Everything on this node that carries our labels, in one call."""
+
+    @abstractmethod
+    def logs(self, name: str, *, tail: int = 200, cursor: str = "") -> LogChunk:
+        """Output of the workload, secrets masked: the last `tail` lines, or what came after `cursor`.
+
+        At most 64 KiB a call; unknown workloads give an empty chunk.
+        """
+
+    @abstractmethod
+    def usage(self) -> dict[str, Usage]:
+        """Usage of every running workload by name, in one pass."""
+
+    @abstractmethod
+    def send_input(self, name: str, line: str) -> None:
+        """Write one line to the workload's console. Raises NOT_RUNNING, or REFUSED where there is no stdin."""
+
+    @abstractmethod
+    def pull(self, image: str, *, progress: ProgressCallback, deadline_seconds: float = 900.0) -> str:
+        """Make an image available and return its digest ("" where the engine has no images)."""
+
+    @abstractmethod
+    def probe_address(self, ip: str, port: int) -> str:
+        """Say what stands in the way of binding this address on the node, TCP or UDP, or "" when it is free.
+
+        Looks in the host's network namespace, without SO_REUSEADDR. Raises ADDRESS_MISSING when the node does not have the IP.
+        """
+
+
+def workload_name(kind: str, id: uuid.UUID) -> str:
+    """The one deterministic name of a workload on every engine."""
+    return f"hub-{kind}-{id}"
+
+
+def labels_for(spec: WorkloadSpec) -> dict[str, str]:
+    """The labels that let a workload be recognised, fenced and expired without the database."""
+    return {
+        LABEL_KIND: spec.kind,
+        LABEL_ID: str(spec.id),
+        LABEL_GENERATION: str(spec.generation),
+        LABEL_OWNER: spec.owner,
+        LABEL_EXPIRES: spec.expires_at.isoformat() if spec.expires_at else "",
+    }

@@ -1,0 +1,87 @@
+"""Tell a crash from an intended end, name its cause, and decide when to restart or give up."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from hub.engines.base import Observation, State
+
+from .choices import LIVE, ObservedStatus
+from .workloads import Workload
+
+FIRST_WAIT_SECONDS = 5
+LONGEST_WAIT_SECONDS = 300
+GIVE_UP_AFTER = 8
+WINDOW = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Crash:
+    """One crash in its window of an hour, and what follows from it."""
+
+    reason: str
+    count: int
+    window_at: datetime | None
+    wait_seconds: float
+    restart_after: datetime | None
+    given_up: bool = False
+
+
+def is_crash(workload: Workload, seen: Observation | None) -> bool:
+    """Whether what is there now can only come from an end that nobody asked for.
+
+    An exit of the present generation is one. So is the absence of a workload that was seen alive. A workload that was made
+    and never ran, or that an older wish ended, is not.
+    """
+    if seen is None:
+        return workload.observed_status in LIVE
+    return seen.state == State.EXITED and seen.generation == workload.generation
+
+
+def assess(workload: Workload, seen: Observation | None) -> Crash:
+    """Count the crash and choose the wait: 5 s doubling to 5 min, given up after 8 in an hour.
+
+    A restart of the engine or the host itself costs nothing of that budget.
+    """
+    now = timezone.now()
+    if seen is not None and seen.engine_restarted:
+        return Crash(
+            "Its engine or machine was restarted.", workload.restart_count, workload.restart_window_at, 0, None
+        )
+    in_window = workload.restart_window_at is not None and now - workload.restart_window_at < WINDOW
+    count = workload.restart_count + 1 if in_window else 1
+    window_at = workload.restart_window_at if in_window else now
+    cause = name_cause(workload, seen)
+    if count >= GIVE_UP_AFTER:
+        reason = f"{cause} Given up after {count} crashes within an hour; start it again once the cause is mended."
+        return Crash(reason, count, window_at, 0, None, given_up=True)
+    wait = min(FIRST_WAIT_SECONDS * 2 ** (count - 1), LONGEST_WAIT_SECONDS)
+    reason = f"{cause} Restart {count} of {GIVE_UP_AFTER - 1} after {wait} s."
+    return Crash(reason, count, window_at, wait, now + timedelta(seconds=wait))
+
+
+def name_cause(workload: Workload, seen: Observation | None) -> str:
+    """What ended it, in a sentence a user understands."""
+    if seen is None:
+        return "It was removed outside the hub."
+    if seen.oom_killed:
+        return f"Out of memory: it needed more than its {workload.memory_mb} MB."
+    if seen.detail:
+        return seen.detail if seen.detail.endswith(".") else f"{seen.detail}."
+    before = " before it was ready" if workload.observed_status == ObservedStatus.STARTING else ""
+    if seen.exit_code is None:
+        return f"It ended{before}; its exit code was not seen."
+    if seen.exit_code < 0:
+        return f"It was ended{before} by {_signal_name(-seen.exit_code)}."
+    return f"It ended by itself{before} with exit code {seen.exit_code}."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

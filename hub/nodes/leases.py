@@ -1,0 +1,242 @@
+"""Take, queue for and give back addresses.
+
+A lease is one statement that takes the first rested free rows with FOR UPDATE SKIP LOCKED, so its cost does not depend on how many
+addresses there are or how many are taken. Before it says "full" it looks once more without skipping, behind a lock on the pools, so
+that rows which another transaction is about to give up are waited for.
+
+Whoever finds a pool full gets a place in a queue (`AddressRequest`), served strictly in order; a newcomer takes nothing
+while somebody waits. Public addresses are always taken before private ones, so two transactions never wait for each other.
+
+Released addresses rest before the next lease; the one released first is taken first.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from hub.exceptions import Conflict, Invalid
+from hub.failpoints import declare, failpoint
+
+from .choices import AddressState, PoolKind
+from .models import Address, AddressPool, AddressRequest, Node
+
+if TYPE_CHECKING:
+    from .workloads import PortRequest, Workload
+
+MAX_POOL_SIZE = 100_000
+declare("leases.after_lease", "leases.after_release")
+
+SECOND_LOOKS = 3
+
+_LEASE = """
+    WITH picked AS MATERIALIZED (
+        SELECT a.id FROM nodes_addresspool p CROSS JOIN LATERAL (
+            SELECT id FROM nodes_address
+            WHERE pool_id = p.id AND state = 'free'
+            ORDER BY released_at NULLS FIRST, id
+            LIMIT %(count)s FOR UPDATE {skip}
+        ) a
+        WHERE p.node_id = %(node)s AND p.kind = 'host_ports' AND p.is_public = %(public)s AND p.is_enabled
+          AND (%(overtake)s OR NOT EXISTS (
+            SELECT 1 FROM nodes_addressrequest r WHERE r.node_id = %(node)s AND r.is_public = %(public)s
+          ))
+        LIMIT %(count)s
+    ), numbered AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM picked)
+    UPDATE nodes_address SET state = 'leased', holder = %(holder)s, port_name = (%(names)s::text[])[n],
+        leased_at = now(), released_at = NULL, rest_until = NULL, reason = ''
+    FROM numbered WHERE nodes_address.id = numbered.id AND (SELECT count(*) FROM numbered) = %(count)s
+    RETURNING nodes_address.id
+"""
+
+
+def lease_ports(
+    *, node: Node, holder: uuid.UUID, wanted: Sequence[PortRequest], overtake: bool = False
+) -> list[int] | None:
+    """Lease all wanted ports or none: their ids, or None when there are not enough. Must run in a transaction.
+
+    `overtake` is for whoever stands first in the queue.
+    """
+    leased: list[int] = []
+    for is_public in (True, False):
+        names = [port.name for port in wanted if port.is_public == is_public]
+        ids = _take(node, holder, names, is_public, overtake) if names else []
+        if len(ids) < len(names):
+            Address.objects.filter(pk__in=leased).update(state=AddressState.FREE, holder=None, port_name="")
+            return None
+        leased += ids
+    failpoint("leases.after_lease")
+    return leased
+
+
+def _take(node: Node, holder: uuid.UUID, names: list[str], is_public: bool, overtake: bool) -> list[int]:
+    params = {
+        "node": node.pk,
+        "public": is_public,
+        "holder": holder,
+        "names": names,
+        "count": len(names),
+        "overtake": overtake,
+    }
+    ids = _pick(params, skip=True)
+    looks = 0
+    while len(ids) < len(names) and looks < SECOND_LOOKS and _might_have(node, len(names), is_public, overtake):
+        list(_pools(node, is_public).select_for_update(no_key=True).order_by("id"))
+        ids = _pick(params, skip=False)
+        looks += 1
+    return ids
+
+
+def _pick(params: dict[str, object], *, skip: bool) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(_LEASE.format(skip="SKIP LOCKED" if skip else ""), params)
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _pools(node: Node, is_public: bool) -> QuerySet[AddressPool]:
+    return AddressPool.objects.filter(node=node, kind=PoolKind.HOST_PORTS, is_public=is_public, is_enabled=True)
+
+
+def _might_have(node: Node, count: int, is_public: bool, overtake: bool) -> bool:
+    if not overtake and AddressRequest.objects.filter(node=node, is_public=is_public).exists():
+        return False
+    free = Address.objects.filter(pool__in=_pools(node, is_public), state=AddressState.FREE)
+    return free[:count].count() == count
+
+
+def queue_for_ports(workload: Workload, wanted: Sequence[PortRequest]) -> None:
+    """Take a place in the queue for every wanted port; a place already held is kept."""
+    AddressRequest.objects.bulk_create(
+        [
+            AddressRequest(
+                node=workload.node,
+                is_public=port.is_public,
+                holder=workload.pk,
+                holder_kind=workload.kind,
+                port_name=port.name,
+            )
+            for port in wanted
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def place_in_queue(holder: uuid.UUID) -> int | None:
+    """How many holders wait before this one, plus one; None when it does not wait."""
+    first = AddressRequest.objects.filter(holder=holder).order_by("id").first()
+    if first is None:
+        return None
+    ahead = AddressRequest.objects.filter(node=first.node_id, id__lt=first.pk).exclude(holder=holder)
+    return ahead.values("holder").distinct().count() + 1
+
+
+def serve_queue(node: Node) -> list[tuple[str, uuid.UUID]]:
+    """Give free addresses to those who wait, in order; says whom (kind and id). The first who cannot be served ends it."""
+    served = []
+    while (who := _serve_first(node)) is not None:
+        served.append(who)
+    return served
+
+
+def _serve_first(node: Node) -> tuple[str, uuid.UUID] | None:
+    from .workloads import PortRequest
+
+    with transaction.atomic():
+        Node.objects.select_for_update(no_key=True).get(pk=node.pk)
+        first = AddressRequest.objects.filter(node=node).order_by("id").first()
+        if first is None:
+            return None
+        requests = AddressRequest.objects.filter(holder=first.holder)
+        wanted = [PortRequest(request.port_name, request.is_public) for request in requests]
+        if lease_ports(node=node, holder=first.holder, wanted=wanted, overtake=True) is None:
+            return None
+        requests.delete()
+        return first.holder_kind, first.holder
+
+
+def release(holder: uuid.UUID, *, ids: Sequence[int] | None = None) -> int:
+    """Send a holder's addresses (or those named) into quarantine and end its waiting; says how many."""
+    AddressRequest.objects.filter(holder=holder).delete()
+    held = Address.objects.filter(holder=holder, state=AddressState.LEASED)
+    if ids is not None:
+        held = held.filter(pk__in=ids)
+    released = 0
+    for pool_id, seconds in {(a.pool_id, a.pool.rest_seconds) for a in held.select_related("pool")}:
+        released += held.filter(pool=pool_id).update(
+            state=AddressState.QUARANTINED,
+            holder=None,
+            port_name="",
+            released_at=Now(),
+            rest_until=Now() + timedelta(seconds=seconds),
+            reason="Released; rests before the next lease.",
+        )
+    failpoint("leases.after_release")
+    return released
+
+
+def end_quarantines(node: Node) -> int:
+    """Free the addresses of a node that have rested."""
+    return Address.objects.filter(node=node).rested().update(state=AddressState.FREE, rest_until=None, reason="")
+
+
+def block(address: Address, *, reason: str) -> None:
+    """Take an address out of use, whoever holds it; the reason is for people."""
+    Address.objects.filter(pk=address.pk).update(
+        state=AddressState.BLOCKED, holder=None, port_name="", rest_until=None, released_at=Now(), reason=reason
+    )
+
+
+def replace_blocked(workload: Workload, address: Address, *, reason: str) -> bool:
+    """Block a leased address that is in use by something else and lease another; False when the pool has no other."""
+    from .workloads import PortRequest
+
+    wanted = [PortRequest(address.port_name, address.pool.is_public)]
+    with transaction.atomic():
+        block(address, reason=reason)
+        if lease_ports(node=workload.node, holder=workload.pk, wanted=wanted, overtake=True):
+            return True
+        queue_for_ports(workload, wanted)
+        return False
+
+
+def fill_pool(pool: AddressPool) -> int:
+    """Make the rows of a new pool; says how many. Raises Invalid (too large, bad range) or Conflict (overlaps another)."""
+    pool.full_clean(exclude=["node"])
+    rows = [Address(pool=pool, node_id=pool.node_id, ip=ip, port=port) for ip in _ips(pool) for port in _ports(pool)]
+    if not rows:
+        raise Invalid("The pool would be empty.", field="first_ip")
+    try:
+        with transaction.atomic():
+            Address.objects.bulk_create(rows, batch_size=5000)
+    except IntegrityError:
+        raise Conflict("Some of these addresses belong to another pool of this node.", code="pool_overlap") from None
+    return len(rows)
+
+
+def _ports(pool: AddressPool) -> Sequence[int | None]:
+    if pool.kind != PoolKind.HOST_PORTS:
+        return [None]
+    assert pool.first_port is not None and pool.last_port is not None
+    excluded = set(pool.excluded_ports)
+    return [port for port in range(pool.first_port, pool.last_port + 1) if port not in excluded]
+
+
+def _ips(pool: AddressPool) -> Iterator[str]:
+    first = ipaddress.ip_address(pool.first_ip)
+    last = ipaddress.ip_address(pool.last_ip or pool.first_ip)
+    if first.version != last.version or int(last) < int(first):
+        raise Invalid("The last address must follow the first.", field="last_ip")
+    step = (
+        1 << (first.max_prefixlen - pool.prefix_length) if pool.kind == PoolKind.SUBNETS and pool.prefix_length else 1
+    )
+    if (int(last) - int(first)) // step >= MAX_POOL_SIZE:
+        raise Invalid(f"A pool may have at most {MAX_POOL_SIZE} addresses.", field="last_ip")
+    for number in range(int(first), int(last) + 1, step):
+        yield str(type(first)(number))

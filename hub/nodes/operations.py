@@ -1,0 +1,99 @@
+"""Wishes: move a workload's desired state, write the operation, and send the job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from hub import context, jobs
+from hub.failpoints import declare, failpoint
+
+from .choices import OPEN_OPERATIONS, DesiredStatus, ObservedStatus, OperationStatus
+from .models import Operation
+from .workloads import Workload
+
+declare("operations.before_commit")
+
+
+def wish(
+    workload: Workload,
+    *,
+    verb: str,
+    actor: Any,
+    desired: DesiredStatus | None = None,
+    kill: bool = False,
+) -> Operation:
+    """Record what is asked of a workload and have it done. The caller holds the row's lock in a transaction.
+
+    The generation rises, so whatever a worker is doing for an older wish can no longer be stored. Older open operations
+    become superseded. The next check is due at once: the sweep finds the work even if the job is lost.
+    """
+    if workload._state.adding:
+        raise ValueError("save the workload first")
+    workload.generation += 1
+    workload.desired_status = desired or workload.desired_status
+    workload.is_kill_wanted = kill
+    workload.stop_deadline_at = workload.ready_deadline_at = workload.restart_after = None
+    workload.restart_count, workload.restart_window_at = 0, None
+    workload.next_check_at = timezone.now()
+    fields = [
+        "generation",
+        "desired_status",
+        "is_kill_wanted",
+        "stop_deadline_at",
+        "ready_deadline_at",
+        "restart_after",
+        "restart_count",
+        "restart_window_at",
+        "next_check_at",
+    ]
+    if workload.desired_status == DesiredStatus.RUNNING and workload.observed_status in (
+        ObservedStatus.STOPPED,
+        ObservedStatus.FAILED,
+        ObservedStatus.CRASHED,
+        ObservedStatus.LOST,
+    ):
+        workload.observed_status, workload.status_reason = ObservedStatus.QUEUED, ""
+        fields += ["observed_status", "status_reason"]
+    workload.save(update_fields=fields)
+    Operation.objects.filter(workload_id=workload.pk, status__in=OPEN_OPERATIONS).update(
+        status=OperationStatus.SUPERSEDED, finished_at=Now(), error=f"A newer wish ({verb}) took its place."
+    )
+    return record(workload, verb=verb, actor=actor, kill=kill)
+
+
+def record(workload: Workload, *, verb: str, actor: Any, kill: bool = False) -> Operation:
+    """Write the operation of the workload's present generation and send its job after commit."""
+    operation = Operation.objects.create(
+        workload_kind=workload.kind,
+        workload_id=workload.pk,
+        workload_name=workload.name,
+        node_id=workload.node_id,
+        verb=verb,
+        generation=workload.generation,
+        actor=actor if getattr(actor, "pk", None) else None,
+        actor_name=str(actor),
+        request_id=context.current().request_id,
+    )
+    jobs.enqueue(
+        "hub.nodes.jobs.kill_workload" if kill else "hub.nodes.jobs.reconcile_workload",
+        workload.kind,
+        str(workload.pk),
+        queue=jobs.node_queue(workload.node.name),
+    )
+    failpoint("operations.before_commit")
+    return operation
+
+
+def mark(workload: Workload, status: OperationStatus, *, error: str = "") -> None:
+    """Move the open operations of the workload's generation, or of older ones, to where they stand now."""
+    moves: dict[str, Any] = {"status": status, "error": error}
+    if status == OperationStatus.RUNNING:
+        open_ones = Operation.objects.filter(workload_id=workload.pk, status=OperationStatus.QUEUED)
+        moves["started_at"] = Now()
+    else:
+        open_ones = Operation.objects.filter(workload_id=workload.pk, status__in=OPEN_OPERATIONS)
+        moves["finished_at"] = Now()
+    open_ones.filter(generation__lte=workload.generation).update(**moves)

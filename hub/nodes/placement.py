@@ -1,0 +1,55 @@
+"""Choose the node of a new workload: in the region asked for, with an engine that may run it, with room left, least used first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from hub.engines import capabilities_of
+from hub.exceptions import Invalid, LimitReached
+
+from .models import Node, Region
+from .workloads import reserved_on
+
+RESOURCES = ("memory_mb", "cpu_percent", "disk_mb")
+
+
+def choose_node(
+    *, region: Region, engines: Collection[str], demand: dict[str, int], needs_isolation: bool = False
+) -> Node:
+    """Lock and return the best node. Must run in a transaction, after the owner was locked.
+
+    Nodes are tried from the least used; the first that still has room under its lock is taken, so two creations cannot
+    overfill one. Raises Invalid when no node of the region could ever run it, LimitReached when all are full.
+    """
+    suited = [node for node in Node.objects.accepting().filter(region=region) if _suits(node, engines, needs_isolation)]
+    if not suited:
+        raise Invalid(f"No node in {region.name} can run this template.", field="region", code="no_node")
+    for node in sorted(suited, key=_load) if len(suited) > 1 else suited:
+        locked = Node.objects.select_for_update(no_key=True).get(pk=node.pk)
+        if not shortage(locked, demand):
+            locked.region = region
+            return locked
+    raise LimitReached(f"Every node in {region.name} is full.", field="region", code="region_full")
+
+
+def shortage(node: Node, demand: dict[str, int], *, already: dict[str, int] | None = None) -> str:
+    """The resource that would not fit ("" when all do). `already` is what the workload itself has on the node now."""
+    limits = {name: node.capacity(name) for name in RESOURCES}
+    if not any(limit is not None for limit in limits.values()):
+        return ""
+    reserved = reserved_on(node)
+    for name, limit in limits.items():
+        if limit is not None and reserved[name] - (already or {}).get(name, 0) + demand.get(name, 0) > limit:
+            return name
+    return ""
+
+
+def _suits(node: Node, engines: Collection[str], needs_isolation: bool) -> bool:
+    if node.engine not in engines:
+        return False
+    return capabilities_of(node.engine).isolates_strangers or not needs_isolation
+
+
+def _load(node: Node) -> float:
+    reserved = reserved_on(node)
+    return max((reserved[name] / limit for name in RESOURCES if (limit := node.capacity(name))), default=0.0)

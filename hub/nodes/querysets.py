@@ -1,0 +1,77 @@
+"""Named filters of nodes, addresses and operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Count, F, Q
+from django.db.models.functions import Now
+
+from accounts.permissions import can
+
+from .choices import OPEN_OPERATIONS, AddressState, DesiredStatus, ObservedStatus
+
+
+class NodeQuerySet(models.QuerySet[Any]):
+    """Filters of nodes."""
+
+    def visible_to(self, user: Any) -> NodeQuerySet:
+        return self if can(user, "nodes.view") else self.none()
+
+    def accepting(self) -> NodeQuerySet:
+        """Nodes that may be given new workloads."""
+        return self.filter(is_enabled=True, is_draining=False, region__is_enabled=True)
+
+
+class PoolQuerySet(models.QuerySet[Any]):
+    """Filters of address pools."""
+
+    def visible_to(self, user: Any) -> PoolQuerySet:
+        return self if can(user, "nodes.view") else self.none()
+
+    def with_counts(self) -> PoolQuerySet:
+        """Add how many addresses are free, leased, quarantined and blocked."""
+        return self.annotate(
+            **{f"{state}_count": Count("addresses", filter=Q(addresses__state=state)) for state in AddressState.values}
+        )
+
+
+class AddressQuerySet(models.QuerySet[Any]):
+    """Filters of addresses."""
+
+    def visible_to(self, user: Any) -> AddressQuerySet:
+        return self if can(user, "nodes.view") else self.none()
+
+    def held_by(self, holder: Any) -> AddressQuerySet:
+        return self.filter(holder=holder, state=AddressState.LEASED)
+
+    def rested(self) -> AddressQuerySet:
+        """Quarantined addresses whose rest is over."""
+        return self.filter(state=AddressState.QUARANTINED, rest_until__lte=Now())
+
+
+class OperationQuerySet(models.QuerySet[Any]):
+    """Filters of operations."""
+
+    def open(self) -> OperationQuerySet:
+        return self.filter(status__in=OPEN_OPERATIONS)
+
+
+class WorkloadQuerySet(models.QuerySet[Any]):
+    """Filters every kind of workload has."""
+
+    def alive(self) -> WorkloadQuerySet:
+        """All that are not deleted, or not deleted yet."""
+        return self.exclude(observed_status=ObservedStatus.DELETED)
+
+    def unsettled(self) -> WorkloadQuerySet:
+        """Rows whose observation does not match the wish."""
+        return self.alive().filter(
+            ~Q(desired_status=F("observed_status"))
+            | Q(desired_status=DesiredStatus.RUNNING, observed_status=ObservedStatus.UNHEALTHY)
+        )
+
+    def due(self) -> WorkloadQuerySet:
+        """Rows that asked to be looked at by now and are not being looked at."""
+        return self.alive().filter(Q(lease_until__isnull=True) | Q(lease_until__lt=Now()), next_check_at__lte=Now())

@@ -1,0 +1,408 @@
+"""Close the gap between what was asked of a workload and what its engine holds: the only code that drives an engine.
+
+`reconcile` claims the row's lease with one compare-and-set UPDATE, takes one short step, stores what it saw only if token and
+generation still match, and lets go; it goes on while another step can be taken at once. Nobody waits here: a stop sends
+its signal, notes the deadline, and a later pass kills. So at any point the process may be killed: the lease runs out, and the
+next pass sees with `inspect` what is really there.
+
+Kill bypasses the lease (`kill_now`): the wish has raised the generation, so a worker in the middle of a launch cannot
+store its result, sees the newer wish when it lets go, and ends what it started.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from accounts import audit
+from accounts.actors import SYSTEM
+from hub.engines.base import Engine, EngineError, Observation, PullProgress, Reason, State
+from hub.failpoints import declare, failpoint
+
+from . import crashes, leases, operations
+from .choices import LIVE, WORKLOAD_TRANSITIONS, DesiredStatus, ObservedStatus, OperationStatus
+from .engines import engine_for
+from .models import Address
+from .workloads import Workload
+
+logger = logging.getLogger(__name__)
+S = ObservedStatus
+
+LEASE_SECONDS = 60
+MAX_STEPS = 12
+RETRY_SECONDS = 15.0
+POLL_SECONDS = 0.5
+HEALTH_MISSES_ALLOWED = 3
+
+declare(
+    "reconcile.after_claim",
+    "reconcile.before_inspect",
+    "reconcile.before_pull",
+    "reconcile.after_pull",
+    "reconcile.before_ensure",
+    "reconcile.after_ensure",
+    "reconcile.before_stop",
+    "reconcile.after_stop",
+    "reconcile.before_kill",
+    "reconcile.after_kill",
+    "reconcile.before_remove",
+    "reconcile.after_remove",
+    "reconcile.before_store",
+    "reconcile.in_store",
+    "reconcile.after_store",
+)
+
+
+@dataclass
+class Step:
+    """What one step saw: the new status with its reason, when to look again, and what became of the wish."""
+
+    status: ObservedStatus
+    reason: str = ""
+    again: bool = False
+    check_in: float | None = None
+    operation: OperationStatus | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+def reconcile(model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = None) -> None:
+    """Take the steps that can be taken now. Does nothing while another process holds the lease: it will see the wish."""
+    for _ in range(MAX_STEPS):
+        workload = claim(model, pk)
+        if workload is None:
+            return
+        try:
+            step = take_step(workload, engine or engine_for(workload.node))
+            stored = store(workload, step)
+        except Exception:
+            let_go(workload, check_in=RETRY_SECONDS)
+            raise
+        if not stored:
+            let_go(workload)
+        elif not step.again:
+            return
+
+
+def claim(model: type[Workload], pk: uuid.UUID) -> Workload | None:
+    """Take the row's lease, or say None: somebody has it, or there is no such live row."""
+    token = uuid.uuid4()
+    free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
+    claimed = (
+        model._base_manager.filter(free, pk=pk)
+        .exclude(observed_status=S.DELETED)
+        .update(lease_token=token, lease_until=Now() + timedelta(seconds=LEASE_SECONDS))
+    )
+    failpoint("reconcile.after_claim")
+    if not claimed:
+        return None
+    return model._base_manager.select_related("node__region").filter(pk=pk, lease_token=token).first()
+
+
+def renew(workload: Workload, **changes: Any) -> bool:
+    """Keep the lease during long work and note its progress; False when the wish has changed or the lease is lost."""
+    return bool(
+        _held(workload).update(lease_until=Now() + timedelta(seconds=LEASE_SECONDS), observed_at=Now(), **changes)
+    )
+
+
+def let_go(workload: Workload, *, check_in: float = 0.0) -> None:
+    """Give the lease up without storing anything."""
+    type(workload)._base_manager.filter(pk=workload.pk, lease_token=workload.lease_token).update(
+        lease_token=None, lease_until=None, next_check_at=Now() + timedelta(seconds=check_in)
+    )
+
+
+def _held(workload: Workload) -> Any:
+    return type(workload)._base_manager.filter(
+        pk=workload.pk, lease_token=workload.lease_token, generation=workload.generation
+    )
+
+
+def store(workload: Workload, step: Step) -> bool:
+    """Write what was seen and let go of the lease, if token and generation still match."""
+    failpoint("reconcile.before_store")
+    old_status = workload.observed_status
+    with transaction.atomic():
+        stored = WORKLOAD_TRANSITIONS.apply(
+            workload,
+            step.status,
+            guard={"lease_token": workload.lease_token, "generation": workload.generation},
+            status_reason=step.reason,
+            observed_at=Now(),
+            next_check_at=None
+            if step.check_in is None and not step.again
+            else Now() + timedelta(seconds=step.check_in or 0),
+            lease_token=None,
+            lease_until=None,
+            **step.changes,
+        )
+        if stored and step.status == S.DELETED:
+            leases.release(workload.pk)
+        if stored and step.operation and not (old_status == step.status == S.RUNNING):
+            error = step.reason if step.operation == OperationStatus.FAILED else ""
+            operations.mark(workload, step.operation, error=error)
+        if stored and step.status in (S.CRASHED, S.FAILED) and old_status != step.status:
+            audit.record(SYSTEM, f"{workload.kind}.{step.status}", workload, reason=step.reason)
+        failpoint("reconcile.in_store")
+    failpoint("reconcile.after_store")
+    return stored
+
+
+def take_step(workload: Workload, engine: Engine) -> Step:
+    """Look, and do the one thing that brings the workload nearer to what was asked."""
+    failpoint("reconcile.before_inspect")
+    try:
+        seen = engine.inspect(workload.engine_name)
+        if workload.desired_status == DesiredStatus.RUNNING:
+            return _towards_running(workload, engine, seen)
+        if workload.desired_status == DesiredStatus.STOPPED:
+            return _towards_stopped(workload, engine, seen)
+        return _towards_deleted(workload, engine, seen)
+    except EngineError as error:
+        return _after_error(workload, error)
+
+
+def kill_now(workload: Workload, *, engine: Engine | None = None) -> None:
+    """End the workload at once, whoever holds its lease. The wish that asked for it has raised the generation."""
+    failpoint("reconcile.before_kill")
+    (engine or engine_for(workload.node)).kill(workload.engine_name)
+    failpoint("reconcile.after_kill")
+
+
+# --- Towards running ----------------------------------------------------------------------------------------------
+
+
+def _towards_running(workload: Workload, engine: Engine, seen: Observation | None) -> Step:
+    if seen is not None and seen.is_running:
+        if seen.generation < workload.generation:
+            return _stop_step(workload, engine, seen, S.STOPPING)
+        return _watch(workload, seen)
+    if workload.observed_status == S.FAILED:
+        return Step(S.FAILED, workload.status_reason, operation=OperationStatus.FAILED)
+    if workload.restart_after and workload.restart_after > timezone.now():
+        wait = (workload.restart_after - timezone.now()).total_seconds()
+        return Step(S(workload.observed_status), workload.status_reason, check_in=wait)
+    if workload.observed_status not in (S.CRASHED, S.LOST) and crashes.is_crash(workload, seen):
+        return _crashed(workload, seen)
+    return _launch(workload, engine)
+
+
+def _watch(workload: Workload, seen: Observation) -> Step:
+    """A running workload: is it ready, is it still well?"""
+    if seen.state == State.PAUSED:
+        return Step(S.UNHEALTHY, "It was paused outside the hub.", check_in=settings.HUB_SWEEP_SECONDS)
+    health = workload.check_health(seen)
+    changes = {
+        "started_at": seen.started_at,
+        "exit_code": None,
+        "oom_killed": False,
+        "progress_percent": None,
+        "restart_after": None,
+    }
+    if health.is_ok:
+        changes |= {"health_misses": 0, "facts": health.facts, "ready_deadline_at": None}
+        return Step(
+            S.RUNNING,
+            health.detail,
+            check_in=settings.HUB_SWEEP_SECONDS,
+            operation=OperationStatus.DONE,
+            changes=changes,
+        )
+    if workload.observed_status in (S.RUNNING, S.UNHEALTHY):
+        return _missed(workload, health.detail, changes)
+    deadline = workload.ready_deadline_at or timezone.now() + timedelta(seconds=workload.ready_timeout_seconds)
+    if timezone.now() < deadline:
+        return Step(S.STARTING, health.detail, check_in=POLL_SECONDS, changes=changes | {"ready_deadline_at": deadline})
+    reason = f"Not ready after {workload.ready_timeout_seconds} s: {health.detail}"
+    return Step(S.UNHEALTHY, reason, check_in=RETRY_SECONDS, operation=OperationStatus.FAILED, changes=changes)
+
+
+def _missed(workload: Workload, detail: str, changes: dict[str, Any]) -> Step:
+    misses = workload.health_misses + 1
+    changes |= {"health_misses": misses}
+    if workload.observed_status == S.RUNNING and misses < HEALTH_MISSES_ALLOWED:
+        return Step(S.RUNNING, "", check_in=settings.HUB_SWEEP_SECONDS / HEALTH_MISSES_ALLOWED, changes=changes)
+    reason = f"It runs but has not answered {misses} times in a row: {detail}"
+    return Step(S.UNHEALTHY, reason, check_in=settings.HUB_SWEEP_SECONDS, changes=changes)
+
+
+def _crashed(workload: Workload, seen: Observation | None) -> Step:
+    crash = crashes.assess(workload, seen)
+    changes = {
+        "exit_code": seen.exit_code if seen else None,
+        "oom_killed": bool(seen and seen.oom_killed),
+        "restart_count": crash.count,
+        "restart_window_at": crash.window_at,
+        "restart_after": crash.restart_after,
+        "progress_percent": None,
+        "health_misses": 0,
+        "ready_deadline_at": None,
+    }
+    if crash.given_up:
+        return Step(S.FAILED, crash.reason, operation=OperationStatus.FAILED, changes=changes)
+    status = S.CRASHED if seen else S.LOST
+    return Step(status, crash.reason, again=crash.wait_seconds == 0, check_in=crash.wait_seconds, changes=changes)
+
+
+def _launch(workload: Workload, engine: Engine) -> Step:
+    wanted = workload.ports_wanted()
+    addresses = list(workload.addresses())
+    missing = [port for port in wanted if port.name not in {address.port_name for address in addresses}]
+    if missing:
+        return _lease_missing(workload, missing)
+    for address in addresses:
+        if taken := _probe(engine, address):
+            return _move_address(workload, address, taken)
+    spec = workload.build_spec(addresses, engine)
+    digest = workload.image_digest
+    if engine.capabilities.images:
+        failpoint("reconcile.before_pull")
+        digest = engine.pull(spec.image, progress=lambda event: _note_progress(workload, event))
+        failpoint("reconcile.after_pull")
+    failpoint("reconcile.before_ensure")
+    try:
+        seen = engine.ensure(spec)
+    except EngineError as error:
+        if error.reason in (Reason.ADDRESS_TAKEN, Reason.ADDRESS_MISSING):
+            for address in addresses:
+                if address.port == error.port and str(address.ip) == error.ip:
+                    return _move_address(workload, address, str(error))
+        raise
+    failpoint("reconcile.after_ensure")
+    deadline = timezone.now() + timedelta(seconds=workload.ready_timeout_seconds)
+    changes = {
+        "started_at": seen.started_at,
+        "ready_deadline_at": deadline,
+        "restart_after": None,
+        "image_digest": digest or seen.image_digest,
+        "progress_percent": None,
+        "health_misses": 0,
+        "exit_code": None,
+        "oom_killed": False,
+    }
+    return Step(S.STARTING, "Waiting until it answers.", check_in=0.1, changes=changes)
+
+
+def _probe(engine: Engine, address: Address) -> str:
+    try:
+        return engine.probe_address(str(address.ip), address.port) if address.port else ""
+    except EngineError as error:
+        if error.reason == Reason.ADDRESS_MISSING:
+            return str(error)
+        raise
+
+
+def _lease_missing(workload: Workload, missing: list[Any]) -> Step:
+    with transaction.atomic():
+        if leases.place_in_queue(workload.pk) is None:
+            if leases.lease_ports(node=workload.node, holder=workload.pk, wanted=missing) is not None:
+                return Step(S.QUEUED, "", again=True)
+            leases.queue_for_ports(workload, missing)
+    return Step(S.QUEUED, waiting_reason(workload), check_in=RETRY_SECONDS)
+
+
+def waiting_reason(workload: Workload) -> str:
+    """Say where a workload stands in the queue for addresses."""
+    place = leases.place_in_queue(workload.pk)
+    return f"Waiting for a free address, place {place}." if place else ""
+
+
+def _move_address(workload: Workload, address: Address, taken: str) -> Step:
+    """The leased address cannot be bound: block it with the reason, take the next, and say so."""
+    logger.warning("address %s of %s cannot be used: %s", address, workload.engine_name, taken)
+    if leases.replace_blocked(workload, address, reason=taken):
+        return Step(S.QUEUED, f"{address} is in use by something else ({taken}); moved to another address.", again=True)
+    return Step(S.QUEUED, waiting_reason(workload), check_in=RETRY_SECONDS)
+
+
+def _note_progress(workload: Workload, event: PullProgress) -> bool:
+    return renew(
+        workload, observed_status=S.PULLING, status_reason=event.message, progress_percent=event.percent
+    ) and _remember(workload, S.PULLING)
+
+
+def _remember(workload: Workload, status: ObservedStatus) -> bool:
+    workload.observed_status = status
+    return True
+
+
+# --- Towards stopped and deleted ----------------------------------------------------------------------------------
+
+
+def _towards_stopped(workload: Workload, engine: Engine, seen: Observation | None) -> Step:
+    if seen is not None and seen.is_running:
+        return _stop_step(workload, engine, seen, S.STOPPING)
+    changes = _ended(seen)
+    return Step(S.STOPPED, "", operation=OperationStatus.DONE, changes=changes)
+
+
+def _towards_deleted(workload: Workload, engine: Engine, seen: Observation | None) -> Step:
+    if seen is not None and seen.is_running:
+        return _stop_step(workload, engine, seen, S.DELETING)
+    failpoint("reconcile.before_remove")
+    engine.remove(workload.engine_name)
+    failpoint("reconcile.after_remove")
+    if engine.inspect(workload.engine_name) is not None:
+        return Step(S.DELETING, "Waiting until the engine has removed it.", check_in=POLL_SECONDS)
+    changes = {**_ended(seen), "deleted_at": Now()}
+    return Step(S.DELETED, "", operation=OperationStatus.DONE, changes=changes)
+
+
+def _stop_step(workload: Workload, engine: Engine, seen: Observation, status: ObservedStatus) -> Step:
+    """Begin to stop, wait, or kill at the deadline: whichever is due."""
+    now = timezone.now()
+    if workload.is_kill_wanted or (workload.stop_deadline_at and now >= workload.stop_deadline_at):
+        kill_now(workload, engine=engine)
+        reason = "Killed." if workload.is_kill_wanted else "It did not end in time and was killed."
+        return Step(status, reason, check_in=0.1, operation=OperationStatus.RUNNING)
+    if workload.stop_deadline_at is None:
+        failpoint("reconcile.before_stop")
+        workload.begin_stop(engine, seen)
+        failpoint("reconcile.after_stop")
+        deadline = now + timedelta(seconds=workload.stop_grace_seconds)
+        return Step(
+            status,
+            f"Asked to end; killed after {workload.stop_grace_seconds} s.",
+            check_in=0.2,
+            operation=OperationStatus.RUNNING,
+            changes={"stop_deadline_at": deadline},
+        )
+    return Step(status, workload.status_reason, check_in=POLL_SECONDS)
+
+
+def _ended(seen: Observation | None) -> dict[str, Any]:
+    return {
+        "exit_code": seen.exit_code if seen else None,
+        "oom_killed": bool(seen and seen.oom_killed),
+        "stop_deadline_at": None,
+        "ready_deadline_at": None,
+        "restart_after": None,
+        "progress_percent": None,
+        "health_misses": 0,
+        "started_at": None,
+        "facts": {},
+    }
+
+
+# --- When the engine cannot ---------------------------------------------------------------------------------------
+
+
+def _after_error(workload: Workload, error: EngineError) -> Step:
+    """Permanent errors end the wish with their reason; others are tried again and shown meanwhile."""
+    status = S(workload.observed_status)
+    if error.permanent and status not in LIVE and workload.desired_status == DesiredStatus.RUNNING:
+        return Step(S.FAILED, str(error), operation=OperationStatus.FAILED, changes={"progress_percent": None})
+    if error.reason == Reason.CANCELLED:
+        return Step(S.QUEUED, "", again=True)
+    if status in (S.STOPPED, S.FAILED) and workload.desired_status == DesiredStatus.RUNNING:
+        status = S.QUEUED
+    return Step(status, f"{error} The hub tries again.", check_in=RETRY_SECONDS)

@@ -1,0 +1,132 @@
+"""Compare a node with its engine, both ways, from PostgreSQL alone: so lost jobs, restarts and strangers are all found.
+
+`tick` runs about twice a second: what is due, rested addresses, the queue for addresses. `sweep` runs every HUB_SWEEP_SECONDS: one
+listing of all the engine holds by our labels against all rows of the node.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db.models.functions import Now
+
+from accounts import audit
+from accounts.actors import SYSTEM
+from hub.engines.base import Engine, EngineError, Observation
+from hub.failpoints import declare, failpoint
+
+from . import leases
+from .choices import LIVE, DesiredStatus, ObservedStatus
+from .engines import engine_for
+from .models import AddressRequest, Node
+from .reconcile import reconcile
+from .workloads import Workload, workload_model, workload_models
+
+logger = logging.getLogger(__name__)
+declare("sweep.before_remove_orphan", "sweep.after_remove_orphan")
+MAX_DUE = 200
+
+
+@dataclass
+class SweepReport:
+    """What one sweep found and did."""
+
+    seen: int = 0
+    reconciled: int = 0
+    orphans_removed: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+def tick(node: Node, *, engine: Engine | None = None) -> int:
+    """Do what is due on a node now; says how many workloads were looked at."""
+    leases.end_quarantines(node)
+    if AddressRequest.objects.filter(node=node).exists():
+        for kind, pk in leases.serve_queue(node):
+            _reconcile(workload_model(kind), pk, engine)
+    looked_at = 0
+    for model in workload_models():
+        for pk in list(model.objects.filter(node=node).due().values_list("pk", flat=True)[:MAX_DUE]):
+            _reconcile(model, pk, engine)
+            looked_at += 1
+    return looked_at
+
+
+def sweep(node: Node, *, engine: Engine | None = None) -> SweepReport:
+    """Compare every row of the node with everything its engine holds."""
+    report = SweepReport()
+    try:
+        engine = engine or engine_for(node)
+        held = {seen.id: seen for seen in engine.list_owned()}
+    except EngineError as error:
+        report.error = str(error)
+        _note_engine(node, str(error))
+        return report
+    _note_engine(node, "")
+    report.seen = len(held)
+    for model, row in _rows(node):
+        if _differs(row, held.pop(row["pk"], None)):
+            report.reconciled += 1
+            _reconcile(model, row["pk"], engine)
+    for seen in held.values():
+        if not _belongs(seen, node):
+            _remove_orphan(engine, seen, report)
+    return report
+
+
+def _rows(node: Node) -> Iterator[tuple[type[Workload], dict[str, Any]]]:
+    for model in workload_models():
+        rows = model.objects.filter(node=node).alive()
+        for row in rows.values("pk", "desired_status", "observed_status", "generation"):
+            yield model, row
+
+
+def _differs(row: dict[str, Any], seen: Observation | None) -> bool:
+    """Whether a row needs a look besides the checks it has asked for itself."""
+    desired, observed = row["desired_status"], row["observed_status"]
+    runs = seen is not None and seen.is_running
+    if desired == DesiredStatus.RUNNING:
+        if observed == ObservedStatus.FAILED:
+            return runs
+        return observed in LIVE and (not runs or (seen is not None and seen.generation != row["generation"]))
+    if desired == DesiredStatus.STOPPED:
+        return runs or observed != ObservedStatus.STOPPED
+    return True
+
+
+def _belongs(seen: Observation, node: Node) -> bool:
+    """Whether a live row of this node stands behind what the engine holds (it may have been made since we listed)."""
+    try:
+        model = workload_model(seen.kind)
+    except LookupError:
+        return False
+    return bool(model.objects.filter(pk=seen.id, node=node).alive().exists())
+
+
+def _remove_orphan(engine: Engine, seen: Observation, report: SweepReport) -> None:
+    """Remove something that carries our labels and belongs to nobody; its data stays, because nobody asked to lose it."""
+    failpoint("sweep.before_remove_orphan")
+    try:
+        engine.remove(seen.name, keep_data=True)
+    except EngineError as error:
+        logger.warning("orphan %s could not be removed: %s", seen.name, error)
+        return
+    failpoint("sweep.after_remove_orphan")
+    report.orphans_removed.append(seen.name)
+    audit.record(SYSTEM, "workload.orphan_removed", None, name=seen.name, generation=seen.generation)
+    logger.warning("removed orphan %s: no live row stands behind it", seen.name)
+
+
+def _reconcile(model: type[Workload], pk: UUID, engine: Engine | None) -> None:
+    """One workload's fault must not keep the others waiting."""
+    try:
+        reconcile(model, pk, engine=engine)
+    except Exception:
+        logger.exception("reconcile of %s %s failed", model.kind, pk)
+
+
+def _note_engine(node: Node, error: str) -> None:
+    Node.objects.filter(pk=node.pk).update(engine_error=error, engine_checked_at=Now())

@@ -1,0 +1,177 @@
+"""The abstract Workload: what was asked, what was seen, and what each kind must tell `reconcile` about itself."""
+
+from __future__ import annotations
+
+import uuid
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.apps import apps
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+
+from hub.engines.base import Engine, Limits, Observation, PortBinding, WorkloadSpec, workload_name
+
+from .choices import AdminState, DesiredStatus, ObservedStatus
+from .models import Address, Node
+from .querysets import WorkloadQuerySet
+
+
+@dataclass(frozen=True)
+class PortRequest:
+    """A port a workload needs. Private ones are reached by the agent only."""
+
+    name: str
+    is_public: bool = True
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a workload's own protocol said: `detail` is for people, `facts` (players, version) is kept on the row."""
+
+    is_ok: bool
+    detail: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Workload(models.Model):
+    """Something that runs on a node. `desired_status` and `generation` are the wish; only `reconcile` writes what was seen."""
+
+    kind: str
+    """Short name in engine names, labels and queues, such as `server`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=64)
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="+")
+    memory_mb = models.PositiveIntegerField(validators=[MinValueValidator(16)])
+    cpu_percent = models.PositiveIntegerField(default=100, validators=[MinValueValidator(5)])
+    disk_mb = models.PositiveIntegerField(validators=[MinValueValidator(16)])
+
+    desired_status = models.CharField(max_length=10, choices=DesiredStatus.choices, default=DesiredStatus.RUNNING)
+    admin_state = models.CharField(max_length=12, choices=AdminState.choices, default=AdminState.NONE, blank=True)
+    generation = models.PositiveIntegerField(default=1)
+    is_kill_wanted = models.BooleanField(default=False)
+
+    observed_status = models.CharField(max_length=12, choices=ObservedStatus.choices, default=ObservedStatus.QUEUED)
+    observed_at = models.DateTimeField(null=True, blank=True)
+    status_reason = models.TextField(blank=True)
+    progress_percent = models.PositiveSmallIntegerField(null=True, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    oom_killed = models.BooleanField(default=False)
+    image_digest = models.CharField(max_length=100, blank=True)
+    facts = models.JSONField(default=dict, blank=True)
+
+    started_at = models.DateTimeField(null=True, blank=True)
+    ready_deadline_at = models.DateTimeField(null=True, blank=True)
+    stop_deadline_at = models.DateTimeField(null=True, blank=True)
+    health_misses = models.PositiveSmallIntegerField(default=0)
+    restart_count = models.PositiveIntegerField(default=0, help_text="Crashes since `restart_window_at`.")
+    restart_window_at = models.DateTimeField(null=True, blank=True)
+    restart_after = models.DateTimeField(null=True, blank=True)
+
+    next_check_at = models.DateTimeField(null=True, blank=True)
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = WorkloadQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(
+                fields=["node", "next_check_at"],
+                name="%(class)s_due",
+                condition=~Q(observed_status=ObservedStatus.DELETED),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def engine_name(self) -> str:
+        """The deterministic name on every engine."""
+        return workload_name(self.kind, self.id)
+
+    @property
+    def region_slug(self) -> str:
+        return self.node.region.slug
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.observed_status == ObservedStatus.DELETED
+
+    def limits(self) -> Limits:
+        return Limits(memory_mb=self.memory_mb, cpu_percent=self.cpu_percent, disk_mb=self.disk_mb)
+
+    def addresses(self) -> models.QuerySet[Address]:
+        """Leased addresses, public ones first."""
+        return Address.objects.held_by(self.pk).select_related("pool").order_by("-pool__is_public", "id")
+
+    # What each kind tells about itself --------------------------------------------------------------------------
+
+    stop_grace_seconds: int = 30
+    ready_timeout_seconds: int = 120
+
+    @abstractmethod
+    def ports_wanted(self) -> Sequence[PortRequest]:
+        """The ports to lease before a launch."""
+
+    @abstractmethod
+    def build_spec(self, addresses: Sequence[Address], engine: Engine) -> WorkloadSpec:
+        """Everything the engine needs, secrets included."""
+
+    @abstractmethod
+    def check_health(self, observation: Observation) -> Health:
+        """Ask the workload by its own protocol. Bounded in time; never raises for a workload that does not answer."""
+
+    def begin_stop(self, engine: Engine, observation: Observation) -> None:
+        """Ask the running workload to end in the way that suits it, and return at once."""
+        engine.stop(self.engine_name)
+
+
+def workload_models() -> list[type[Workload]]:
+    """Every concrete kind of workload in the project."""
+    return [model for model in apps.get_models() if issubclass(model, Workload)]
+
+
+def workload_model(kind: str) -> type[Workload]:
+    """The model of one kind. Raises LookupError."""
+    for model in workload_models():
+        if model.kind == kind:
+            return model
+    raise LookupError(f"no workload kind {kind}")
+
+
+def reserved_on(node: Node) -> dict[str, int]:
+    """What all live workloads of a node were promised: memory_mb, cpu_percent and disk_mb."""
+    total = {"memory_mb": 0, "cpu_percent": 0, "disk_mb": 0}
+    for model in workload_models():
+        sums = model._base_manager.filter(~Q(observed_status=ObservedStatus.DELETED), node=node).aggregate(
+            **{f"{name}_sum": models.Sum(F(name)) for name in total}
+        )
+        for name in total:
+            total[name] += sums[f"{name}_sum"] or 0
+    return total
+
+
+def bindings(addresses: Sequence[Address], target_ports: dict[str, int] | None = None) -> list[PortBinding]:
+    """Leased addresses as the engine takes them; inside the workload the port is the same unless `target_ports` says so."""
+    inside = target_ports or {}
+    return [
+        PortBinding(
+            name=address.port_name,
+            ip=str(address.ip),
+            port=address.port or 0,
+            target_port=inside.get(address.port_name, address.port or 0),
+            public=address.pool.is_public,
+        )
+        for address in addresses
+    ]
