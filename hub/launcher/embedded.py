@@ -7,6 +7,7 @@ programs instead. An unprivileged user may not be able to read root's checkout, 
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import stat
 import struct
@@ -17,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from .errors import LaunchError, foreign_owner, not_reachable
+from .processes import Identity, command_line
 from .users import Account, run_as, service_user
 
 # Linux allows 107 bytes for a socket's path; PostgreSQL adds a lock file beside it.
@@ -137,6 +139,7 @@ class Embedded:
         for path in (self.cluster.parent, self.root / "valkey", self.sockets):
             make_directory(path, 0o700, self.account)
         self._check_reachable()
+        self._clear_lock()
         if not self.cluster.exists():
             self._create_cluster()
 
@@ -191,11 +194,36 @@ class Embedded:
         if probe.returncode != 0:
             raise not_reachable(self.root, self.account.name)
 
+    def _clear_lock(self) -> None:
+        """End a PostgreSQL that still serves this cluster, and forget the lock file of one that was killed.
+
+        PostgreSQL itself goes by the number in that file alone; after a reboot or in a container another program of
+        the same user may bear it. The caller holds the data directory, so nobody else is starting one.
+        """
+        lock = self.cluster / "postmaster.pid"
+        try:
+            pid = int(lock.read_text(encoding="ascii", errors="replace").partition("\n")[0])
+        except (OSError, ValueError):
+            return
+        owner = Identity.of(pid)
+        if owner and str(self.cluster).encode() in command_line(pid):
+            owner.stop(signal.SIGINT, 30.0)
+        lock.unlink(missing_ok=True)
+
     def _create_cluster(self) -> None:
         """Create the cluster beside its place and rename it, so that an interrupted start leaves no half of one."""
         draft = self.cluster.with_name("new")
         shutil.rmtree(draft, ignore_errors=True)
-        command = [self.programs.postgres / "initdb", "-D", draft, "-U", "postgres", "--auth=trust", "-E", "UTF8"]
+        command = [
+            str(self.programs.postgres / "initdb"),
+            "-D",
+            str(draft),
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "-E",
+            "UTF8",
+        ]
         command += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         command += ["--no-sync"] if self.volatile else []
         done = subprocess.run(

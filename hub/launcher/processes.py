@@ -65,6 +65,14 @@ def wait_until(ready: Callable[[], bool], seconds: float, *, give_up: Callable[[
     return True
 
 
+def command_line(pid: int) -> bytes:
+    """Return a process's arguments, nothing when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 @dataclass(frozen=True)
 class Identity:
     """A process that cannot be mistaken for a later one with the same number."""

@@ -27,10 +27,10 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Throwaway:
     """The asking side: start the servers, read their addresses, let them go."""
 
-    def __init__(self, *, postgres: bool = True, valkey: bool = True) -> None:
+    def __init__(self, *, postgres: bool = True, valkey: bool = True, python: str | Path = sys.executable) -> None:
         wanted = ["--postgres"] * postgres + ["--valkey"] * valkey
         self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__, *wanted],
+            [python, "-m", __name__, *wanted],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],

@@ -1,0 +1,46 @@
+# Kutanga Hub: `make up` runs it, `make test` tests it. Everything else is in docs/running.md.
+# Names that matter (HUB_PORT, HUB_BIND, HUB_DATA, DATABASE_URL, ...) come from the environment or the command line.
+
+PYTHON ?= python3
+LAUNCH := @$(PYTHON) -m hub.launcher
+
+.PHONY: help up down status logs reset install test lint types format migrations-check bench
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: ## start the hub and stay with it; DETACH=1 returns once everything is ready
+	$(LAUNCH) up $(if $(DETACH),--detach)
+
+down: ## stop the hub
+	$(LAUNCH) down
+
+status: ## what runs, since when, and how it feels
+	$(LAUNCH) status
+
+logs: ## follow all logs; NAME=web for one
+	$(LAUNCH) logs $(NAME)
+
+reset: ## delete all data, after asking; YES=1 does not ask
+	$(LAUNCH) reset $(if $(YES),--yes)
+
+install: ## install packages and front-end files for development
+	$(LAUNCH) install
+
+test: ## run the tests; ARGS="-k name" chooses
+	$(LAUNCH) test $(ARGS)
+
+lint: ## check style and import rules
+	$(LAUNCH) lint $(ARGS)
+
+types: ## check types; ARGS=path for a part
+	$(LAUNCH) types $(ARGS)
+
+format: ## mend style
+	$(LAUNCH) format $(ARGS)
+
+migrations-check: ## is a migration missing?
+	$(LAUNCH) migrations-check
+
+bench: ## measure; ARGS as documented in docs/performance.md
+	$(LAUNCH) bench $(ARGS)

@@ -1,0 +1,68 @@
+"""The everyday commands of development, each in the virtual environment and with what it needs."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+from . import bootstrap
+from .console import Console
+from .place import Place
+from .throwaway import Throwaway
+
+ROOMS = ("hub", "accounts", "monitoring", "servers", "challenges", "devices", "bench")
+# Reading the settings needs values for everything that has no default; nothing connects to these.
+NO_SERVICES = {
+    "DATABASE_URL": "postgresql:///hub?host=/nonexistent",
+    "REDIS_URL": "unix:///nonexistent?db=0",
+    "HUB_SECRET_KEY": "x" * 50,
+    "HUB_SECRET_KEYS": "1:" + "A" * 43 + "=",
+    "DJANGO_SETTINGS_MODULE": "hub.settings",
+}
+TOOLS = ("test", "lint", "types", "format", "migrations-check", "bench")
+
+
+def run_tool(name: str, rest: Sequence[str], place: Place, console: Console) -> int:
+    """Install what is missing, then run the tool's commands until one fails."""
+    bootstrap.prepare(place, console, development=True)
+    if name == "migrations-check":
+        return _migrations_check(place)
+    for command in _commands(name, list(rest), place):
+        code = _run(command, place, NO_SERVICES if name == "types" else {})
+        if code:
+            return code
+    return 0
+
+
+def _commands(name: str, rest: list[str], place: Place) -> list[list[str]]:
+    rooms = [room for room in ROOMS if (place.checkout / room).is_dir()]
+    return {
+        "test": [["-m", "pytest", *rest]],
+        "lint": [
+            ["-m", "ruff", "check", *(rest or ["."])],
+            ["-m", "ruff", "format", "--check", *(rest or ["."])],
+            [str(place.venv / "bin" / "lint-imports")],
+        ],
+        "types": [["-m", "mypy", *(rest or [*rooms, "conftest.py", "manage.py"])]],
+        "format": [["-m", "ruff", "check", "--fix", *(rest or ["."])], ["-m", "ruff", "format", *(rest or ["."])]],
+        "bench": [["-m", "bench", *rest]],
+    }[name]
+
+
+def _migrations_check(place: Place) -> int:
+    """Ask Django whether a model has changed without a migration; it wants a database to look at."""
+    servers = Throwaway(python=place.python)
+    try:
+        found = {name.upper(): servers.addresses[name] for name in ("database_url", "redis_url")}
+        return _run(["manage.py", "makemigrations", "--check", "--dry-run"], place, {**NO_SERVICES, **found})
+    finally:
+        servers.close()
+
+
+def _run(command: Sequence[str], place: Place, environment: dict[str, str]) -> int:
+    """Run a Python program of the virtual environment; Ctrl-C reaches it as well as us, so we wait for its end."""
+    process = subprocess.Popen([place.python, *command], cwd=place.checkout, env={**os.environ, **environment})
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue

@@ -1,0 +1,223 @@
+"""The story of `make up`: from whatever is there to a hub that answers, with a game server on it."""
+
+import json
+import logging
+import os
+import sys
+import time
+from typing import Any
+
+from . import bootstrap, errors, plan
+from .console import Console, columns
+from .embedded import Embedded, find_binaries
+from .place import Lock, Place, check_address, check_space, read_json, write_json
+from .supervisor import Stopped, Supervisor, end_orphans
+from .users import create_users
+
+DATA_MB = 300
+
+
+def up(place: Place, console: Console, *, detach: bool) -> int:
+    """Start the hub and stay with it, or leave it to a process in the background once all of it is ready."""
+    lock = Lock(place.data / "hub.lock")
+    if place.is_ours() and not lock.is_free():
+        return _already_up(place, console)
+    check_address(place.bind, place.port)
+    place.claim()
+    check_space(place.data, DATA_MB)
+    bootstrap.prepare(place, console)
+    if not lock.take():
+        return _already_up(place, console)
+    check_address(place.bind, place.port)
+    if detach:
+        return _in_background(place, console)
+    return _serve(place, console)
+
+
+def _already_up(place: Place, console: Console) -> int:
+    """Tell where the running hub is; one that is still starting (or stopping) belongs to another command."""
+    state = read_json(place.state_file)
+    if state.get("phase") == "running":
+        console.say(f"The hub is running already: {state['address']}  (make status, make logs, make down)")
+        return 0
+    raise errors.AlreadyRunning(
+        f"Another command is {state.get('phase', 'starting')} the hub in {place.data}: wait for it, or see `make status`."
+    )
+
+
+def _in_background(place: Place, console: Console) -> int:
+    """Leave the hub to a child in a session of its own and return when it says that everything is ready.
+
+    The child inherits the lock; it shares our terminal until it is ready, so its progress is seen here.
+    """
+    ready, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.close(ready)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os._exit(_serve(place, console, tell=tell))
+    os.close(tell)
+    try:
+        if os.read(ready, 1):
+            return 0
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except KeyboardInterrupt:
+        os.kill(child, 15)
+        os.waitpid(child, 0)
+        return 130
+
+
+def _serve(place: Place, console: Console, tell: int | None = None) -> int:
+    """Start everything, watch it, stop everything; whatever ends the start stops what was started."""
+    logging.basicConfig(
+        filename=place.log("hub"), level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", force=True
+    )
+    supervisor = Supervisor(place, console.say)
+    try:
+        Start(place, console, supervisor).run()
+        if tell is not None:
+            _let_go_of_terminal(place, tell)
+        supervisor.watch()
+    except Stopped:
+        pass
+    except errors.LaunchError as error:
+        print(f"\n{error}", file=sys.stderr, flush=True)
+        return 1
+    finally:
+        console.say("Stopping ...")
+        supervisor.stop_all()
+        for path in (place.services_file, place.state_file):
+            path.unlink(missing_ok=True)
+        console.say("Everything is stopped.")
+    return 0
+
+
+def _let_go_of_terminal(place: Place, tell: int) -> None:
+    sys.stdout.flush()
+    log = os.open(place.log("hub"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    os.close(log)
+    os.write(tell, b"1")
+    os.close(tell)
+
+
+class Start:
+    """The steps of one start, in order."""
+
+    def __init__(self, place: Place, console: Console, supervisor: Supervisor) -> None:
+        self.place, self.console, self.supervisor = place, console, supervisor
+        self.facts: dict[str, Any] = {}
+
+    def run(self) -> None:
+        create_users()
+        ended = end_orphans(self.place)
+        if ended:
+            self.console.say(f"  An earlier hub was killed; ended what it left running: {', '.join(ended)}")
+        self.place.secrets()
+        self._start_databases()
+        with self.console.step("Database tables"):
+            self._manage("migrate", "--noinput", "--verbosity", "1", log="migrate")
+        with self.console.step("First records"):
+            self.facts.update(self._manage("bootstrap", log="bootstrap"))
+        with self.console.step("Web, scheduler and agent"):
+            self.supervisor.start(*plan.hub_services(self.place))
+        with self.console.step("First game server"):
+            self.facts.update(self._manage("first_server", log="first-server"))
+        self._tell()
+
+    def _start_databases(self) -> None:
+        """Start the embedded servers that the environment does not replace, and write down where they are."""
+        if self.place.database_url and self.place.redis_url:
+            self.place.services_file.unlink(missing_ok=True)
+            return
+        embedded = Embedded(self.place.data, find_binaries(self.place.venv))
+        embedded.prepare()
+        addresses: dict[str, Any] = {"pid": os.getpid()}
+        if not self.place.database_url:
+            with self.console.step("PostgreSQL"):
+                self.supervisor.start(plan.postgres(embedded))
+                embedded.create_database()
+            addresses["database_url"] = embedded.database_url
+        if not self.place.redis_url:
+            with self.console.step("Valkey"):
+                self.supervisor.start(plan.valkey(embedded))
+            addresses["redis_url"] = embedded.redis_url
+        write_json(self.place.services_file, addresses)
+
+    def _manage(self, *arguments: str, log: str) -> dict[str, Any]:
+        """Run a management command and merge the JSON lines that it prints; other lines go nowhere but the screen."""
+        command = plan.manage(self.place, *arguments)
+        output = self.supervisor.run(command, plan.hub_environment(self.place), log, self.place.checkout)
+        facts: dict[str, Any] = {}
+        for line in output.decode(errors="replace").splitlines():
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(found, dict):
+                facts.update(found)
+        return facts
+
+    def _tell(self) -> None:
+        """Print what a person needs now: where to go, how to log in, and how long each step took."""
+        rows = [("Address", self.place.address), ("Login", self._login())]
+        for key, title in (("server_address", "Game server"), ("console_command", "Console")):
+            if self.facts.get(key):
+                rows.append((title, str(self.facts[key])))
+        rows.append(("Data and logs", str(self.place.data)))
+        for line in [
+            "",
+            "Kutanga Hub is ready.",
+            "",
+            *columns(rows),
+            "",
+            "Seconds per step:",
+            *self.console.table(),
+            "",
+        ]:
+            self.console.say(line)
+
+    def _login(self) -> str:
+        password = self.facts.get("admin_password")
+        if password:
+            return f"admin / {password}   (shown only now: write it down)"
+        return "admin, with the password you have (another: .venv/bin/python manage.py changepassword admin)"
+
+
+def down(place: Place, console: Console) -> int:
+    """Stop the running hub, or what a killed one left behind."""
+    lock = Lock(place.data / "hub.lock")
+    if not place.is_ours() or lock.is_free():
+        ended = end_orphans(place) if place.is_ours() else []
+        console.say(f"Ended what a killed hub left running: {', '.join(ended)}" if ended else "The hub is not running.")
+        return 0
+    state = read_json(place.state_file)
+    if state:
+        os.kill(int(state["pid"]), 15)
+    deadline = time.monotonic() + 150
+    while not lock.is_free():
+        if time.monotonic() > deadline:
+            raise errors.LaunchError(f"The hub (process {state.get('pid')}) does not stop: see {place.log('hub')}.")
+        time.sleep(0.1)
+    console.say("The hub is stopped. Its data are kept; `make up` starts it again.")
+    return 0
+
+
+def reset(place: Place, console: Console, *, sure: bool) -> int:
+    """Delete the data directory after asking; only one that carries our marker."""
+    if not place.data.exists():
+        console.say(f"There are no data in {place.data}.")
+        return 0
+    if not place.is_ours():
+        raise errors.foreign_directory(place.data)
+    if not sure:
+        console.say(f"This deletes every server, account and backup in {place.data}.")
+        if input("Type yes to go on: ").strip().lower() != "yes":
+            console.say("Nothing was deleted.")
+            return 1
+    down(place, console)
+    place.delete()
+    console.say(f"{place.data} is deleted.")
+    return 0
