@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from hub import context
 
 
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no complete types
+class AccountAdapter(DefaultAccountAdapter):
     """The hub's answers to allauth."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .models import AuditEntry
 
 _SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)|secret|token|api_?key|private_?key|credential|cookie|authorization|otp|recovery|(^|_)(flag|pin)$",
+    r"pass(word|wd|phrase)|secret|token|api_?key|private_?key|credential|cookie|authorization|otp|recovery"
+    r"|(^|_)(flag|pin)$",
     re.IGNORECASE,
 )
 # What only speaks about a secret: its name, number, age.

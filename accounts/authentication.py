@@ -14,7 +14,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from hub import context
 
-from .querysets import adopt_access
+from .querysets import adopt_owner
 
 if TYPE_CHECKING:
     from .models import ApiToken, User
@@ -25,8 +25,8 @@ USED_EVERY = timedelta(minutes=1)  # how often the last use is written, at most
 class ApiTokenAuthentication(TokenAuthentication):
     """`Authorization: Token hub_…`: one query finds the token, its owner, his roles and regions.
 
-    Knox looks tokens up by their first characters and tidies up on the way; we ask for the digest itself, which is unique, so
-    there is nothing to compare and nothing secret to time.
+    Knox looks tokens up by their first characters and tidies up on the way; we ask for the digest itself, which is
+    unique, so there is nothing to compare and nothing secret to time.
     """
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
@@ -46,7 +46,7 @@ class ApiTokenAuthentication(TokenAuthentication):
         if not found.allows_address(ip):
             raise AuthenticationFailed("This token may not be used from this address.")
         _note_use(found, ip)
-        user = adopt_access(found.user, found)
+        user = adopt_owner(found)
         user.api_token = found
         context.amend(user=user.username)
         return user, found
@@ -59,7 +59,7 @@ class ApiSessionAuthentication(SessionAuthentication):
         found = super().authenticate(request)
         if found is not None and not found[0].can_act:
             raise AuthenticationFailed("This account is suspended or inactive.")
-        return found  # type: ignore[return-value]  # the user model is ours
+        return found
 
 
 def _note_use(token: ApiToken, ip: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Log people in as allauth does, and answer Django's own permission questions (the admin site's) from the table of roles."""
+"""Logs people in as allauth does, and answers Django's own permission questions from the table of roles."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ if TYPE_CHECKING:
 class RoleBackend(AuthenticationBackend):
     """The only authentication backend.
 
-    The user of a session comes with roles and regions in the same query. Model permissions are derived, not stored: a row in
-    `auth_group_permissions` would be a second place that says what a role may do.
+    The user of a session comes with roles and regions in the same query. Model permissions are derived, not stored: a
+    row in `auth_group_permissions` would be a second place that says what a role may do.
     """
 
     def get_user(self, user_id: Any) -> User | None:
         from .models import User
-        from .querysets import adopt_access
 
         user = User.objects.with_access().filter(pk=user_id).first()
-        return adopt_access(user, user) if user is not None and self.user_can_authenticate(user) else None
+        return user if user is not None and self.user_can_authenticate(user) else None
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
         app_label, _, codename = perm.partition(".")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 
 if TYPE_CHECKING:
-    from .models import User
+    from .models import ApiToken, User
 
 Rule = Callable[["User", str, Any], bool]
 _rules: dict[type[models.Model], list[Rule]] = {}
@@ -33,7 +33,13 @@ def register_own() -> None:
     """Rules of this app: everybody has himself and his tokens."""
     from .models import ApiToken, User
 
-    register(User, lambda actor, verb, user: verb in ("users.view", "users.change", "quotas.view") and actor == user)
-    register(
-        ApiToken, lambda actor, verb, token: verb in ("tokens.view", "tokens.change") and actor.pk == token.user_id
-    )
+    register(User, _is_self)
+    register(ApiToken, _is_own_token)
+
+
+def _is_self(actor: User, verb: str, user: User) -> bool:
+    return verb in ("users.view", "users.change", "quotas.view") and actor.pk == user.pk
+
+
+def _is_own_token(actor: User, verb: str, token: ApiToken) -> bool:
+    return verb in ("tokens.view", "tokens.change") and actor.pk == token.user_id

@@ -18,14 +18,14 @@ from knox.models import AbstractAuthToken
 from . import roles
 from .choices import ActorKind, Theme
 from .fields import CurrentTransaction
-from .querysets import ApiTokenManager, AuditEntryQuerySet, UserManager, access_query
+from .querysets import ApiTokenQuerySet, AuditEntryQuerySet, UserManager, fetch_access, forget_access
 from .validators import validate_network, validate_scope, validate_timezone
 
 if TYPE_CHECKING:
     from .querysets import Access
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing]  # that of tokens: knox has no types
     """A person or a service account. The role is the user's one group (see `accounts.roles`)."""
 
     email = models.EmailField("e-mail address", blank=True)
@@ -46,7 +46,7 @@ class User(AbstractUser):
 
     api_token: ApiToken | None = None  # set on the instance while a request by API token is served
 
-    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]  # narrower than AbstractUser's
+    objects: ClassVar[UserManager] = UserManager()
 
     class Meta(AbstractUser.Meta):
         abstract = False
@@ -76,8 +76,8 @@ class User(AbstractUser):
 
     @cached_property
     def access(self) -> Access:
-        """Roles and regions, in one query for as long as the instance lives."""
-        return access_query(self)
+        """Roles and regions, fetched at most once in the life of the instance."""
+        return fetch_access(self)
 
     @property
     def role(self) -> str:
@@ -85,7 +85,7 @@ class User(AbstractUser):
         return roles.strongest(self.access.roles)
 
     def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        self.__dict__.pop("access", None)
+        forget_access(self)
         super().refresh_from_db(*args, **kwargs)
 
 
@@ -120,6 +120,7 @@ class ApiToken(AbstractAuthToken):
     """A program's key to the API: stored hashed, limited to scopes, networks and time."""
 
     id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="auth_token_set")  # the name that knox uses
     digest = models.CharField(max_length=128, unique=True, editable=False)
     name = models.CharField(max_length=100)
     scopes = ArrayField(
@@ -138,7 +139,7 @@ class ApiToken(AbstractAuthToken):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_ip = models.GenericIPAddressField(null=True, blank=True, editable=False)
 
-    objects: ClassVar[ApiTokenManager] = ApiTokenManager()
+    objects = ApiTokenQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "id"]

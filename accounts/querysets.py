@@ -10,13 +10,12 @@ from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
 from django.db.models import OuterRef, Q
-from knox.models import AuthTokenManager
 
 from . import roles
 
 if TYPE_CHECKING:
     from .actors import Asker
-    from .models import User
+    from .models import ApiToken, AuditEntry, User  # noqa: F401 - AuditEntry in a base class, as a string
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,9 @@ class Access:
         return cls(held, frozenset(region_slugs) if limited else None)
 
 
+ACCESS_COLUMNS = ("_role_names", "_region_slugs")
+
+
 def access_columns(user_pk: str = "pk") -> dict[str, ArraySubquery]:
     """Annotations for a user query: names of the groups, slugs of the region scopes."""
     from .models import RegionScope
@@ -45,18 +47,26 @@ def access_columns(user_pk: str = "pk") -> dict[str, ArraySubquery]:
     }
 
 
-def access_query(user: User) -> Access:
-    """Fetch a user's access in one query."""
-    rows = type(user)._base_manager.filter(pk=user.pk).annotate(**access_columns())
-    role_names, region_slugs = rows.values_list("_role_names", "_region_slugs").first() or ([], [])
-    return Access.of(role_names, region_slugs)
+def fetch_access(user: User) -> Access:
+    """What is known about a user's access: from the columns he was fetched with, else by one query."""
+    if "_role_names" in user.__dict__:
+        return Access.of(user.__dict__["_role_names"], user.__dict__["_region_slugs"])
+    rows = type(user)._base_manager.filter(pk=user.pk).annotate(**access_columns()).values(*ACCESS_COLUMNS)
+    row = rows.first() or {"_role_names": [], "_region_slugs": []}
+    return Access.of(row["_role_names"], row["_region_slugs"])
+
+
+def forget_access(user: User) -> None:
+    """Let the next question ask the database again."""
+    for name in ("access", *ACCESS_COLUMNS):
+        user.__dict__.pop(name, None)
 
 
 class UserQuerySet(models.QuerySet["User"]):
     """Users."""
 
     def with_access(self) -> UserQuerySet:
-        """Fetch roles and regions along; `adopt_access` hands them to the instance."""
+        """Fetch roles and regions along, so that no permission check needs a query."""
         return self.annotate(**access_columns())
 
     def able(self) -> UserQuerySet:
@@ -78,12 +88,6 @@ class UserQuerySet(models.QuerySet["User"]):
         return self.filter(pk=getattr(actor, "pk", None)) if can(actor, "users.view") else self.none()
 
 
-def adopt_access(user: User, row: Any) -> User:
-    """Give a user the access columns that came with a row, so that no permission check needs a query."""
-    user.__dict__["access"] = Access.of(row._role_names, row._region_slugs)
-    return user
-
-
 class UserManager(DjangoUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]  # built at run time
     """Makes users; a superuser is a member of Admin, because the role decides and nothing goes around it."""
 
@@ -101,7 +105,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     """API tokens."""
 
     def with_owner(self) -> ApiTokenQuerySet:
-        """Fetch the owner with all that permission checks need, in the same query."""
+        """Fetch the owner with all that permission checks need, in the same query; see `adopt_owner`."""
         return self.select_related("user").annotate(**access_columns("user_id"))
 
     def visible_to(self, actor: Asker) -> ApiTokenQuerySet:
@@ -112,8 +116,12 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         return self.filter(user=getattr(actor, "pk", None)) if can(actor, "tokens.own") else self.none()
 
 
-class ApiTokenManager(AuthTokenManager.from_queryset(ApiTokenQuerySet)):  # type: ignore[misc]  # built at run time
-    """Makes tokens as knox does (digest stored, plain text returned once)."""
+def adopt_owner(token: ApiToken) -> User:
+    """The owner of a token that was fetched `with_owner`, with his access columns."""
+    user = token.user
+    for name in ACCESS_COLUMNS:
+        setattr(user, name, getattr(token, name))
+    return user
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):

@@ -1,4 +1,4 @@
-"""How much one owner may use: his own limits, else those of his role. Counting what is used belongs to the app that owns it."""
+"""How much one owner may use: his own limits, else those of his role. The app that owns the things counts them."""
 
 from __future__ import annotations
 

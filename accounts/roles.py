@@ -1,8 +1,8 @@
 """Who may do what: the one table of roles and verbs.
 
-A verb is `<noun>.<action>`. Asked without an object it means "may do so at all"; with an object, a noun that has owners is
-decided by the `_any` form of the verb or by the rule that the noun's app registered (`accounts.grants`), and the plain form
-says which roles may have such things of their own.
+A verb is `<noun>.<action>`. Asked without an object it means "may do so at all". With an object, a verb that has an
+`_any` form is decided by that form, or by the rule that the noun's app registered (`accounts.grants`): then the plain
+form says which roles may have such things of their own.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ VERBS: Final[dict[str, frozenset[str]]] = {
     "jobs.view": _ADMINS,
 }
 
-# Django admin: which noun decides about a model. Looking needs `<noun>.view_any` (or `.view`), the rest `.change_any` (or
-# `.change`). What is not listed is the Admin's alone. The services that the admin calls check again.
+# Django admin: which noun decides about a model. Looking needs `<noun>.view_any` (or `.view`), the rest `.change_any`
+# (or `.change`). What is not listed is the Admin's alone. The services that the admin calls check again.
 MODEL_NOUNS: Final[dict[str, str]] = {
     "accounts.auditentry": "audit",
     "nodes.region": "regions",

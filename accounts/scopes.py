@@ -1,6 +1,7 @@
 """Scopes of API tokens: `servers.control` (a verb), `servers.*` (all of a noun) or `read` (looking, nothing else).
 
-A scope only restricts. It names the plain verb; whether that reaches other people's things is decided by the owner's role.
+A scope only restricts. It names the plain verb; whether that reaches other people's things is decided by the owner's
+role.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -64,15 +65,22 @@ def update_profile(user: User, *, actor: Actor, **values: Any) -> User:
     """Change what a person says about himself."""
     require(actor, "users.change", user)
     values = _known_profile(values)
+    if "email" in values:
+        # A person changes his own address by confirming the new one; an Admin vouches for it.
+        require(actor, "users.change_any", user)
+        values["email"] = User.objects.normalize_email(values["email"])
     with transaction.atomic():
         locked = lock_owner(user)
-        before = {name: getattr(locked, name) for name in values}
-        for name, value in values.items():
+        changed = audit.changes({name: getattr(locked, name) for name in values}, values)
+        if not changed["after"]:
+            return _refreshed(user)
+        for name, value in changed["after"].items():
             setattr(locked, name, value)
-        _save_checked(locked, update_fields=list(values))
-        if changed := audit.changes(before, values)["after"]:
-            audit.record(actor, "user.updated", locked, **audit.changes(before, changed))
-    return _carry(user, locked)
+        _save_checked(locked, update_fields=list(changed["after"]))
+        if "email" in changed["after"]:
+            EmailAddress.objects.filter(user=locked).delete()
+        audit.record(actor, "user.updated", locked, **changed)
+    return _refreshed(user)
 
 
 def set_role(user: User, role: str, *, actor: Actor) -> User:
@@ -83,14 +91,14 @@ def set_role(user: User, role: str, *, actor: Actor) -> User:
         locked = _lock_with_admins(user)
         before = locked.role
         if role == before:
-            return _carry(user, locked)
+            return _refreshed(user)
         if role != roles.ADMIN:
             _keep_one_admin(locked)
         locked.groups.set([_group(role)])
         locked.is_staff = role in roles.STAFF_ROLES
         locked.save(update_fields=["is_staff"])
         audit.record(actor, "user.role_changed", locked, before={"role": before}, after={"role": role})
-    return _carry(user, locked)
+    return _refreshed(user)
 
 
 def set_regions(user: User, region_slugs: Iterable[str], *, actor: Actor) -> User:
@@ -103,13 +111,13 @@ def set_regions(user: User, region_slugs: Iterable[str], *, actor: Actor) -> Use
         locked = lock_owner(user)
         before = sorted(locked.region_scopes.values_list("region_slug", flat=True))
         if before == wanted:
-            return _carry(user, locked)
+            return _refreshed(user)
         locked.region_scopes.exclude(region_slug__in=wanted).delete()
         RegionScope.objects.bulk_create(
             [RegionScope(user=locked, region_slug=slug) for slug in wanted if slug not in before]
         )
         audit.record(actor, "user.regions_changed", locked, before={"regions": before}, after={"regions": wanted})
-    return _carry(user, locked)
+    return _refreshed(user)
 
 
 def set_quota(user: User, *, actor: Actor, **limits: int | None) -> Quota:
@@ -146,7 +154,7 @@ def suspend_user(user: User, *, reason: str, actor: Actor) -> User:
         locked.token_version = F("token_version") + 1
         locked.save(update_fields=["suspended_at", "suspension_reason", "token_version"])
         audit.record(actor, "user.suspended", locked, reason=reason.strip())
-    return _carry(user, locked)
+    return _refreshed(user)
 
 
 def unsuspend_user(user: User, *, actor: Actor) -> User:
@@ -159,7 +167,7 @@ def unsuspend_user(user: User, *, actor: Actor) -> User:
         locked.suspended_at, locked.suspension_reason = None, ""
         locked.save(update_fields=["suspended_at", "suspension_reason"])
         audit.record(actor, "user.unsuspended", locked)
-    return _carry(user, locked)
+    return _refreshed(user)
 
 
 def deactivate_user(user: User, *, actor: Actor) -> User:
@@ -174,7 +182,7 @@ def deactivate_user(user: User, *, actor: Actor) -> User:
         locked.token_version = F("token_version") + 1
         locked.save(update_fields=["is_active", "token_version"])
         audit.record(actor, "user.deactivated", locked)
-    return _carry(user, locked)
+    return _refreshed(user)
 
 
 def activate_user(user: User, *, actor: Actor) -> User:
@@ -187,7 +195,7 @@ def activate_user(user: User, *, actor: Actor) -> User:
         locked.is_active = True
         locked.save(update_fields=["is_active"])
         audit.record(actor, "user.activated", locked)
-    return _carry(user, locked)
+    return _refreshed(user)
 
 
 def ensure_admin(password: str | None = None) -> str | None:
@@ -213,8 +221,8 @@ def _keep_one_admin(user: User) -> None:
         raise Conflict("This is the last Admin. Make somebody else Admin first.", code="last_admin")
 
 
-def _carry(user: User, locked: User) -> User:
-    """Bring the caller's instance up to date with the locked row."""
+def _refreshed(user: User) -> User:
+    """Bring the caller's own instance up to date."""
     user.refresh_from_db()
     return user
 
@@ -248,7 +256,7 @@ def _check(validator: Any, *values: Any, field: str) -> None:
 
 
 def _save_checked(user: User, **options: Any) -> None:
-    """Validate and save; a clash that slips between the two (somebody was faster) reads the same as one found before."""
+    """Validate and save; a clash that slips between the two reads the same as one found before."""
     try:
         user.full_clean(exclude=["password"])
         with transaction.atomic():

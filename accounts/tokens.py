@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from knox.models import get_digest_token
+from knox.settings import CONSTANTS
 
 from hub.exceptions import Conflict, Invalid, NotAllowed
 
@@ -31,7 +34,7 @@ def create_token(
     allowed_networks: Iterable[str] = (),
 ) -> tuple[ApiToken, str]:
     """Make a token; answers the row and the plain text, which cannot be had again."""
-    _require_owner(actor, user, "tokens.own")
+    _require_owner(actor, user)
     _refuse_widening(actor, scopes := sorted(set(scopes)))
     if expires_at is not None and expires_at <= timezone.now():
         raise Invalid("The expiry must be in the future.", field="expires_at")
@@ -99,25 +102,22 @@ def rotate_token(token: ApiToken, *, actor: Actor, overlap: timedelta = timedelt
     return new, plain
 
 
-def _make(owner: User, *, expiry: datetime | None, **values: object) -> tuple[ApiToken, str]:
-    """Validate and insert. Knox's manager wants a duration; we keep the moment that was asked for."""
-    draft = ApiToken(user=owner, **values)
+def _make(owner: User, **values: Any) -> tuple[ApiToken, str]:
+    digest, plain = get_digest_token()
+    token = ApiToken(user=owner, digest=digest, token_key=plain[: CONSTANTS.TOKEN_KEY_LENGTH], **values)
     try:
-        draft.clean_fields(exclude=["digest", "token_key"])
+        token.clean_fields()
     except ValidationError as error:
         field, messages = next(iter(error.message_dict.items()))
         raise Invalid(" ".join(messages), field=field) from None
-    token: ApiToken
-    token, plain = ApiToken.objects.create(owner, expiry=None, **values)
-    if expiry is not None:
-        token.expiry = expiry
-        token.save(update_fields=["expiry"])
+    token.save(force_insert=True)
     return token, plain
 
 
-def _require_owner(actor: Actor, user: User, verb: str) -> None:
+def _require_owner(actor: Actor, user: User) -> None:
+    """Everybody makes his own tokens; for others (a service account) that is an Admin's work."""
     if isinstance(actor, User) and actor.pk == user.pk:
-        require(actor, verb)
+        require(actor, "tokens.own")
     else:
         require(actor, "tokens.change_any")
 

@@ -19,5 +19,5 @@ def can(actor: Any, verb: str) -> bool:
 
 @register.simple_tag
 def can_on(actor: Any, verb: str, obj: Any) -> bool:
-    """Whether the actor may use the verb on this object: `{% can_on user "servers.control" server as may_control %}`."""
+    """Whether he may on this object: `{% can_on user "servers.control" server as may_control %}`."""
     return may(actor, verb, obj)
