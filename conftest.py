@@ -53,6 +53,11 @@ def start_services() -> None:
 start_services()
 
 
+def pytest_configure() -> None:
+    """Load the apps: pytest-django looked for settings before this file named them."""
+    importlib.import_module("django").setup()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run and say how to get it; with HUB_TEST_ALL=1 such a test runs and fails."""
     if os.environ.get("HUB_TEST_ALL") == "1":

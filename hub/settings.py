@@ -191,6 +191,7 @@ HUB_AUDIT_STRICT = env.boolean(
 )
 
 KNOX_TOKEN_MODEL = "accounts.ApiToken"
+MIGRATION_MODULES = {"knox": None}  # its own token table is swapped out, yet its migrations would create one
 REST_KNOX = {"TOKEN_MODEL": KNOX_TOKEN_MODEL, "TOKEN_TTL": None, "TOKEN_PREFIX": "hub_", "AUTO_REFRESH": False}
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
@@ -255,6 +256,13 @@ HUB_ENGINES = {
     "fake": "hub.engines.fake.FakeEngine",
 }
 HUB_GAME_IP = env.text("HUB_GAME_IP", "127.0.0.1", help="Address on which game servers of node `local` are published.")
+HUB_LOCAL_ENGINE = env.choice(
+    "HUB_LOCAL_ENGINE", "process", ("process", "docker"), help="Engine of node `local` when it is first created."
+)
+HUB_WORKLOAD_USER = env.text(
+    "HUB_WORKLOAD_USER", "", help="Unprivileged user of the process engine's workloads, when the agent runs as root."
+)
+HUB_BOOTSTRAP = ["accounts.bootstrap.run", "hub.nodes.bootstrap.run", "servers.bootstrap.run"]
 HUB_SWEEP_SECONDS = env.integer(
     "HUB_SWEEP_SECONDS", 15, minimum=1, help="How often each node is compared with its engine."
 )

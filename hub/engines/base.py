@@ -1,11 +1,11 @@
 """What the hub asks of an engine: a handful of verbs, and the plain data that crosses that door.
 
 An engine runs workloads on one node. It never sees a model, never touches the database and lets no SDK type out.
-Every verb is idempotent, bounded in time (`Engine.timeout_seconds`) and raises only `EngineError`. Long work (pulling an
-image) reports through a callback and stops between two events when that callback says so.
+Every verb is idempotent, bounded in time (`Engine.timeout_seconds`) and raises only `EngineError`. Long work (pulling
+an image) reports through a callback and stops between two events when that callback says so.
 
-Names are deterministic (`hub-<kind>-<id>`), and everything an engine makes carries the labels of `labels_for`, so that a
-workload can be found, fenced and cleaned up without the database.
+Names are deterministic (`hub-<kind>-<id>`), and everything an engine makes carries the labels of `labels_for`, so
+that a workload can be found, fenced and cleaned up without the database.
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ class Enforcement(StrEnum):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What placement and pages may rely on. `limits` maps memory, swap, cpu, pids, disk and files to an `Enforcement`."""
+    """What placement and pages may rely on.
+
+    `limits` maps memory, swap, cpu, pids, disk and files to an `Enforcement`.
+    """
 
     isolates_strangers: bool
     restarts_by_itself: bool
@@ -117,8 +120,8 @@ class PortBinding:
 class WorkloadSpec:
     """All an engine needs to run one generation of one workload.
 
-    `command` may hold any text; it is never given to a shell. `env` may hold secrets: engines never log it and pass it by
-    environment or file, never as an argument. `secrets` lists the values to be masked in what `logs` returns.
+    `command` may hold any text; it is never given to a shell. `env` may hold secrets: engines never log it and pass
+    it by environment or file, never as an argument. `secrets` lists the values to be masked in what `logs` returns.
     `data_path` is where the persistent data appears to the workload, or empty for none.
     """
 
@@ -155,9 +158,9 @@ class State(StrEnum):
 class Observation:
     """One workload as the engine sees it now.
 
-    `host` is where the agent reaches ports that are not published; `exit_code` is None while running or when the exit was
-    not seen; a code below zero is the negative signal number. `engine_restarted` marks an exit that the engine's or the
-    host's own restart explains. `labels` are those of `labels_for`.
+    `host` is where the agent reaches ports that are not published; `exit_code` is None while running or when the exit
+    was not seen; a code below zero is the negative signal number. `engine_restarted` marks an exit that the engine's
+    or the host's own restart explains. `labels` are those of `labels_for`.
     """
 
     kind: str
@@ -207,7 +210,9 @@ class Usage:
 
 @dataclass(frozen=True)
 class LogChunk:
-    """Lines of a workload's output and the cursor to ask for what follows; `truncated` when older lines were dropped."""
+    """Lines of a workload's output and the cursor to ask for what follows; `truncated` when older lines were
+    dropped.
+    """
 
     lines: Sequence[str]
     cursor: str
@@ -240,9 +245,10 @@ class Engine(ABC):
     def ensure(self, spec: WorkloadSpec) -> Observation:
         """Bring the workload into being and running at this generation.
 
-        Already running at this generation: nothing happens. An exited or created one of this generation is started again; an exited one of an
-        older generation is replaced, its data kept. Raises STALE when a newer generation exists, REFUSED (permanent) when an older one is still running
-        (it must be stopped first), ADDRESS_TAKEN or ADDRESS_MISSING when a port cannot be bound, IMAGE_MISSING, DISK_FULL, UNAVAILABLE.
+        Already running at this generation: nothing happens. An exited or created one of this generation is started
+        again; an exited one of an older generation is replaced, its data kept. Raises STALE when a newer generation
+        exists, REFUSED (permanent) when an older one is still running (it must be stopped first), ADDRESS_TAKEN or
+        ADDRESS_MISSING when a port cannot be bound, IMAGE_MISSING, DISK_FULL, UNAVAILABLE.
         """
 
     @abstractmethod
@@ -291,7 +297,8 @@ class Engine(ABC):
     def probe_address(self, ip: str, port: int) -> str:
         """Say what stands in the way of binding this address on the node, TCP or UDP, or "" when it is free.
 
-        Looks in the host's network namespace, without SO_REUSEADDR. Raises ADDRESS_MISSING when the node does not have the IP.
+        Looks in the host's network namespace, without SO_REUSEADDR. Raises ADDRESS_MISSING when the node does not
+        have the IP.
         """
 
 

@@ -1,8 +1,9 @@
 """The node agent: a supervisor without threads whose children are RQ workers, the sweep loop and the sampler.
 
-Children are forked from the loaded parent, before it has opened any connection, so that they share its memory; each opens its own.
-A child that dies is started again; when the parent dies (even by SIGKILL) the kernel ends the children. Redis down: the
-workers wait, the sweep loop goes on from PostgreSQL alone. PostgreSQL down: everybody waits and tries again.
+Children are forked from the loaded parent, before it has opened any connection, so that they share its memory; each
+opens its own. A child that dies is started again; when the parent dies (even by SIGKILL) the kernel ends the
+children. Redis down: the workers wait, the sweep loop goes on from PostgreSQL alone. PostgreSQL down: everybody waits
+and tries again.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ class Crash:
 def is_crash(workload: Workload, seen: Observation | None) -> bool:
     """Whether what is there now can only come from an end that nobody asked for.
 
-    An exit of the present generation is one. So is the absence of a workload that was seen alive. A workload that was made
-    and never ran, or that an older wish ended, is not.
+    An exit of the present generation is one. So is the absence of a workload that was seen alive. A workload that was
+    made and never ran, or that an older wish ended, is not.
     """
     if seen is None:
         return workload.observed_status in LIVE

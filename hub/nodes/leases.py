@@ -1,11 +1,12 @@
 """Take, queue for and give back addresses.
 
-A lease is one statement that takes the first rested free rows with FOR UPDATE SKIP LOCKED, so its cost does not depend on how many
-addresses there are or how many are taken. Before it says "full" it looks once more without skipping, behind a lock on the pools, so
-that rows which another transaction is about to give up are waited for.
+A lease is one statement that takes the first rested free rows with FOR UPDATE SKIP LOCKED, so its cost does not
+depend on how many addresses there are or how many are taken. Before it says "full" it looks once more without
+skipping, behind a lock on the pools, so that rows which another transaction is about to give up are waited for.
 
 Whoever finds a pool full gets a place in a queue (`AddressRequest`), served strictly in order; a newcomer takes nothing
-while somebody waits. Public addresses are always taken before private ones, so two transactions never wait for each other.
+while somebody waits. Public addresses are always taken before private ones, so two transactions never wait for each
+other.
 
 Released addresses rest before the next lease; the one released first is taken first.
 """
@@ -138,7 +139,10 @@ def place_in_queue(holder: uuid.UUID) -> int | None:
 
 
 def serve_queue(node: Node) -> list[tuple[str, uuid.UUID]]:
-    """Give free addresses to those who wait, in order; says whom (kind and id). The first who cannot be served ends it."""
+    """Give free addresses to those who wait, in order; says whom (kind and id).
+
+    The first who cannot be served ends it.
+    """
     served = []
     while (who := _serve_first(node)) is not None:
         served.append(who)
@@ -207,7 +211,10 @@ def replace_blocked(workload: Workload, address: Address, *, reason: str) -> boo
 
 
 def fill_pool(pool: AddressPool) -> int:
-    """Make the rows of a new pool; says how many. Raises Invalid (too large, bad range) or Conflict (overlaps another)."""
+    """Make the rows of a new pool; says how many.
+
+    Raises Invalid (too large, bad range) or Conflict (overlaps another).
+    """
     pool.full_clean(exclude=["node"])
     rows = [Address(pool=pool, node_id=pool.node_id, ip=ip, port=port) for ip in _ips(pool) for port in _ports(pool)]
     if not rows:
@@ -223,9 +230,9 @@ def fill_pool(pool: AddressPool) -> int:
 def _ports(pool: AddressPool) -> Sequence[int | None]:
     if pool.kind != PoolKind.HOST_PORTS:
         return [None]
-    assert pool.first_port is not None and pool.last_port is not None
     excluded = set(pool.excluded_ports)
-    return [port for port in range(pool.first_port, pool.last_port + 1) if port not in excluded]
+    first, last = pool.first_port or 0, pool.last_port or 0
+    return [port for port in range(first, last + 1) if port not in excluded]
 
 
 def _ips(pool: AddressPool) -> Iterator[str]:

@@ -1,4 +1,6 @@
-"""Choose the node of a new workload: in the region asked for, with an engine that may run it, with room left, least used first."""
+"""Choose the node of a new workload: in the region asked for, with an engine that may run it, with room left,
+least used first.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Close the gap between what was asked of a workload and what its engine holds: the only code that drives an engine.
 
-`reconcile` claims the row's lease with one compare-and-set UPDATE, takes one short step, stores what it saw only if token and
-generation still match, and lets go; it goes on while another step can be taken at once. Nobody waits here: a stop sends
-its signal, notes the deadline, and a later pass kills. So at any point the process may be killed: the lease runs out, and the
-next pass sees with `inspect` what is really there.
+`reconcile` claims the row's lease with one compare-and-set UPDATE, takes one short step, stores what it saw only if
+token and generation still match, and lets go; it goes on while another step can be taken at once. Nobody waits here:
+a stop sends its signal, notes the deadline, and a later pass kills. So at any point the process may be killed: the
+lease runs out, and the next pass sees with `inspect` what is really there.
 
 Kill bypasses the lease (`kill_now`): the wish has raised the generation, so a worker in the middle of a launch cannot
 store its result, sees the newer wish when it lets go, and ends what it started.
@@ -75,7 +75,10 @@ class Step:
 
 
 def reconcile(model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = None) -> None:
-    """Take the steps that can be taken now. Does nothing while another process holds the lease: it will see the wish."""
+    """Take the steps that can be taken now.
+
+    Does nothing while another process holds the lease: it will see the wish.
+    """
     for _ in range(MAX_STEPS):
         workload = claim(model, pk)
         if workload is None:

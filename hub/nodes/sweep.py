@@ -1,7 +1,7 @@
 """Compare a node with its engine, both ways, from PostgreSQL alone: so lost jobs, restarts and strangers are all found.
 
-`tick` runs about twice a second: what is due, rested addresses, the queue for addresses. `sweep` runs every HUB_SWEEP_SECONDS: one
-listing of all the engine holds by our labels against all rows of the node.
+`tick` runs about twice a second: what is due, rested addresses, the queue for addresses. `sweep` runs every
+HUB_SWEEP_SECONDS: one listing of all the engine holds by our labels against all rows of the node.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def _belongs(seen: Observation, node: Node) -> bool:
 
 
 def _remove_orphan(engine: Engine, seen: Observation, report: SweepReport) -> None:
-    """Remove something that carries our labels and belongs to nobody; its data stays, because nobody asked to lose it."""
+    """Remove something that carries our labels and belongs to nobody; its data stays, because nobody asked to lose
+    it.
+    """
     failpoint("sweep.before_remove_orphan")
     try:
         engine.remove(seen.name, keep_data=True)

@@ -38,7 +38,10 @@ class Health:
 
 
 class Workload(models.Model):
-    """Something that runs on a node. `desired_status` and `generation` are the wish; only `reconcile` writes what was seen."""
+    """Something that runs on a node.
+
+    `desired_status` and `generation` are the wish; only `reconcile` writes what was seen.
+    """
 
     kind: str
     """Short name in engine names, labels and queues, such as `server`."""
@@ -163,7 +166,9 @@ def reserved_on(node: Node) -> dict[str, int]:
 
 
 def bindings(addresses: Sequence[Address], target_ports: dict[str, int] | None = None) -> list[PortBinding]:
-    """Leased addresses as the engine takes them; inside the workload the port is the same unless `target_ports` says so."""
+    """Leased addresses as the engine takes them; inside the workload the port is the same unless `target_ports`
+    says so.
+    """
     inside = target_ports or {}
     return [
         PortBinding(

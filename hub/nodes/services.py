@@ -1,0 +1,181 @@
+"""What people do with regions, nodes, pools and addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from accounts import audit
+from accounts.permissions import require
+from hub.exceptions import Conflict, Invalid
+
+from . import leases
+from .choices import AddressState, EngineKind, PoolKind
+from .models import Address, AddressPool, Node, Region
+from .workloads import workload_models
+
+DEFAULT_PORTS = (25565, 26000)
+RCON_PORT = 25575  # the well-known RCON port lies inside the game range and is never handed out
+PRIVATE_PORTS = (26001, 27000)
+WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognised here in order to be refused
+
+
+def create_region(*, actor: Any, slug: str, name: str, position: int = 0) -> Region:
+    """Add a region."""
+    require(actor, "regions.change")
+    region = Region(slug=slug, name=name, position=position)
+    with transaction.atomic():
+        _clean_and_save(region)
+        audit.record(actor, "region.created", region, slug=slug)
+    return region
+
+
+def create_node(*, actor: Any, name: str, region: Region, engine: str, **values: Any) -> Node:
+    """Add a node; it takes workloads once it has a pool and its agent runs."""
+    require(actor, "nodes.change")
+    if engine not in EngineKind.values:
+        raise Invalid(f"There is no engine {engine}.", field="engine")
+    credentials = values.pop("credentials", None)
+    node = Node(name=name, region=region, engine=engine, **values)
+    if credentials:
+        node.credentials = json.dumps(credentials)
+    with transaction.atomic():
+        _clean_and_save(node)
+        audit.record(actor, "node.created", node, engine=engine, region=region.slug)
+    return node
+
+
+def update_node(node: Node, *, actor: Any, **changes: Any) -> Node:
+    """Change a node's settings: region, capacity, overcommit, engine options, enabled, draining."""
+    require(actor, "nodes.change", node)
+    with transaction.atomic():
+        locked = Node.objects.select_for_update(no_key=True).get(pk=node.pk)
+        before = {name: _plain(getattr(locked, name)) for name in changes}
+        for name, value in changes.items():
+            setattr(locked, name, value)
+        _clean_and_save(locked)
+        after = {name: _plain(value) for name, value in changes.items()}
+        audit.record(actor, "node.updated", locked, before=before, after=after)
+    return locked
+
+
+def delete_node(node: Node, *, actor: Any) -> None:
+    """Remove a node that has no live workloads, with its pools."""
+    require(actor, "nodes.change", node)
+    with transaction.atomic():
+        locked = Node.objects.select_for_update().get(pk=node.pk)
+        for model in workload_models():
+            if model.objects.filter(node=locked).exists():
+                raise Conflict("The node still has workloads, or a record of them.", code="node_in_use")
+        audit.record(actor, "node.deleted", locked)
+        locked.delete()
+
+
+def create_pool(*, actor: Any, node: Node, name: str, first_ip: str, **values: Any) -> AddressPool:
+    """Add a pool and make its addresses, in one transaction.
+
+    Refused with the reason: an address the node does not have, ports inside the machine's ephemeral range, an overlap with
+    another pool.
+    """
+    require(actor, "pools.change")
+    pool = AddressPool(node=node, name=name, first_ip=first_ip, **values)
+    _refuse_unusable(pool)
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                pool.full_clean(exclude=["node"])
+                pool.save()
+        except ValidationError as error:
+            raise _invalid(error) from None
+        count = leases.fill_pool(pool)
+        audit.record(actor, "pool.created", pool, addresses=count)
+    return pool
+
+
+def delete_pool(pool: AddressPool, *, actor: Any) -> None:
+    """Remove a pool none of whose addresses is leased."""
+    require(actor, "pools.change", pool)
+    with transaction.atomic():
+        locked = AddressPool.objects.select_for_update().get(pk=pool.pk)
+        held = list(Address.objects.select_for_update().filter(pool=locked, state=AddressState.LEASED)[:1])
+        if held:
+            raise Conflict("Some of its addresses are leased.", code="pool_in_use")
+        audit.record(actor, "pool.deleted", locked)
+        locked.delete()
+
+
+def set_pool_enabled(pool: AddressPool, *, actor: Any, is_enabled: bool) -> None:
+    """Let a pool give addresses, or stop it; those it has given stay leased."""
+    require(actor, "pools.change", pool)
+    with transaction.atomic():
+        AddressPool.objects.filter(pk=pool.pk).update(is_enabled=is_enabled)
+        audit.record(actor, "pool.enabled" if is_enabled else "pool.disabled", pool)
+
+
+def block_address(address: Address, *, actor: Any, reason: str) -> None:
+    """Take a free or resting address out of use."""
+    require(actor, "addresses.change", address)
+    with transaction.atomic():
+        locked = Address.objects.select_for_update().get(pk=address.pk)
+        if locked.state == AddressState.LEASED:
+            raise Conflict("The address is leased; move its holder to another one first.", code="address_leased")
+        leases.block(locked, reason=reason)
+        audit.record(actor, "address.blocked", locked, reason=reason)
+
+
+def unblock_address(address: Address, *, actor: Any) -> None:
+    """Put a blocked address back into use."""
+    require(actor, "addresses.change", address)
+    with transaction.atomic():
+        locked = Address.objects.select_for_update().get(pk=address.pk)
+        if locked.state != AddressState.BLOCKED:
+            raise Conflict("The address is not blocked.", code="address_not_blocked")
+        Address.objects.filter(pk=locked.pk).update(state=AddressState.FREE, reason="")
+        audit.record(actor, "address.unblocked", locked)
+
+
+def _refuse_unusable(pool: AddressPool) -> None:
+    """Hold the pool against what the node's agent last told of its machine."""
+    facts = pool.node.agent_facts
+    try:
+        ipaddress.ip_address(pool.first_ip)
+    except ValueError:
+        raise Invalid("This is not an IP address.", field="first_ip") from None
+    if pool.kind != PoolKind.HOST_PORTS:
+        return
+    if facts.get("ips") and pool.first_ip not in facts["ips"] and pool.first_ip not in WILDCARDS:
+        raise Invalid(f"{pool.node.name} does not have the address {pool.first_ip}.", field="first_ip")
+    if pool.first_ip in WILDCARDS:
+        raise Invalid("Name one address of the node, not all of them.", field="first_ip")
+    low, high = facts.get("ephemeral_ports") or (32768, 60999)
+    if pool.first_port and pool.last_port and pool.first_port <= high and pool.last_port >= low:
+        raise Invalid(
+            f"The ports {low}–{high} are used by the node's own outgoing connections; a pool must lie outside.",
+            field="first_port",
+        )
+
+
+def _clean_and_save(row: Any) -> None:
+    try:
+        row.full_clean()
+        with transaction.atomic():
+            row.save()
+    except ValidationError as error:
+        raise _invalid(error) from None
+    except IntegrityError:
+        raise Conflict(f"There is such a {row._meta.verbose_name} already.", code="exists") from None
+
+
+def _invalid(error: ValidationError) -> Invalid:
+    if hasattr(error, "error_dict"):
+        name, messages = next(iter(error.message_dict.items()))
+        return Invalid(messages[0], field="" if name == "__all__" else name)
+    return Invalid(error.messages[0])
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | dict | list | None) else str(value)
