@@ -1,4 +1,4 @@
-"""The hub's shared plumbing as a Django app: periodic slots, idempotency rows, commands."""
+"""The hub's shared plumbing as a Django app: periodic runs, idempotency rows, health checks, commands."""
 
 from django.apps import AppConfig
 
@@ -8,3 +8,8 @@ class HubConfig(AppConfig):
     label = "hub"
     verbose_name = "Hub"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import health
+
+        health.register_own_checks()

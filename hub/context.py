@@ -20,7 +20,8 @@ class Context:
     user: str = ""
 
 
-_current: ContextVar[Context] = ContextVar("hub_context", default=Context())
+NOBODY = Context()
+_current: ContextVar[Context] = ContextVar("hub_context", default=NOBODY)
 
 
 def current() -> Context:

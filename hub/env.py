@@ -1,8 +1,8 @@
-"""Typed settings from the environment: every variable is declared once, with its help, and a bad value stops the start.
+"""Typed settings from the environment: each variable is declared once, with its help; a bad value stops the start.
 
-A variable `NAME` may come from a file instead: `NAME_FILE=/run/secrets/name` (trailing newline stripped). Beside a running hub
-the launcher's own files stand in for what is not set: `<data>/services.json` (addresses of the embedded database and Redis)
-and `<data>/secrets.json` (generated keys).
+A variable `NAME` may come from a file instead: `NAME_FILE=/run/secrets/name` (trailing newline stripped). Beside a
+running hub the launcher's own files stand in for what is not set: `<data>/services.json` (addresses of the embedded
+database and Redis) and `<data>/secrets.json` (generated keys).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Variable:
 
 
 class Env:
-    """Reads declared variables from a mapping (the process environment unless told) and remembers their declarations."""
+    """Reads variables from a mapping (the process environment unless told) and remembers their declarations."""
 
     def __init__(self, source: Mapping[str, str] | None = None, fallbacks: Mapping[str, str] | None = None) -> None:
         self.source = os.environ if source is None else source

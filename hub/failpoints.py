@@ -1,8 +1,9 @@
 """Named places where a test can kill, stop or delay a process for real.
 
-`failpoint("reconcile.after_ensure")` does nothing unless the environment arms it: `HUB_FAILPOINT=<name>=<action>[,…]` with action
-`kill` (SIGKILL to this process), `raise`, or `sleep:<seconds>`; `name@n` acts at the n-th passage only. Every name is
-listed in `FAILPOINTS`, so that a test can go through all of them; an unknown name is a programming error.
+`failpoint("reconcile.after_ensure")` does nothing unless the environment arms it: `HUB_FAILPOINT=<name>=<action>[,…]`
+with action `kill` (SIGKILL to this process), `raise`, or `sleep:<seconds>`; `name@n` acts at the n-th passage only.
+Every name is listed in `FAILPOINTS`, so that a test can go through all of them; an unknown name is a programming
+error.
 """
 
 from __future__ import annotations

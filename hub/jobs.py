@@ -1,18 +1,22 @@
 """Send work to a queue: by dotted path, with JSON arguments, after the transaction commits.
 
-Redis is transport, never truth. A job that cannot be sent (Redis down) or is lost (flushed) costs only time, because the sweep of
-each node finds the same work in PostgreSQL; so a failure here is logged and not raised. Job ids are random: fixed ids and `unique`
-lose or block jobs in rq. Arguments are keys, never secrets.
+Redis is transport, never truth. A job that cannot be sent (Redis down) or is lost (flushed) costs only time, because
+the sweep of each node finds the same work in PostgreSQL; so a failure here is logged and not raised. Job ids are
+random: fixed ids and `unique` lose or block jobs in rq. Arguments are keys, never secrets.
 """
 
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import Any
 
-import django_rq
+from django.conf import settings
 from django.db import transaction
+from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
 
@@ -31,7 +35,15 @@ def node_queue(node_name: str) -> str:
 
 def rq_queue(name: str) -> Queue:
     """An rq queue by any name; nodes' queues come and go, so they are not in settings."""
-    return Queue(name, connection=django_rq.get_connection(DEFAULT_QUEUE), serializer=JSONSerializer)
+    return Queue(name, connection=_connection(), serializer=JSONSerializer)
+
+
+@cache
+def _connection() -> Redis:
+    """Short timeouts and one retry: by default redis-py waits for ever and retries ten times, inside a request."""
+    return Redis.from_url(
+        settings.REDIS_URL, socket_timeout=3, socket_connect_timeout=1, retry=Retry(NoBackoff(), retries=1)
+    )
 
 
 def enqueue(path: str, *args: str | int | None, queue: str = DEFAULT_QUEUE) -> None:

@@ -13,8 +13,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from . import context
-from .exceptions import HubError
-from .views import error_answer
+from .api.errors import foreseen
+from .views import answer
 
 access = logging.getLogger("hub.access")
 
@@ -43,7 +43,7 @@ class RequestContextMiddleware:
 
 
 class HubErrorMiddleware:
-    """Turn a `HubError` that a page view let through into an answer for people (or, under /api/, for programs)."""
+    """Turn a `HubError`, or a database that is away, into a page that says so (under /api/ into problem details)."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -52,7 +52,8 @@ class HubErrorMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return error_answer(request, exception) if isinstance(exception, HubError) else None
+        problem = foreseen(exception)
+        return answer(request, problem) if problem else None
 
 
 def door(path: str) -> str:
@@ -66,7 +67,7 @@ def client_ip(request: HttpRequest) -> str | None:
     """The asker's address: of the connection, or behind trusted proxies the last hop that is not one of them.
 
     Only the right end of X-Forwarded-For is believable: each trusted proxy appended the address it saw, everything left
-    of the first untrusted hop may be invented. A connection over a unix socket has no address and is a proxy's by nature.
+    of the first untrusted hop may be invented. A connection over a unix socket has no address and is a proxy's own.
     """
     seen = _address(request.META.get("REMOTE_ADDR", ""))
     trusted = _networks(tuple(settings.TRUSTED_PROXIES))

@@ -15,6 +15,7 @@ class PeriodicRun(models.Model):
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
         LOST = "lost", "Lost"
+        SKIPPED = "skipped", "Skipped"
 
     task = models.CharField(max_length=80)
     due_at = models.DateTimeField()

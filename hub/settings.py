@@ -41,6 +41,7 @@ ALLOWED_HOSTS = [
     "[::1]",
 ]
 CSRF_TRUSTED_ORIGINS = [HUB_URL]
+CSRF_FAILURE_VIEW = "hub.views.csrf_failure"
 SECURE = urlsplit(HUB_URL).scheme == "https"
 TRUSTED_PROXIES = env.words("HUB_TRUSTED_PROXIES", help="Addresses or networks whose X-Forwarded-For is believed.")
 
@@ -148,7 +149,7 @@ DATABASES = {
 REDIS_URL = env.text("REDIS_URL", help="redis://host:port/0 or unix:///path?db=0; unset: the embedded Valkey.")
 
 RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 900, "SERIALIZER": "rq.serializers.JSONSerializer"}}
-RQ_SHOW_ADMIN_LINK = True
+RQ_SHOW_ADMIN_LINK = False  # the dashboard is at /jobs/ for those who may; its place in the admin is open to all staff
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -179,6 +180,7 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/15m/key"}
 ACCOUNT_USERNAME_BLACKLIST = ["admin", "root", "system", "scheduler", "hub"]
 HUB_REGISTRATION = env.choice(
     "HUB_REGISTRATION", "closed", ("open", "invited", "closed"), help="Who may create an account for himself."
@@ -190,6 +192,8 @@ HUB_AUDIT_STRICT = env.boolean(
     "HUB_AUDIT_STRICT", DEBUG, help="Raise on what looks like a secret in audit data; else it is dropped."
 )
 
+HUB_CAN = "accounts.permissions.can"  # the plumbing asks it and imports no app
+HUB_METRICS_TOKEN = env.text("HUB_METRICS_TOKEN", "", help="Bearer token for /metrics and details of /health.")
 KNOX_TOKEN_MODEL = "accounts.ApiToken"
 MIGRATION_MODULES = {"knox": None}  # its own token table is swapped out, yet its migrations would create one
 REST_KNOX = {"TOKEN_MODEL": KNOX_TOKEN_MODEL, "TOKEN_TTL": None, "TOKEN_PREFIX": "hub_", "AUTO_REFRESH": False}

@@ -1,20 +1,22 @@
-"""Answers that belong to no app: error pages, and the same errors as problem details under /api/."""
+"""Pages that belong to no app: errors (as problem details under /api/), health and metrics."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
+import secrets
+import sys
 
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from django_prometheus.exports import ExportToDjangoView
 
-from . import context
-from .api.errors import Problem, problem_response
-from .exceptions import HubError
-
-
-def error_answer(request: HttpRequest, error: HubError) -> HttpResponse:
-    """Say why a request was refused, in the form its door expects."""
-    return answer(request, Problem.of(error))
+from . import context, health
+from .api.errors import DATABASE_AWAY, Problem, problem_response
+from .exceptions import NotAllowed
 
 
 def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
@@ -24,8 +26,8 @@ def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
     template = "partials/error.html" if request.headers.get("HX-Request") == "true" else "error.html"
     facts = {"problem": problem, "request_id": context.current().request_id}
     response = render(request, template, facts, status=problem.status)
-    if problem.retry_after:
-        response["Retry-After"] = str(problem.retry_after)
+    for name, value in problem.headers().items():
+        response[name] = value
     return response
 
 
@@ -38,17 +40,64 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return answer(request, Problem(404, "not_found", "There is nothing at this address, or nothing that you may see."))
+    detail = "There is nothing at this address, or nothing that you may see."
+    if request.path_info.startswith("/api/") and request.path_info.endswith("/"):
+        detail = "There is nothing at this address. Addresses of the API have no slash at the end."
+    return answer(request, Problem(404, "not_found", detail))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The last resort: renders without context processors, because one of them may be what failed."""
-    problem = Problem(500, "internal_error", "Something went wrong on our side. It has been written to the log.")
+    """The last resort. Its page is rendered without context processors: one of them may be what failed."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        problem = DATABASE_AWAY
+    else:
+        problem = Problem(500, "internal_error", "Something went wrong on our side. It has been written to the log.")
     if request.path_info.startswith("/api/"):
         return problem_response(problem)
     facts = {"problem": problem, "request_id": context.current().request_id}
-    return render(None, "error.html", facts, status=HTTPStatus.INTERNAL_SERVER_ERROR)  # type: ignore[arg-type]  # no request: no processors
+    return HttpResponse(render_to_string("error.html", facts), status=problem.status, headers=problem.headers())
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return answer(request, Problem(403, "csrf_failed", "This form has expired. Reload the page and send it again."))
+
+
+@never_cache
+@require_safe
+def health_summary(request: HttpRequest) -> HttpResponse:
+    """200 or 503 with every check; what each found is shown only to those who may read the metrics."""
+    found = health.report()
+    return JsonResponse(found.as_dict(details=_is_monitor(request)), status=found.status)
+
+
+@never_cache
+@require_safe
+def health_live(request: HttpRequest) -> HttpResponse:
+    """This process answers. Asks nobody else, so that a dead database does not get it restarted."""
+    return JsonResponse({"status": health.OK})
+
+
+@never_cache
+@require_safe
+def health_ready(request: HttpRequest) -> HttpResponse:
+    """May get traffic: the database answers and has all migrations. Redis is not asked, the hub serves without it."""
+    found = health.report(health.READY)
+    return JsonResponse(found.as_dict(details=_is_monitor(request)), status=found.status)
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus metrics, for those who know the token and for this machine."""
+    if not _is_monitor(request):
+        raise NotAllowed("Metrics are for this machine, or with the token of HUB_METRICS_TOKEN.", code="metrics_token")
+    return ExportToDjangoView(request)
+
+
+def _is_monitor(request: HttpRequest) -> bool:
+    """Whether a monitoring system asks: by token, or from loopback without a proxy in between."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme == "Bearer" and settings.HUB_METRICS_TOKEN:
+        return secrets.compare_digest(given.encode(), settings.HUB_METRICS_TOKEN.encode())
+    is_forwarded = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"))
+    return request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1") and not is_forwarded

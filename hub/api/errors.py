@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import IntegrityError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpResponse, JsonResponse
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -17,6 +19,8 @@ from rest_framework.views import set_rollback
 
 from hub import context
 from hub.exceptions import HubError
+
+logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 Fields = dict[str, list[str]]
@@ -56,6 +60,9 @@ class Problem:
         return {"Retry-After": str(self.retry_after)} if self.retry_after else {}
 
 
+DATABASE_AWAY = Problem(503, "unavailable", "The database does not answer right now. Try again.", retry_after=5)
+
+
 def problem_response(problem: Problem) -> HttpResponse:
     """The problem as an answer outside DRF: middleware, 404 and 500 handlers."""
     return JsonResponse(problem.as_dict(), status=problem.status, content_type=CONTENT_TYPE, headers=problem.headers())
@@ -63,7 +70,7 @@ def problem_response(problem: Problem) -> HttpResponse:
 
 def exception_handler(error: Exception, handler_context: dict[str, Any]) -> Response | None:
     """Turn what a view raised into a problem; None (Django's 500 with a logged traceback) for what nobody foresaw."""
-    problem = _problem(error)
+    problem = foreseen(error) or _of_framework(error)
     if problem is None:
         return None
     set_rollback()
@@ -73,24 +80,38 @@ def exception_handler(error: Exception, handler_context: dict[str, Any]) -> Resp
     return Response(problem.as_dict(), status=problem.status, headers=headers, content_type=CONTENT_TYPE)
 
 
-def _problem(error: Exception) -> Problem | None:
+def foreseen(error: Exception) -> Problem | None:
+    """The problem behind an error of ours or of the database; None for the others."""
     match error:
         case HubError():
             return Problem.of(error)
+        case IntegrityError():
+            logger.warning("the database refused a change: %s", error)
+            return Problem(409, "conflict", "This contradicts something that is already stored.")
+        case DataError():
+            return Problem(400, "invalid", "The input holds something that cannot be stored or compared.")
+        case OperationalError() | InterfaceError():
+            logger.error("the database failed: %s", error)
+            return DATABASE_AWAY
+    return None
+
+
+def _of_framework(error: Exception) -> Problem | None:
+    match error:
         case Http404():
             return Problem(404, "not_found", "There is no such object, or none that you may see.")
         case PermissionDenied():
             return Problem(403, "not_allowed", "You may not do this.")
         case ValidationError():
-            return _invalid(getattr(error, "message_dict", None) or {"": error.messages})
-        case IntegrityError():
-            return Problem(409, "conflict", "This contradicts something that is already stored.")
+            return _invalid(error.message_dict if hasattr(error, "error_dict") else error.messages)
         case drf.ValidationError():
             return _invalid(error.detail)
         case drf.Throttled():
-            return Problem(429, "too_many_requests", _text(error.detail), retry_after=int(error.wait or 1))
+            return Problem(
+                429, "too_many_requests", "Asked too often.", retry_after=math.ceil(getattr(error, "wait", None) or 1)
+            )
         case drf.APIException():
-            return Problem(error.status_code, _code(error), _text(error.detail))
+            return Problem(error.status_code, _code(error), str(error.detail))
     return None
 
 
@@ -119,9 +140,5 @@ def _flat(detail: Any, prefix: str = "") -> Fields:
 
 
 def _code(error: drf.APIException) -> str:
-    codes = error.get_codes()
-    return {"permission_denied": "not_allowed", "error": "internal_error"}.get(str(codes), str(codes))
-
-
-def _text(detail: Any) -> str:
-    return str(detail)
+    code = str(error.get_codes())
+    return {"permission_denied": "not_allowed", "error": "internal_error"}.get(code, code)

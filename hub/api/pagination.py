@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.request import Request
+
+from hub.exceptions import Invalid
+
+MAX_OFFSET = 10_000_000
 
 
 class HubPagination(LimitOffsetPagination):
-    """Answers `{count, next, previous, results}`."""
+    """Answers `{count, next, previous, results}`; more than the maximum is cut to it, nonsense is refused."""
 
     default_limit = 50
     max_limit = 1000
+
+    def get_limit(self, request: Request) -> int:
+        return min(_number(request, "limit", self.default_limit, least=1), self.max_limit)
+
+    def get_offset(self, request: Request) -> int:
+        return min(_number(request, "offset", 0, least=0), MAX_OFFSET)
+
+
+def _number(request: Request, name: str, default: int, *, least: int) -> int:
+    text = request.query_params.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) >= least):
+        raise Invalid(f"{name} must be a whole number of at least {least}.", field=name)
+    return int(text)
+
+
+class ExportPagination(HubPagination):
+    """A CSV export is one long page."""
+
+    default_limit = 10_000
+    max_limit = 10_000

@@ -2,29 +2,100 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-PROBLEM = {
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.settings import spectacular_settings
+
+from .errors import CONTENT_TYPE, Problem, problem_response
+
+PROBLEM: dict[str, Any] = {
     "type": "object",
     "description": "Problem details (RFC 9457).",
     "properties": {
-        "type": {"type": "string", "examples": ["about:blank"]},
-        "title": {"type": "string", "examples": ["Conflict"]},
-        "status": {"type": "integer", "examples": [409]},
-        "code": {"type": "string", "description": "Stable, for programs.", "examples": ["limit_reached"]},
+        "type": {"type": "string", "example": "about:blank"},
+        "title": {"type": "string", "example": "Conflict"},
+        "status": {"type": "integer", "example": 409},
+        "code": {"type": "string", "description": "Stable, for programs.", "example": "limit_reached"},
         "detail": {"type": "string", "description": "One sentence for people."},
         "fields": {
             "type": "object",
             "additionalProperties": {"type": "array", "items": {"type": "string"}},
-            "description": "Messages for each input at fault.",
+            "description": "Messages for each input at fault; inner ones as `variables.0.name`.",
         },
         "request_id": {"type": "string", "description": "The same as in the header X-Request-ID and in the log."},
     },
     "required": ["type", "title", "status", "code", "detail", "fields", "request_id"],
 }
+ANSWERS = {
+    400: ("BadRequest", "The input is wrong; `fields` says where."),
+    401: ("Unauthorized", "No token or session, or one that is not valid."),
+    403: ("Forbidden", "Not allowed."),
+    404: ("NotFound", "No such object, or none that the asker may see."),
+    409: ("Conflict", "The state of things does not permit this, or a limit is reached."),
+    422: ("KeyReused", "The Idempotency-Key was used with another body."),
+    429: ("TooManyRequests", "Asked too often; see Retry-After."),
+}
+RENDERERS = {"json": OpenApiJsonRenderer, "yaml": OpenApiYamlRenderer}
+METHODS = ("get", "post", "put", "patch", "delete")
 
 
 def add_error_answers(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """drf-spectacular postprocessing hook."""
-    result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
+    """Document errors where they can occur; drf-spectacular calls this when the document is made."""
+    components = result.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = PROBLEM
+    components["responses"] = {name: _answer(status, text) for status, (name, text) in ANSWERS.items()}
+    for path, operations in result.get("paths", {}).items():
+        for method in METHODS:
+            if operation := operations.get(method):
+                for status in _possible(path, method, operation):
+                    reference = {"$ref": f"#/components/responses/{ANSWERS[status][0]}"}
+                    operation["responses"].setdefault(str(status), reference)
     return result
+
+
+def _possible(path: str, method: str, operation: dict[str, Any]) -> list[int]:
+    parameters = operation.get("parameters", [])
+    is_open = {} in operation.get("security", [{}])
+    changes = method != "get"
+    takes_input = "requestBody" in operation or any(each["in"] in ("query", "header") for each in parameters)
+    possible = {
+        400: takes_input,
+        401: not is_open,
+        403: not is_open,
+        404: "{" in path,
+        409: changes,
+        422: any(each["name"] == "Idempotency-Key" for each in parameters),
+        429: True,
+    }
+    return [status for status, yes in possible.items() if yes]
+
+
+def _answer(status: int, text: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "description": text,
+        "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status == 429:
+        answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+    return answer
+
+
+@require_safe
+def schema(request: HttpRequest) -> HttpResponse:
+    """The OpenAPI document as JSON, or with `?format=yaml` as YAML."""
+    form = request.GET.get("format", "json")
+    if form not in RENDERERS:
+        return problem_response(Problem(400, "invalid", "format must be json or yaml.", {"format": ["json or yaml"]}))
+    return HttpResponse(_document(form), content_type=RENDERERS[form].media_type)
+
+
+@cache
+def _document(form: str) -> bytes:
+    """Made once per process: it takes long and does not change while the program runs."""
+    document = spectacular_settings.DEFAULT_GENERATOR_CLASS().get_schema(request=None, public=True)
+    rendered = RENDERERS[form]().render(document, renderer_context={})
+    return rendered.encode() if isinstance(rendered, str) else rendered

@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ('claimed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('started_at', models.DateTimeField(blank=True, null=True)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('outcome', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('lost', 'Lost')], default='waiting', max_length=12)),
+                ('outcome', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('lost', 'Lost'), ('skipped', 'Skipped')], default='waiting', max_length=12)),
                 ('error', models.TextField(blank=True)),
             ],
             options={

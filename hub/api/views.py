@@ -1,0 +1,81 @@
+"""The base of every API view, so that those of the apps stay thin."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from rest_framework.generics import GenericAPIView
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.pagination import BasePagination
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import JSONRenderer
+from rest_framework.serializers import BaseSerializer, ListSerializer, Serializer
+from rest_framework.viewsets import GenericViewSet
+
+from hub.exceptions import Invalid
+
+from .csv import CsvRenderer
+from .pagination import ExportPagination
+from .permissions import IsAllowed
+
+READS = ("list", "retrieve")
+
+
+class FieldsMixin(GenericAPIView[Any]):
+    """`?fields=id,name` answers a list or an object with these fields only."""
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> BaseSerializer[Any]:
+        serializer = super().get_serializer(*args, **kwargs)
+        wanted = self.request.query_params.get("fields") if getattr(self, "request", None) else None
+        if wanted and getattr(self, "action", "") in READS:
+            _keep_fields(serializer, wanted)
+        return serializer
+
+
+def _keep_fields(serializer: BaseSerializer[Any], wanted: str) -> None:
+    inner = serializer.child if isinstance(serializer, ListSerializer) else serializer
+    if not isinstance(inner, Serializer):
+        return
+    names = {name.strip() for name in wanted.split(",") if name.strip()}
+    if unknown := names - set(inner.fields):
+        raise Invalid(f"There is no field {', '.join(sorted(unknown))}.", field="fields")
+    for name in set(inner.fields) - names:
+        inner.fields.pop(name)
+
+
+class HubViewSet(FieldsMixin, GenericViewSet[Any]):
+    """What the user may see, for those who hold the verb: `verbs = {"list": "servers.view", "*": "servers.change"}`.
+
+    The queryset has `visible_to(user)`; what it leaves out is a 404. Services check again, for they serve pages too.
+    Lists are also CSV (`?format=csv`).
+    """
+
+    permission_classes = [IsAuthenticated, IsAllowed]
+    renderer_classes = [JSONRenderer, CsvRenderer]
+    verbs: ClassVar[dict[str, str]] = {}
+
+    def get_renderers(self) -> list[Any]:
+        """Only lists have rows for a CSV."""
+        renderers = super().get_renderers()
+        return renderers if getattr(self, "action", "") == "list" else renderers[:1]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        queryset = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return queryset.none()
+        visible: QuerySet[Any] = queryset.visible_to(self.request.user)  # type: ignore[attr-defined]  # every app's queryset has it
+        return visible
+
+    @property
+    def paginator(self) -> BasePagination | None:
+        """Exports have a page size of their own."""
+        if not hasattr(self, "_paginator"):
+            is_export = getattr(getattr(self.request, "accepted_renderer", None), "format", "") == "csv"
+            chosen = ExportPagination if is_export else self.pagination_class
+            self._paginator = chosen() if chosen else None
+        return self._paginator
+
+
+class ReadViewSet(HubViewSet, ListModelMixin, RetrieveModelMixin):
+    """List and detail."""

@@ -1,0 +1,96 @@
+"""`manage.py scheduler`: claims due slots of the periodic table and sends them off; any number may run."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import Error as DatabaseTrouble
+from django.db import close_old_connections, connections
+
+from hub import schedule
+
+logger = logging.getLogger(__name__)
+
+CHILDREN_AT_ONCE = 2
+TROUBLE_PAUSE_SECONDS = 2.0
+STOP_SECONDS = 10
+
+
+class Scheduler:
+    """Ticks, and keeps the few runs that it does itself."""
+
+    def __init__(self, table: tuple[schedule.Periodic, ...]) -> None:
+        self.table = table
+        self.children: dict[int, subprocess.Popen[bytes]] = {}
+        self.in_trouble = False
+
+    def tick(self) -> None:
+        """Look once: leave a sign of life, clean up, claim and send; database trouble is logged once and outlived."""
+        try:
+            close_old_connections()
+            now = schedule.beat()
+            schedule.give_up(self.table)
+            unsent = [run_id for run_id, task in schedule.claim(self.table, now) if not schedule.send(run_id, task)]
+            self.run_here([*unsent, *schedule.unbegun(self.table)])
+        except DatabaseTrouble as error:
+            if not self.in_trouble:
+                logger.warning("the database does not answer, trying on: %s", error)
+            self.in_trouble = True
+            connections.close_all()
+        else:
+            if self.in_trouble:
+                logger.warning("the database answers again")
+            self.in_trouble = False
+
+    def run_here(self, run_ids: list[int]) -> None:
+        """Run what no worker takes, in children, so that a long run does not hold up the next slot."""
+        self.children = {run_id: child for run_id, child in self.children.items() if child.poll() is None}
+        for run_id in run_ids:
+            if run_id not in self.children and len(self.children) < CHILDREN_AT_ONCE:
+                command = [sys.executable, "manage.py", "run_periodic", "--claimed", str(run_id)]
+                self.children[run_id] = subprocess.Popen(command, cwd=settings.BASE_DIR)
+
+    def stop(self) -> None:
+        """End the children; each records that it was stopped."""
+        for child in self.children.values():
+            child.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in self.children.values():
+            try:
+                child.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def leave(signum: int, frame: object) -> None:
+    """Stop anywhere: a claim is one statement, and a claimed run that was not sent is found again after a minute."""
+    raise SystemExit(0)
+
+
+class Command(BaseCommand):
+    """Run the scheduler until a signal ends it."""
+
+    help = "Claims due slots of the periodic table in PostgreSQL and sends them to their queues; any number may run."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--every", type=float, default=2.0, help="Seconds between two looks at the table.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGINT, leave)
+        scheduler = Scheduler(schedule.PERIODIC)
+        logger.info("scheduler runs with %d tasks", len(scheduler.table))
+        try:
+            while True:
+                scheduler.tick()
+                time.sleep(TROUBLE_PAUSE_SECONDS if scheduler.in_trouble else options["every"])
+        finally:
+            scheduler.stop()
