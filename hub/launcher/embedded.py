@@ -163,23 +163,10 @@ class Embedded:
 
     def create_database(self) -> None:
         """Create the hub's role and database unless they are there."""
-        psql = [
-            self.installed.postgres / "psql",
-            "-h",
-            self.sockets,
-            "-U",
-            "postgres",
-            "-qAtX",
-            "-v",
-            "ON_ERROR_STOP=1",
-        ]
+        psql = [str(self.installed.postgres / "psql"), "-h", str(self.sockets), "-U", "postgres", "-d", "postgres"]
+        psql += ["-qAtX", "-v", "ON_ERROR_STOP=1"]
         done = subprocess.run(
-            [*psql, "postgres"],
-            input=CREATE_DATABASE,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=CLEAN_ENVIRONMENT,
+            psql, input=CREATE_DATABASE, capture_output=True, text=True, check=False, env=CLEAN_ENVIRONMENT
         )
         if done.returncode != 0:
             raise LaunchError(f"PostgreSQL refused to create the database: {_last_line(done)}")

@@ -72,7 +72,21 @@ def foreign_directory(path: Path) -> LaunchError:
 
 
 def service_failed(name: str, reason: str, log: Path) -> LaunchError:
-    return LaunchError(f"{name} did not start ({reason}): see {log}.")
+    return LaunchError(f"{name} did not start ({reason}): {_last_words(log)}see {log}.")
+
+
+def step_failed(name: str, reason: str, log: Path) -> LaunchError:
+    return LaunchError(f"The step {name} failed ({reason}): {_last_words(log)}see {log}.")
+
+
+def _last_words(log: Path) -> str:
+    """Return the last line of a log, which mostly names the reason."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f"{last}; " if last else ""
 
 
 def foreign_owner(path: Path) -> LaunchError:

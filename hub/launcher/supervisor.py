@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import service_failed
+from .errors import service_failed, step_failed
 from .place import Place, read_json, write_json
 from .processes import Identity, spawn, wait_until
 from .users import Account
@@ -122,7 +122,7 @@ class Supervisor:
         if self.stopping:
             raise Stopped
         if process.returncode != 0:
-            raise service_failed(name, describe_exit(process.returncode), self.place.log(name))
+            raise step_failed(name, describe_exit(process.returncode), self.place.log(name))
         return output
 
     def watch(self) -> None:

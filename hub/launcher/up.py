@@ -41,7 +41,8 @@ def _already_up(place: Place, console: Console) -> int:
         console.say(f"The hub is running already: {state['address']}  (make status, make logs, make down)")
         return 0
     raise errors.AlreadyRunning(
-        f"Another command is {state.get('phase', 'starting')} the hub in {place.data}: wait for it, or see `make status`."
+        f"Another command is {state.get('phase', 'starting')} the hub in {place.data}: "
+        "wait for it, or see `make status`."
     )
 
 
@@ -74,6 +75,7 @@ def _serve(place: Place, console: Console, tell: int | None = None) -> int:
         filename=place.log("hub"), level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", force=True
     )
     supervisor = Supervisor(place, console.say)
+    failure = ""
     try:
         Start(place, console, supervisor).run()
         if tell is not None:
@@ -82,14 +84,16 @@ def _serve(place: Place, console: Console, tell: int | None = None) -> int:
     except Stopped:
         pass
     except errors.LaunchError as error:
-        print(f"\n{error}", file=sys.stderr, flush=True)
-        return 1
+        failure = str(error)
     finally:
         console.say("Stopping ...")
         supervisor.stop_all()
         for path in (place.services_file, place.state_file):
             path.unlink(missing_ok=True)
         console.say("Everything is stopped.")
+    if failure:
+        print(f"\n{failure}", file=sys.stderr, flush=True)
+        return 1
     return 0
 
 
@@ -133,7 +137,8 @@ class Start:
             self.place.services_file.unlink(missing_ok=True)
             return
         embedded = Embedded(self.place.data, find_binaries(self.place.venv))
-        embedded.prepare()
+        with self.console.step("Database programs and directories"):
+            embedded.prepare()
         addresses: dict[str, Any] = {"pid": os.getpid()}
         if not self.place.database_url:
             with self.console.step("PostgreSQL"):
