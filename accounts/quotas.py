@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,15 @@ def quota_for(user: User) -> QuotaLimits:
     """The limits that hold for this user now (one query, besides that for the role)."""
     from .models import Quota
 
-    role = user.role
+    if user.role == roles.ADMIN:
+        return roles.UNLIMITED
+    return limits_of(user.role, Quota.objects.filter(user=user).values(*FIELDS).first() or {})
+
+
+def limits_of(role: str, own: Mapping[str, int | None]) -> QuotaLimits:
+    """The limits of a role, replaced by a user's own where he has some."""
     if role == roles.ADMIN:
         return roles.UNLIMITED
-    own = Quota.objects.filter(user=user).values(*FIELDS).first() or {}
     given = asdict(roles.QUOTA_DEFAULTS.get(role, roles.NOTHING))
     return QuotaLimits(**{name: given[name] if own.get(name) is None else own[name] for name in FIELDS})
 

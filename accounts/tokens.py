@@ -22,6 +22,7 @@ from .quotas import lock_owner
 from .scopes import scopes_within
 
 TOKENS_PER_USER = 50
+LONGEST_OVERLAP_SECONDS = 30 * 86_400
 
 
 def create_token(

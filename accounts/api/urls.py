@@ -1,0 +1,14 @@
+"""Routes of the accounts API, below /api/v1/."""
+
+from __future__ import annotations
+
+from hub.api.routers import HubRouter
+
+from .views import AuditViewSet, TokenViewSet, UserViewSet
+
+router = HubRouter()
+router.register("users", UserViewSet, basename="user")
+router.register("tokens", TokenViewSet, basename="token")
+router.register("audit", AuditViewSet, basename="audit")
+
+urlpatterns = router.urls
