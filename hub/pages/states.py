@@ -1,0 +1,125 @@
+"""The one map from a state to what people see: tone (colour), shape and word. Colour is never alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A state as it is shown. `why` stands under the word, `percent` draws a bar."""
+
+    tone: str
+    shape: str
+    word: str
+    why: str = ""
+    percent: int | None = None
+
+    @property
+    def turns(self) -> bool:
+        return self.shape == "s-busy"
+
+
+ON, DONE, BUSY, WAIT, WARN, BAD, OFF, NONE, GONE = (
+    ("ok", "s-on"),
+    ("ok", "s-done"),
+    ("busy", "s-busy"),
+    ("warn", "s-wait"),
+    ("warn", "s-warn"),
+    ("bad", "s-bad"),
+    ("off", "s-off"),
+    ("off", "s-none"),
+    ("off", "s-gone"),
+)
+
+# kind → value → (tone, shape), word. Words of people, not of tables.
+STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
+    "workload": {
+        "queued": (WAIT, "Queued"),
+        "pulling": (BUSY, "Pulling image"),
+        "installing": (BUSY, "Installing"),
+        "starting": (BUSY, "Starting"),
+        "running": (ON, "Running"),
+        "unhealthy": (WARN, "Degraded"),
+        "stopping": (BUSY, "Stopping"),
+        "stopped": (OFF, "Stopped"),
+        "crashed": (BAD, "Crashed"),
+        "failed": (BAD, "Failed"),
+        "deleting": (BUSY, "Deleting"),
+        "deleted": (GONE, "Deleted"),
+        "lost": (BAD, "Lost"),
+    },
+    "admin": {
+        "suspended": (WARN, "Suspended"),
+        "installing": (BUSY, "Installing"),
+        "restoring": (BUSY, "Restoring backup"),
+    },
+    "operation": {
+        "queued": (WAIT, "Queued"),
+        "running": (BUSY, "Running"),
+        "done": (DONE, "Done"),
+        "failed": (BAD, "Failed"),
+        "superseded": (GONE, "Superseded"),
+    },
+    "address": {
+        "free": (NONE, "Free"),
+        "leased": (ON, "Leased"),
+        "quarantined": (WAIT, "Resting"),
+        "blocked": (BAD, "Blocked"),
+    },
+    "node": {
+        "answering": (ON, "Answering"),
+        "draining": (WARN, "Draining"),
+        "disabled": (OFF, "Off"),
+        "silent": (WARN, "Not seen"),
+        "engine_down": (BAD, "Engine down"),
+        "new": (NONE, "Never seen"),
+    },
+    "token": {
+        "on": (ON, "Active"),
+        "off": (OFF, "Switched off"),
+        "expired": (GONE, "Expired"),
+    },
+    "user": {
+        "active": (ON, "Active"),
+        "suspended": (WARN, "Suspended"),
+        "closed": (GONE, "Closed"),
+    },
+    "switch": {
+        "on": (ON, "On"),
+        "off": (OFF, "Off"),
+    },
+    "job": {
+        "queued": (WAIT, "Waiting"),
+        "started": (BUSY, "Running"),
+        "deferred": (WAIT, "Deferred"),
+        "scheduled": (WAIT, "Scheduled"),
+        "finished": (DONE, "Finished"),
+        "failed": (BAD, "Failed"),
+        "canceled": (GONE, "Cancelled"),
+        "stopped": (OFF, "Stopped"),
+    },
+}
+
+
+def badge(kind: str, value: str, *, why: str = "", percent: int | None = None, word: str = "") -> Badge:
+    """The badge of a state; an unknown value is shown as itself rather than hidden."""
+    (tone, shape), known = STATES[kind].get(value, (NONE, value.replace("_", " ").capitalize() or "Unknown"))
+    return Badge(tone, shape, word or known, why=why, percent=percent)
+
+
+def workload_badge(workload: Any) -> Badge:
+    """The badge of a server or instance, with what it is doing and why it is as it is."""
+    observed, wanted = str(workload.observed_status), str(workload.desired_status)
+    why = str(workload.status_reason or "")
+    if workload.admin_state:
+        return badge("admin", str(workload.admin_state), why=why, percent=workload.progress_percent)
+    if wanted == "deleted" and observed != "deleted":
+        return badge("workload", "deleting", why=why)
+    if wanted == "stopped" and observed in ("running", "unhealthy", "starting", "pulling", "installing", "queued"):
+        return badge("workload", "stopping", why=why)
+    if workload.progress_percent is not None and observed in ("pulling", "installing", "starting"):
+        word = f"{STATES['workload'][observed][1]}, {workload.progress_percent} %"
+        return badge("workload", observed, why=why, percent=workload.progress_percent, word=word)
+    return badge("workload", observed, why=why)
