@@ -13,11 +13,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.module_loading import import_string
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from rq import Queue
+from rq import Queue, get_current_job
 from rq.serializers import JSONSerializer
 
 from . import context
@@ -52,10 +53,24 @@ def enqueue(path: str, *args: str | int | None, queue: str = DEFAULT_QUEUE) -> N
     transaction.on_commit(lambda: _send(path, args, queue, request_id))
 
 
+def perform(path: str, request_id: str, *args: Any) -> None:
+    """What a worker runs: the function, in the name of the request that asked for it."""
+    job = get_current_job()
+    facts = context.Context(
+        request_id=request_id or context.new_request_id(), via="job", job_id=job.id if job is not None else ""
+    )
+    with context.use(facts):
+        import_string(path)(*args)
+
+
 def _send(path: str, args: tuple[Any, ...], queue: str, request_id: str) -> None:
     try:
         rq_queue(queue).enqueue(
-            path, *args, meta={"request_id": request_id}, job_timeout=JOB_TIMEOUT_SECONDS, result_ttl=0
+            "hub.jobs.perform",
+            args=(path, request_id, *args),
+            description=f"{path}{args}",
+            job_timeout=JOB_TIMEOUT_SECONDS,
+            result_ttl=0,
         )
     except RedisError as error:
         logger.warning("job %s not sent, the sweep will find the work: %s", path, error)

@@ -44,11 +44,11 @@ def _keep_fields(serializer: BaseSerializer[Any], wanted: str) -> None:
         inner.fields.pop(name)
 
 
-class HubViewSet(FieldsMixin, GenericViewSet[Any]):
-    """What the user may see, for those who hold the verb: `verbs = {"list": "servers.view", "*": "servers.change"}`.
+class HubViewSet(FieldsMixin, ListModelMixin, RetrieveModelMixin, GenericViewSet[Any]):
+    """List and detail of what the user may see, for those who hold the verb.
 
-    The queryset has `visible_to(user)`; what it leaves out is a 404. Services check again, for they serve pages too.
-    Lists are also CSV (`?format=csv`).
+    `verbs = {"list": "servers.view", "*": "servers.change"}` gives each action its verb. The queryset has
+    `visible_to(user)`; what it leaves out is a 404. Services check again, for they serve pages too. Lists are also CSV.
     """
 
     permission_classes = [IsAuthenticated, IsAllowed]
@@ -64,7 +64,7 @@ class HubViewSet(FieldsMixin, GenericViewSet[Any]):
         queryset = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return queryset.none()
-        visible: QuerySet[Any] = queryset.visible_to(self.request.user)  # type: ignore[attr-defined]  # every app's queryset has it
+        visible: QuerySet[Any] = queryset.visible_to(self.request.user)  # type: ignore[attr-defined]  # ours has it
         return visible
 
     @property
@@ -75,7 +75,3 @@ class HubViewSet(FieldsMixin, GenericViewSet[Any]):
             chosen = ExportPagination if is_export else self.pagination_class
             self._paginator = chosen() if chosen else None
         return self._paginator
-
-
-class ReadViewSet(HubViewSet, ListModelMixin, RetrieveModelMixin):
-    """List and detail."""

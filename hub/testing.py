@@ -1,0 +1,93 @@
+"""Helpers for the tests of every app."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from .jobs import DEFAULT_QUEUE, rq_queue
+
+T = TypeVar("T")
+
+
+def wait_until(predicate: Callable[[], T], timeout: float = 10.0, *, pause: float = 0.02, what: str = "") -> T:
+    """Poll until the predicate is true and return what it said; fail with `what` was awaited when time is up."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = predicate()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what or 'the condition'} did not come true within {timeout:g} s")
+        time.sleep(pause)
+
+
+def run_commit_hooks() -> None:
+    """Run what waits for the commit of a test's own transaction, which never commits."""
+    while connection.run_on_commit:
+        hooks, connection.run_on_commit = connection.run_on_commit, []
+        for entry in hooks:
+            entry[1]()
+
+
+def run_jobs(*queues: str, raising: bool = True) -> list[str]:
+    """Work off queues, and what that sends in turn, in this process, after-commit hooks included.
+
+    Returns the descriptions of the jobs that ran. Their exceptions come through, or are dropped if not `raising`.
+    """
+    names = queues or (DEFAULT_QUEUE,)
+    ran: list[str] = []
+    while True:
+        run_commit_hooks()
+        waiting = [(queue, job_id) for queue in map(rq_queue, names) for job_id in queue.get_job_ids()]
+        if not waiting:
+            return ran
+        for queue, job_id in waiting:
+            queue.remove(job_id)
+            job = Job.fetch(job_id, connection=queue.connection, serializer=JSONSerializer)
+            ran.append(str(job.description))
+            try:
+                job.perform()
+            except Exception:
+                if raising:
+                    raise
+            finally:
+                job.delete()
+
+
+def empty_queues() -> None:
+    """Forget everything in Redis."""
+    rq_queue(DEFAULT_QUEUE).connection.flushdb()
+
+
+def api_client(who: Any = None) -> APIClient:
+    """A client of the API: nobody's, a signed-in user's, or that of an API token in plain text."""
+    client = APIClient()
+    if isinstance(who, str):
+        client.credentials(HTTP_AUTHORIZATION=f"Token {who}")
+    elif who is not None:
+        client.force_login(who)
+    return client
+
+
+def count_queries(call: Callable[[], Any]) -> int:
+    """How many queries a call makes."""
+    with CaptureQueriesContext(connection) as queries:
+        call()
+    return len(queries)
+
+
+def assert_constant_queries(call: Callable[[], Any], add_rows: Callable[[], Any]) -> None:
+    """Fail when a list makes more queries because there are more rows. Needs one row to begin with."""
+    call()
+    before = count_queries(call)
+    add_rows()
+    after = count_queries(call)
+    assert after == before, f"{before} queries became {after} with more rows"  # noqa: S101 - a helper of tests
