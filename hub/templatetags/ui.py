@@ -1,4 +1,4 @@
-"""Small pieces of pages as template tags: icons, states, times, sizes, copy buttons. The larger ones are `components/`."""
+"""Small pieces of pages as template tags: icons, states, times, sizes, copy buttons; larger ones are `components/`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from hub.pages.states import Badge, badge, workload_badge
@@ -149,11 +149,11 @@ def initials(name: str) -> str:
 def copy_button(text: str, what: str = "") -> SafeString:
     """A button that copies; `app.js` shows it, because without scripts it could do nothing."""
     return format_html(
-        '<button type="button" class="k-icon-btn k-sm k-js" data-copy="{}" aria-label="Copy {}" title="Copy {}">{}</button>',
+        '<button type="button" class="k-icon-btn k-sm k-js" data-copy="{}"'
+        ' title="Copy {what}" aria-label="Copy {what}">{}</button>',
         text,
-        what or "text",
-        what or "text",
         _icon("copy", ""),
+        what=what or "text",
     )
 
 
@@ -165,17 +165,17 @@ def copyable(text: str, what: str = "") -> SafeString:
 
 @register.simple_tag
 def split(total: float, *parts: Any) -> SafeString:
-    """A bar of shares: `{% split pool.total "a" pool.leased "b" pool.resting %}`; the class letters are in hub.css §9."""
+    """A bar of shares: `{% split pool.total "a" pool.leased "b" pool.resting %}`; letters are in hub.css §9."""
     rects, at = [], 0.0
-    pairs = list(zip(parts[::2], parts[1::2], strict=True))
-    for letter, amount in pairs:
+    for letter, amount in zip(parts[::2], parts[1::2], strict=True):
         share = min(100.0 - at, 100 * (amount or 0) / total) if total else 0.0
-        rects.append(
-            format_html('<rect class="k-{}" x="{}%" width="{}%" height="8"/>', letter, f"{at:.2f}", f"{share:.2f}")
-        )
+        rects.append((letter, f"{at:.2f}", f"{share:.2f}"))
         at += share
-    label = f"{at:.0f} per cent used"
-    return format_html('<svg class="k-split" role="img" aria-label="{}">{}</svg>', label, mark_safe("".join(rects)))
+    return format_html(
+        '<svg class="k-split" role="img" aria-label="{} per cent used">{}</svg>',
+        f"{at:.0f}",
+        format_html_join("", '<rect class="k-{}" x="{}%" width="{}%" height="8"/>', rects),
+    )
 
 
 @register.simple_tag(takes_context=True)
