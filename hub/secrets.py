@@ -83,6 +83,9 @@ class EncryptedTextField(models.TextField):
     Lists, serializers, templates and logs that touch the attribute by accident show dots.
     """
 
+    _pyi_private_set_type: str | Sealed  # what django-stubs takes the attribute for
+    _pyi_private_get_type: Sealed
+
     def __init__(self, *args: Any, purpose: str, **kwargs: Any) -> None:
         self.purpose = purpose
         super().__init__(*args, **kwargs)

@@ -7,9 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import django_stubs_ext
+
 from .env import Env, EnvError, default_data_dir, local_fallbacks
 from .secrets import parse_keys
 
+django_stubs_ext.monkeypatch()  # lets Django's generic classes be written ModelAdmin[Node]
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 _bare = Env()

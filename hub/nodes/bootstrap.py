@@ -40,7 +40,7 @@ def _local_node() -> Node:
     return create_node(
         actor=SYSTEM,
         name=LOCAL_NODE,
-        region=Region.objects.order_by("position").first(),
+        region=Region.objects.get(slug=REGIONS[0][0]),
         engine=settings.HUB_LOCAL_ENGINE,
         options=local_options(settings.HUB_LOCAL_ENGINE),
         memory_mb=int(psutil.virtual_memory().total / 2**20 * SHARE_OF_MACHINE),

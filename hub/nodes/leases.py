@@ -17,7 +17,7 @@ import ipaddress
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
@@ -95,7 +95,7 @@ def _take(node: Node, holder: uuid.UUID, names: list[str], is_public: bool, over
     return ids
 
 
-def _pick(params: dict[str, object], *, skip: bool) -> list[int]:
+def _pick(params: dict[str, Any], *, skip: bool) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(_LEASE.format(skip="SKIP LOCKED" if skip else ""), params)
         return [row[0] for row in cursor.fetchall()]

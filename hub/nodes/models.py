@@ -14,7 +14,7 @@ from django.utils import timezone
 from hub.secrets import EncryptedTextField
 
 from .choices import OPEN_OPERATIONS, AddressState, EngineKind, OperationStatus, PoolKind
-from .querysets import AddressQuerySet, NodeQuerySet, OperationQuerySet, PoolQuerySet
+from .querysets import AddressQuerySet, NodeQuerySet, OperationQuerySet, PoolQuerySet, RegionQuerySet
 
 PORT_VALIDATORS = [MinValueValidator(1024), MaxValueValidator(65535)]
 AGENT_SILENT_AFTER_SECONDS = 60
@@ -27,6 +27,8 @@ class Region(models.Model):
     name = models.CharField(max_length=80, unique=True)
     position = models.PositiveSmallIntegerField(default=0)
     is_enabled = models.BooleanField(default=True)
+
+    objects = RegionQuerySet.as_manager()
 
     class Meta:
         ordering = ["position", "name"]

@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
-from django.db.models import Count, F, Q
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from accounts.permissions import can
 
-from .choices import OPEN_OPERATIONS, AddressState, DesiredStatus, ObservedStatus
+from .choices import OPEN_OPERATIONS, AddressState, ObservedStatus
+
+
+class RegionQuerySet(models.QuerySet[Any]):
+    """Filters of regions."""
+
+    def visible_to(self, user: Any) -> RegionQuerySet:
+        return self if can(user, "regions.view") else self.none()
 
 
 class NodeQuerySet(models.QuerySet[Any]):
@@ -28,7 +35,7 @@ class PoolQuerySet(models.QuerySet[Any]):
     """Filters of address pools."""
 
     def visible_to(self, user: Any) -> PoolQuerySet:
-        return self if can(user, "nodes.view") else self.none()
+        return self if can(user, "pools.view") else self.none()
 
     def with_counts(self) -> PoolQuerySet:
         """Add how many addresses are free, leased, quarantined and blocked."""
@@ -41,7 +48,7 @@ class AddressQuerySet(models.QuerySet[Any]):
     """Filters of addresses."""
 
     def visible_to(self, user: Any) -> AddressQuerySet:
-        return self if can(user, "nodes.view") else self.none()
+        return self if can(user, "addresses.view") else self.none()
 
     def held_by(self, holder: Any) -> AddressQuerySet:
         return self.filter(holder=holder, state=AddressState.LEASED)
@@ -61,16 +68,13 @@ class OperationQuerySet(models.QuerySet[Any]):
 class WorkloadQuerySet(models.QuerySet[Any]):
     """Filters every kind of workload has."""
 
+    def visible_to(self, user: Any) -> WorkloadQuerySet:
+        """What this user may see; each kind says for itself."""
+        raise NotImplementedError
+
     def alive(self) -> WorkloadQuerySet:
         """All that are not deleted, or not deleted yet."""
         return self.exclude(observed_status=ObservedStatus.DELETED)
-
-    def unsettled(self) -> WorkloadQuerySet:
-        """Rows whose observation does not match the wish."""
-        return self.alive().filter(
-            ~Q(desired_status=F("observed_status"))
-            | Q(desired_status=DesiredStatus.RUNNING, observed_status=ObservedStatus.UNHEALTHY)
-        )
 
     def due(self) -> WorkloadQuerySet:
         """Rows that asked to be looked at by now and are not being looked at."""

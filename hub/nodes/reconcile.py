@@ -204,7 +204,7 @@ def _watch(workload: Workload, seen: Observation) -> Step:
     if seen.state == State.PAUSED:
         return Step(S.UNHEALTHY, "It was paused outside the hub.", check_in=settings.HUB_SWEEP_SECONDS)
     health = workload.check_health(seen)
-    changes = {
+    changes: dict[str, Any] = {
         "started_at": seen.started_at,
         "exit_code": None,
         "oom_killed": False,

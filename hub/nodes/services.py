@@ -78,8 +78,8 @@ def delete_node(node: Node, *, actor: Any) -> None:
 def create_pool(*, actor: Any, node: Node, name: str, first_ip: str, **values: Any) -> AddressPool:
     """Add a pool and make its addresses, in one transaction.
 
-    Refused with the reason: an address the node does not have, ports inside the machine's ephemeral range, an overlap with
-    another pool.
+    Refused with the reason: an address the node does not have, ports inside the machine's ephemeral range, an overlap
+    with another pool.
     """
     require(actor, "pools.change")
     pool = AddressPool(node=node, name=name, first_ip=first_ip, **values)

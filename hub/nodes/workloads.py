@@ -13,10 +13,11 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
+from accounts.permissions import sees_all
 from hub.engines.base import Engine, Limits, Observation, PortBinding, WorkloadSpec, workload_name
 
 from .choices import AdminState, DesiredStatus, ObservedStatus
-from .models import Address, Node
+from .models import Address, Node, Operation
 from .querysets import WorkloadQuerySet
 
 
@@ -151,6 +152,16 @@ def workload_model(kind: str) -> type[Workload]:
         if model.kind == kind:
             return model
     raise LookupError(f"no workload kind {kind}")
+
+
+def operations_visible_to(user: Any) -> models.QuerySet[Operation]:
+    """Operations on workloads the user may see; those who see all also see what happened to workloads long gone."""
+    if sees_all(user, "operations.view"):
+        return Operation.objects.all()
+    visible = Q(pk__in=[])
+    for model in workload_models():
+        visible |= Q(workload_id__in=model.objects.visible_to(user).values("pk"))
+    return Operation.objects.filter(visible)
 
 
 def reserved_on(node: Node) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -46,7 +46,7 @@ def wait_in_line(node: Node, wanted: list[PortRequest] = GAME) -> Waiting:
 
 
 @pytest.fixture
-def in_threads() -> Iterator[Callable[..., list[Any]]]:
+def in_threads() -> Callable[..., list[Any]]:
     """Run a function in many threads at once, each with its own connection."""
 
     def run(function: Callable[[int], Any], count: int) -> list[Any]:
@@ -62,7 +62,7 @@ def in_threads() -> Iterator[Callable[..., list[Any]]]:
         with ThreadPoolExecutor(count) as pool:
             return list(pool.map(work, range(count)))
 
-    yield run
+    return run
 
 
 @pytest.mark.django_db

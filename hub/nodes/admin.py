@@ -1,0 +1,155 @@
+"""Django admin of regions, nodes, pools, addresses and operations. What changes a state goes through the services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from hub.exceptions import HubError
+
+from . import services
+from .models import Address, AddressPool, Node, Operation, Region
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+    """For rows that only the hub writes."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Region)
+class RegionAdmin(admin.ModelAdmin[Region]):
+    """Regions are plain rows."""
+
+    list_display = ["name", "slug", "position", "is_enabled"]
+    list_editable = ["position", "is_enabled"]
+
+
+@admin.register(Node)
+class NodeAdmin(admin.ModelAdmin[Node]):
+    """Capacity and options are edited here; what the agent tells is read-only."""
+
+    list_display = ["name", "region", "engine", "is_enabled", "is_draining", "agent_seen_at", "engine_error"]
+    list_filter = ["engine", "region", "is_enabled", "is_draining"]
+    list_select_related = ["region"]
+    search_fields = ["name"]
+    exclude = ["credentials"]
+    readonly_fields = ["agent_seen_at", "agent_version", "agent_facts", "engine_error", "engine_checked_at"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Node | None = None) -> Any:
+        return [*self.readonly_fields, "name", "engine"] if obj else self.readonly_fields
+
+    def save_model(self, request: HttpRequest, obj: Node, form: Any, change: bool) -> None:
+        values = {name: form.cleaned_data[name] for name in form.changed_data}
+        if change:
+            services.update_node(obj, actor=request.user, **values)
+        else:
+            made = services.create_node(actor=request.user, **form.cleaned_data)
+            obj.pk = made.pk
+            obj._state.adding = False
+
+    def delete_model(self, request: HttpRequest, obj: Node) -> None:
+        services.delete_node(obj, actor=request.user)
+
+
+@admin.register(AddressPool)
+class PoolAdmin(admin.ModelAdmin[AddressPool]):
+    """A pool is made once, with its rows; later it is only switched on and off."""
+
+    list_display = ["__str__", "kind", "is_public", "is_enabled", "free", "leased", "quarantined", "blocked"]
+    list_filter = ["kind", "is_public", "is_enabled", "node"]
+    list_select_related = ["node"]
+    actions = ["enable", "disable"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AddressPool]:
+        return AddressPool.objects.select_related("node").with_counts()
+
+    def has_change_permission(self, request: HttpRequest, obj: AddressPool | None = None) -> bool:
+        return obj is None and super().has_change_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: AddressPool, form: Any, change: bool) -> None:
+        made = services.create_pool(actor=request.user, **form.cleaned_data)
+        obj.pk = made.pk
+        obj._state.adding = False
+
+    def delete_model(self, request: HttpRequest, obj: AddressPool) -> None:
+        services.delete_pool(obj, actor=request.user)
+
+    @admin.action(description="Let them give addresses", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[AddressPool]) -> None:
+        self._switch(request, queryset, is_enabled=True)
+
+    @admin.action(description="Stop them giving addresses", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[AddressPool]) -> None:
+        self._switch(request, queryset, is_enabled=False)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[AddressPool], *, is_enabled: bool) -> None:
+        for pool in queryset:
+            services.set_pool_enabled(pool, actor=request.user, is_enabled=is_enabled)
+        self.message_user(request, f"{len(queryset)} pools changed.", messages.SUCCESS)
+
+    @admin.display(ordering="free_count")
+    def free(self, pool: Any) -> int:
+        return int(pool.free_count)
+
+    @admin.display(ordering="leased_count")
+    def leased(self, pool: Any) -> int:
+        return int(pool.leased_count)
+
+    @admin.display(ordering="quarantined_count")
+    def quarantined(self, pool: Any) -> int:
+        return int(pool.quarantined_count)
+
+    @admin.display(ordering="blocked_count")
+    def blocked(self, pool: Any) -> int:
+        return int(pool.blocked_count)
+
+
+@admin.register(Address)
+class AddressAdmin(ReadOnlyAdmin):
+    """Addresses are leased by the hub; an admin may block and unblock them."""
+
+    list_display = ["__str__", "pool", "state", "holder", "port_name", "leased_at", "rest_until", "reason"]
+    list_filter = ["state", "pool"]
+    list_select_related = ["pool__node", "node"]
+    search_fields = ["ip", "=port", "=holder"]
+    actions = ["block", "unblock"]
+
+    @admin.action(description="Take out of use")
+    def block(self, request: HttpRequest, queryset: QuerySet[Address]) -> None:
+        self._each(
+            request,
+            queryset,
+            lambda address: services.block_address(address, actor=request.user, reason=f"Blocked by {request.user}."),
+        )
+
+    @admin.action(description="Put back into use")
+    def unblock(self, request: HttpRequest, queryset: QuerySet[Address]) -> None:
+        self._each(request, queryset, lambda address: services.unblock_address(address, actor=request.user))
+
+    def _each(self, request: HttpRequest, queryset: QuerySet[Address], do: Any) -> None:
+        for address in queryset:
+            try:
+                do(address)
+            except HubError as error:
+                self.message_user(request, f"{address}: {error.message}", messages.ERROR)
+
+
+@admin.register(Operation)
+class OperationAdmin(ReadOnlyAdmin):
+    """Wishes and their fate."""
+
+    list_display = ["created_at", "verb", "workload_name", "status", "actor_name", "finished_at", "error"]
+    list_filter = ["status", "verb", "workload_kind"]
+    search_fields = ["workload_name", "=workload_id", "request_id"]
+    date_hierarchy = "created_at"

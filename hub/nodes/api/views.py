@@ -1,0 +1,149 @@
+"""Regions, nodes, pools, addresses and operations over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from hub.api.views import HubViewSet
+from hub.nodes import services
+from hub.nodes.models import Address, AddressPool, Node, Operation, Region
+from hub.nodes.workloads import operations_visible_to
+
+from .filters import AddressFilter, NodeFilter, OperationFilter, PoolFilter
+from .serializers import (
+    AddressSerializer,
+    BlockSerializer,
+    NodeSerializer,
+    OperationSerializer,
+    PoolChangeSerializer,
+    PoolSerializer,
+    RegionSerializer,
+)
+
+
+class RegionViewSet(HubViewSet):
+    """Where nodes stand."""
+
+    queryset = Region.objects.all()
+    serializer_class = RegionSerializer
+    lookup_field = "slug"
+    verbs: ClassVar[dict[str, str]] = {"list": "regions.view", "retrieve": "regions.view", "*": "regions.change"}
+    ordering_fields = ["position", "name"]
+
+    @extend_schema(responses={201: RegionSerializer})
+    def create(self, request: Request) -> Response:
+        asked = RegionSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        wanted = {
+            name: asked.validated_data[name] for name in ("slug", "name", "position") if name in asked.validated_data
+        }
+        region = services.create_region(actor=request.user, **wanted)
+        return Response(RegionSerializer(region).data, status=201)
+
+
+class NodeViewSet(HubViewSet):
+    """Machines and clusters that run workloads."""
+
+    queryset = Node.objects.select_related("region")
+    serializer_class = NodeSerializer
+    filterset_class = NodeFilter
+    lookup_field = "name"
+    verbs: ClassVar[dict[str, str]] = {"list": "nodes.view", "retrieve": "nodes.view", "*": "nodes.change"}
+    ordering_fields = ["name", "engine", "agent_seen_at"]
+
+    @extend_schema(responses={201: NodeSerializer})
+    def create(self, request: Request) -> Response:
+        asked = NodeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        node = services.create_node(actor=request.user, **asked.validated_data)
+        return Response(NodeSerializer(node).data, status=201)
+
+    @extend_schema(request=NodeSerializer, responses=NodeSerializer)
+    def partial_update(self, request: Request, name: str) -> Response:
+        asked = NodeSerializer(self.get_object(), data=request.data, partial=True)
+        asked.is_valid(raise_exception=True)
+        node = services.update_node(self.get_object(), actor=request.user, **asked.validated_data)
+        return Response(NodeSerializer(node).data)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, name: str) -> Response:
+        services.delete_node(self.get_object(), actor=request.user)
+        return Response(status=204)
+
+
+class PoolViewSet(HubViewSet):
+    """Address pools with how much of each is free."""
+
+    queryset = AddressPool.objects.select_related("node")
+    serializer_class = PoolSerializer
+    filterset_class = PoolFilter
+    verbs: ClassVar[dict[str, str]] = {"list": "pools.view", "retrieve": "pools.view", "*": "pools.change"}
+    ordering_fields = ["node__name", "name", "created_at"]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        queryset: Any = super().get_queryset()
+        return queryset.with_counts()
+
+    @extend_schema(responses={201: PoolSerializer})
+    def create(self, request: Request) -> Response:
+        asked = PoolSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        pool = services.create_pool(actor=request.user, **asked.validated_data)
+        return Response(PoolSerializer(self.get_queryset().get(pk=pool.pk)).data, status=201)
+
+    @extend_schema(request=PoolChangeSerializer, responses=PoolSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        asked = PoolChangeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        services.set_pool_enabled(self.get_object(), actor=request.user, **asked.validated_data)
+        return Response(PoolSerializer(self.get_object()).data)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        services.delete_pool(self.get_object(), actor=request.user)
+        return Response(status=204)
+
+
+class AddressViewSet(HubViewSet):
+    """Every port, IP and subnet, and who holds it."""
+
+    queryset = Address.objects.select_related("node")
+    serializer_class = AddressSerializer
+    filterset_class = AddressFilter
+    verbs: ClassVar[dict[str, str]] = {"list": "addresses.view", "retrieve": "addresses.view", "*": "addresses.change"}
+    ordering_fields = ["ip", "port", "state", "leased_at", "released_at"]
+
+    @extend_schema(request=BlockSerializer, responses=AddressSerializer)
+    @action(detail=True, methods=["post"])
+    def block(self, request: Request, pk: str) -> Response:
+        asked = BlockSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        services.block_address(self.get_object(), actor=request.user, reason=asked.validated_data["reason"])
+        return Response(AddressSerializer(self.get_object()).data)
+
+    @extend_schema(request=None, responses=AddressSerializer)
+    @action(detail=True, methods=["post"])
+    def unblock(self, request: Request, pk: str) -> Response:
+        services.unblock_address(self.get_object(), actor=request.user)
+        return Response(AddressSerializer(self.get_object()).data)
+
+
+class OperationViewSet(HubViewSet):
+    """Wishes and their fate."""
+
+    queryset = Operation.objects.select_related("node")
+    serializer_class = OperationSerializer
+    filterset_class = OperationFilter
+    verbs: ClassVar[dict[str, str]] = {"*": "operations.view"}
+    ordering_fields = ["created_at", "finished_at", "status", "verb"]
+
+    def get_queryset(self) -> QuerySet[Operation]:
+        if getattr(self, "swagger_fake_view", False):
+            return Operation.objects.none()
+        return operations_visible_to(self.request.user).select_related("node")
