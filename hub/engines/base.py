@@ -241,6 +241,10 @@ class Engine(ABC):
         self.node = node
         self.options = options
 
+    def limits(self) -> Mapping[str, Enforcement]:
+        """How each limit is kept on this very node, which may be better than what the class declares."""
+        return self.capabilities.limits
+
     @abstractmethod
     def ensure(self, spec: WorkloadSpec) -> Observation:
         """Bring the workload into being and running at this generation.

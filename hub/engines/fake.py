@@ -1,7 +1,7 @@
 """An engine that lives in memory: the same semantics as the real ones, and told to fail, hang, crash or be slow.
 
-State belongs to a node, not to an instance, as on a real node: every `FakeEngine(node="n1", …)` of this process sees the
-same workloads. `FakeEngine.reset()` forgets all nodes.
+State belongs to a node, not to an instance, as on a real node: every `FakeEngine(node="n1", …)` of this process sees
+the same workloads. `FakeEngine.reset()` forgets all nodes.
 
     engine = FakeEngine(node="n1", options={})
     engine.fail("ensure", EngineError("no", reason=Reason.UNAVAILABLE), times=2)
