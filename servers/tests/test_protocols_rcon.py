@@ -136,6 +136,15 @@ def test_full_minecraft_piece_without_mirrored_mark_is_the_whole_answer():
     assert server.connections == 2
 
 
+def test_full_minecraft_piece_at_the_deadline_is_not_taken_for_the_whole_answer():
+    with (
+        tcp_server(minecraft("x" * 4096, answers_mark=False)) as server,
+        client(server, "minecraft", timeout=0.3) as rcon,
+        pytest.raises(TimedOut),
+    ):
+        rcon.command("long")
+
+
 def test_minecraft_commands_are_never_sent_back_to_back():
     arrivals = []
 
