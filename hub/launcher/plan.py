@@ -9,6 +9,7 @@ from collections.abc import Callable
 from .embedded import CLEAN_ENVIRONMENT, Embedded
 from .place import Place
 from .supervisor import Service
+from .users import unprivileged_user
 
 WEB_WORKERS, WEB_THREADS = 2, 4
 WEB_STOP_SECONDS = 10
@@ -20,6 +21,8 @@ def hub_environment(place: Place) -> dict[str, str]:
     """Return the environment of our Django processes; addresses and keys they read from files that nobody else sees."""
     names = {"HUB_DATA": str(place.data), "HUB_BIND": place.bind, "HUB_PORT": str(place.port)}
     path = f"{place.venv / 'bin'}{os.pathsep}{os.environ.get('PATH', '/usr/bin:/bin')}"
+    if os.geteuid() == 0:
+        names["HUB_WORKLOAD_USER"] = os.environ.get("HUB_WORKLOAD_USER") or unprivileged_user().name
     return {**os.environ, **names, "PATH": path, "PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "hub.settings"}
 
 

@@ -27,8 +27,15 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Throwaway:
     """The asking side: start the servers, read their addresses, let them go."""
 
-    def __init__(self, *, postgres: bool = True, valkey: bool = True, python: str | Path = sys.executable) -> None:
-        wanted = ["--postgres"] * postgres + ["--valkey"] * valkey
+    def __init__(
+        self,
+        *,
+        postgres: bool = True,
+        valkey: bool = True,
+        durable: bool = False,
+        python: str | Path = sys.executable,
+    ) -> None:
+        wanted = ["--postgres"] * postgres + ["--valkey"] * valkey + ["--durable"] * durable
         self.process = subprocess.Popen(
             [python, "-m", __name__, *wanted],
             stdin=subprocess.PIPE,
@@ -55,7 +62,7 @@ def main(wanted: list[str]) -> int:
     said_stop = _listen_for_stop()
     root = Path(tempfile.mkdtemp(prefix="kutanga-test-", dir=_open_directory()))
     root.chmod(0o711)
-    servers = Embedded(root, find_binaries(Path(sys.prefix)), volatile=True)
+    servers = Embedded(root, find_binaries(Path(sys.prefix)), volatile="--durable" not in wanted)
     children: list[tuple[subprocess.Popen[bytes], int]] = []
     try:
         servers.prepare()
