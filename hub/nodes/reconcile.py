@@ -165,6 +165,8 @@ def take_step(workload: Workload, engine: Engine) -> Step:
     failpoint("reconcile.before_inspect")
     try:
         seen = engine.inspect(workload.engine_name)
+        if seen is not None and seen.state == State.EXITED:
+            workload.after_end(engine, seen)
         if workload.desired_status == DesiredStatus.RUNNING:
             return _towards_running(workload, engine, seen)
         if workload.desired_status == DesiredStatus.STOPPED:
@@ -188,7 +190,7 @@ def _towards_running(workload: Workload, engine: Engine, seen: Observation | Non
     if seen is not None and seen.is_running:
         if seen.generation < workload.generation:
             return _stop_step(workload, engine, seen, S.STOPPING)
-        return _watch(workload, seen)
+        return _watch(workload, engine, seen)
     if workload.observed_status == S.FAILED:
         return Step(S.FAILED, workload.status_reason, operation=OperationStatus.FAILED)
     if workload.restart_after and workload.restart_after > timezone.now():
@@ -199,11 +201,11 @@ def _towards_running(workload: Workload, engine: Engine, seen: Observation | Non
     return _launch(workload, engine)
 
 
-def _watch(workload: Workload, seen: Observation) -> Step:
+def _watch(workload: Workload, engine: Engine, seen: Observation) -> Step:
     """A running workload: is it ready, is it still well?"""
     if seen.state == State.PAUSED:
         return Step(S.UNHEALTHY, "It was paused outside the hub.", check_in=settings.HUB_SWEEP_SECONDS)
-    health = workload.check_health(seen)
+    health = workload.check_health(engine, seen)
     changes: dict[str, Any] = {
         "started_at": seen.started_at,
         "exit_code": None,
@@ -271,6 +273,7 @@ def _launch(workload: Workload, engine: Engine) -> Step:
         failpoint("reconcile.before_pull")
         digest = engine.pull(spec.image, progress=lambda event: _note_progress(workload, event))
         failpoint("reconcile.after_pull")
+    launched = workload.begin_launch(engine)
     failpoint("reconcile.before_ensure")
     try:
         seen = engine.ensure(spec)
@@ -291,6 +294,7 @@ def _launch(workload: Workload, engine: Engine) -> Step:
         "health_misses": 0,
         "exit_code": None,
         "oom_killed": False,
+        **launched,
     }
     return Step(S.STARTING, "Waiting until it answers.", check_in=0.1, changes=changes)
 

@@ -52,6 +52,8 @@ def tick(node: Node, *, engine: Engine | None = None) -> int:
         for pk in list(model.objects.filter(node=node).due().values_list("pk", flat=True)[:MAX_DUE]):
             _reconcile(model, pk, engine)
             looked_at += 1
+    for model in workload_models():
+        model.serve_watchers(node, engine or engine_for(node))
     return looked_at
 
 

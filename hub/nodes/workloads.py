@@ -133,8 +133,19 @@ class Workload(models.Model):
         """Everything the engine needs, secrets included."""
 
     @abstractmethod
-    def check_health(self, observation: Observation) -> Health:
+    def check_health(self, engine: Engine, observation: Observation) -> Health:
         """Ask the workload by its own protocol. Bounded in time; never raises for a workload that does not answer."""
+
+    def begin_launch(self, engine: Engine) -> dict[str, Any]:
+        """Called right before the engine starts it; the fields returned are stored with the launch."""
+        return {}
+
+    def after_end(self, engine: Engine, observation: Observation) -> None:
+        """Called when a run was seen to have ended, perhaps more than once: keep what a later launch would replace."""
+
+    @classmethod
+    def serve_watchers(cls, node: Node, engine: Engine) -> None:
+        """Called about twice a second: bring those who watch a workload of this node what is new, such as its log."""
 
     def begin_stop(self, engine: Engine, observation: Observation) -> None:
         """Ask the running workload to end in the way that suits it, and return at once."""
