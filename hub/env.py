@@ -1,8 +1,8 @@
 """Typed settings from the environment: each variable is declared once, with its help; a bad value stops the start.
 
-A variable `NAME` may come from a file instead: `NAME_FILE=/run/secrets/name` (trailing newline stripped). Beside a
-running hub the launcher's own files stand in for what is not set: `<data>/services.json` (addresses of the embedded
-database and Redis) and `<data>/secrets.json` (generated keys).
+A variable `NAME` may come from a file instead: `NAME_FILE=/run/secrets/name` (trailing newline stripped). An empty one
+counts as not set. Beside a running hub the launcher's own files stand in for what is not set: `<data>/services.json`
+(addresses of the embedded database and Redis) and `<data>/secrets.json` (generated keys).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
-TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 class EnvError(SystemExit):
@@ -50,6 +50,8 @@ class Env:
         self, name: str, default: int, *, help: str = "", minimum: int | None = None, maximum: int | None = None
     ) -> int:
         def parse(raw: str) -> int:
+            if not raw.strip().removeprefix("-").isdecimal():
+                raise ValueError("must be a whole number")
             value = int(raw)
             if minimum is not None and value < minimum:
                 raise ValueError(f"must be at least {minimum}")
@@ -100,14 +102,12 @@ class Env:
             raise EnvError(name, f"is not a valid {kind}: {error}") from None
 
     def _raw(self, name: str) -> str | None:
-        if name in self.source:
-            return self.source[name]
-        if file := self.source.get(f"{name}_FILE"):
-            try:
-                return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
-            except OSError as error:
-                raise EnvError(f"{name}_FILE", f"cannot be read: {error.strerror}") from None
-        return self.fallbacks.get(name)
+        given, file = self.source.get(name), self.source.get(f"{name}_FILE")
+        if given and file:
+            raise EnvError(name, f"is set twice, also as {name}_FILE")
+        if file:
+            return _read_secret(f"{name}_FILE", Path(file))
+        return given or self.fallbacks.get(name)
 
 
 def local_fallbacks(data: Path) -> dict[str, str]:
@@ -126,8 +126,21 @@ def default_data_dir(checkout: Path) -> Path:
     return Path("/var/lib/kutanga-hub") if os.geteuid() == 0 else checkout / ".run"
 
 
+def _read_secret(name: str, path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise EnvError(name, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise EnvError(name, "is not text") from None
+    if not text:
+        raise EnvError(name, "is an empty file")
+    return text
+
+
 def _read_json(path: Path) -> dict[str, str]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}

@@ -31,13 +31,12 @@ def failpoint(name: str) -> None:
     armed = os.environ.get("HUB_FAILPOINT")
     if not armed:
         return
+    _passed[name] += 1
     for item in armed.split(","):
         target, _, action = item.partition("=")
         target, _, nth = target.partition("@")
-        if target == name:
-            _passed[name] += 1
-            if not nth or _passed[name] == int(nth):
-                _act(name, action)
+        if target == name and (not nth or _passed[name] == int(nth)):
+            _act(name, action)
 
 
 def _act(name: str, action: str) -> None:
@@ -47,3 +46,5 @@ def _act(name: str, action: str) -> None:
         raise FailpointError(name)
     elif action.startswith("sleep:"):
         time.sleep(float(action.removeprefix("sleep:")))
+    else:
+        raise ValueError(f"HUB_FAILPOINT: {name} cannot {action or 'do nothing'}")

@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.db import models
+from django.db.models.query_utils import DeferredAttribute
 
 ALPHANUMERIC = string.ascii_letters + string.digits
 NONCE_BYTES = 12
@@ -77,33 +78,46 @@ def _associated(key_id: str, purpose: str) -> bytes:
     return f"{key_id}|{purpose}".encode()
 
 
+class SealingAttribute(DeferredAttribute):
+    """Seals plain text when it is assigned, so that an unsaved instance shows dots as well."""
+
+    def __set__(self, instance: models.Model, value: Any) -> None:
+        instance.__dict__[self.field.attname] = self.field.to_python(value)
+
+
 class EncryptedTextField(models.TextField):
     """Text sealed in the database and opened only on request: the attribute holds a `Sealed`, never the plain text.
 
-    Lists, serializers, templates and logs that touch the attribute by accident show dots.
+    Lists, serializers, templates and logs that touch the attribute by accident show dots. Forms made from a model leave
+    it out, because they would write the dots back; a service sets it.
     """
 
-    _pyi_private_set_type: str | Sealed  # what django-stubs takes the attribute for
-    _pyi_private_get_type: Sealed
+    descriptor_class = SealingAttribute
+    # What django-stubs takes the attribute for; TextField says str.
+    _pyi_private_set_type: str | Sealed  # type: ignore[assignment]
+    _pyi_private_get_type: Sealed  # type: ignore[assignment]
 
     def __init__(self, *args: Any, purpose: str, **kwargs: Any) -> None:
         self.purpose = purpose
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{**kwargs, "editable": False})
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
+        del kwargs["editable"]
         return name, path, args, {**kwargs, "purpose": self.purpose}
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Sealed | None:
         return None if value is None else Sealed(value, self.purpose)
 
     def to_python(self, value: Any) -> Any:
-        return value
+        """Plain text becomes a `Sealed`; a `Sealed`, None and expressions stay what they are."""
+        if not isinstance(value, str):
+            return value
+        return Sealed(seal(value, purpose=self.purpose) if value else "", self.purpose)
 
-    def get_prep_value(self, value: Any) -> str | None:
-        if value is None or isinstance(value, Sealed):
-            return value.sealed if value else ("" if isinstance(value, Sealed) else None)
-        return seal(str(value), purpose=self.purpose) if value else ""
+    def get_prep_value(self, value: Any) -> Any:
+        value = self.to_python(value)
+        return value.sealed if isinstance(value, Sealed) else value
 
 
 class Sealed:

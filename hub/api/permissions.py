@@ -6,7 +6,7 @@ The hub's plumbing must not import the accounts app, so `HUB_CAN` is the dotted 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import wraps
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -27,11 +27,10 @@ class Can(Protocol):
     def __call__(self, actor: Any, verb: str, obj: Any = None) -> bool: ...
 
 
-@cache
-def can() -> Can:
-    """The function that decides."""
+def can(actor: Any, verb: str, obj: Any = None) -> bool:
+    """Ask the function that decides."""
     decide: Can = import_string(settings.HUB_CAN)
-    return decide
+    return decide(actor, verb, obj)
 
 
 class IsAllowed(BasePermission):
@@ -40,10 +39,10 @@ class IsAllowed(BasePermission):
     message = "You are not allowed to do this."
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return self._asks_nothing(view) or can()(request.user, self._verb(view))
+        return self._asks_nothing(view) or can(request.user, self._verb(view))
 
     def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
-        return self._asks_nothing(view) or can()(request.user, self._verb(view), obj)
+        return self._asks_nothing(view) or can(request.user, self._verb(view), obj)
 
     @staticmethod
     def _asks_nothing(view: APIView) -> bool:
@@ -69,7 +68,7 @@ def page_needs(verb: str) -> Callable[[Page], Page]:
         @login_required
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not can()(request.user, verb):
+            if not can(request.user, verb):
                 raise NotAllowed("You are not allowed to see this.")
             return view(request, *args, **kwargs)
 
