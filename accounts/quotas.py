@@ -40,7 +40,7 @@ def lock_owner(user: User) -> User:
 
     Must be the first statement of the transaction: locks are taken in the order user, team, node, address.
     """
-    return type(user)._base_manager.select_for_update(no_key=True).get(pk=user.pk)
+    return user.__class__._base_manager.select_for_update(no_key=True).get(pk=user.pk)
 
 
 def check_quota(limits: QuotaLimits, used: QuotaLimits, asked: QuotaLimits) -> None:

@@ -11,7 +11,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from hub.exceptions import Conflict, Invalid
@@ -59,6 +59,21 @@ def create_user(
         user.groups.set([_group(role)])
         audit.record(actor, "user.created", user, role=role, email=user.email, is_service=is_service)
     return user
+
+
+def welcome_user(user: User) -> None:
+    """Make a person who just registered a Player. He acts for himself: registration is open to those it lets in."""
+    user.groups.set([_group(roles.PLAYER)])
+    audit.record(user, "user.registered", user, role=roles.PLAYER)
+
+
+def note_password_change(user: User) -> None:
+    """After allauth stored a new password: void the user's signed tokens. His other sessions end by themselves."""
+    with transaction.atomic():
+        locked = lock_owner(user)
+        locked.token_version += 1
+        locked.save(update_fields=["token_version"])
+        audit.record(user, "user.password_changed", user)
 
 
 def update_profile(user: User, *, actor: Actor, **values: Any) -> User:
@@ -151,7 +166,7 @@ def suspend_user(user: User, *, reason: str, actor: Actor) -> User:
             raise Conflict("This account is suspended already.")
         _keep_one_admin(locked)
         locked.suspended_at, locked.suspension_reason = timezone.now(), reason.strip()
-        locked.token_version = F("token_version") + 1
+        locked.token_version += 1
         locked.save(update_fields=["suspended_at", "suspension_reason", "token_version"])
         audit.record(actor, "user.suspended", locked, reason=reason.strip())
     return _refreshed(user)
@@ -179,7 +194,7 @@ def deactivate_user(user: User, *, actor: Actor) -> User:
             raise Conflict("This account is not active.")
         _keep_one_admin(locked)
         locked.is_active = False
-        locked.token_version = F("token_version") + 1
+        locked.token_version += 1
         locked.save(update_fields=["is_active", "token_version"])
         audit.record(actor, "user.deactivated", locked)
     return _refreshed(user)
