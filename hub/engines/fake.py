@@ -307,17 +307,14 @@ class FakeEngine(Engine):
         workload = self.state.workloads.get(name)
         if workload is None:
             return LogChunk((), "")
-        wanted = int(cursor) if cursor else max(workload.dropped_lines, self._end_of_log(workload) - tail)
-        first = max(wanted, workload.dropped_lines)
-        lines, size = [], 0
-        for line in workload.lines[first - workload.dropped_lines :]:
-            size += len(line.encode()) + 1
-            if size > MAX_LOG_BYTES:
-                break
-            for secret in workload.spec.secrets:
-                line = line.replace(secret, MASK) if secret else line
-            lines.append(line)
-        return LogChunk(tuple(lines), str(first + len(lines)), truncated=first > wanted)
+        end = workload.dropped_lines + len(workload.lines)
+        if cursor:
+            first = max(int(cursor), workload.dropped_lines)
+            lines = _fitting(workload, workload.lines[first - workload.dropped_lines :])
+            return LogChunk(tuple(lines), str(first + len(lines)), truncated=first > int(cursor))
+        last = workload.lines[-tail:] if tail else []
+        newest_first = _fitting(workload, list(reversed(last)))
+        return LogChunk(tuple(reversed(newest_first)), str(end), truncated=len(newest_first) < len(last))
 
     @_verb
     def usage(self) -> dict[str, Usage]:
@@ -374,10 +371,6 @@ class FakeEngine(Engine):
         workload = self.state.workloads.get(name)
         return workload if workload and workload.observation.is_running else None
 
-    @staticmethod
-    def _end_of_log(workload: FakeWorkload) -> int:
-        return workload.dropped_lines + len(workload.lines)
-
     def _start(self, spec: WorkloadSpec, known: FakeWorkload | None) -> Observation:
         observation = Observation(
             kind=spec.kind,
@@ -410,6 +403,19 @@ class FakeEngine(Engine):
             oom_killed=oom,
             detail=detail,
         )
+
+
+def _fitting(workload: FakeWorkload, lines: Sequence[str]) -> list[str]:
+    """The first lines that fit into one answer, secrets masked."""
+    taken, size = [], 0
+    for line in lines:
+        size += len(line.encode()) + 1
+        if size > MAX_LOG_BYTES:
+            break
+        for secret in workload.spec.secrets:
+            line = line.replace(secret, MASK) if secret else line
+        taken.append(line)
+    return taken
 
 
 def _usage_of(workload: FakeWorkload, now: datetime) -> Usage:
