@@ -57,9 +57,10 @@ MODES = {
 
 
 def read_settings(arguments: list[str], environment: dict[str, str]) -> argparse.Namespace:
-    """Return the settings or leave with code 2 and a sentence; the RCON password never comes by a flag."""
+    """Return the settings or leave with code 2 and a sentence; a password in a flag would show in the process list."""
     modes = "; ".join(f"{name}: {meaning}" for name, meaning in MODES.items())
-    parser = argparse.ArgumentParser(description="A sample game server.", epilog=f"Modes: {modes}.")
+    password_note = "RCON needs $RCON_PASSWORD or $RCON_PASSWORD_FILE."
+    parser = argparse.ArgumentParser(description="A sample game server.", epilog=f"{password_note} Modes: {modes}.")
 
     def setting(flag: str, variable: str, default: str, kind: Callable[[str], Any]) -> None:
         chosen = environment.get(variable) or default
@@ -81,6 +82,8 @@ def read_settings(arguments: list[str], environment: dict[str, str]) -> argparse
             settings.rcon_password = Path(environment["RCON_PASSWORD_FILE"]).read_text(encoding="utf-8").strip("\r\n")
         if not 1 <= settings.max_players <= 100:
             raise ValueError("the number of players lies between 1 and 100")
+        if not (0 <= settings.port <= 65535 and -1 <= settings.rcon_port <= 65535):
+            raise ValueError("a port lies between 1 and 65535")
         settings.mode, *numbers = settings.mode.split(":")
         settings.mode_arguments = [float(number) for number in numbers]
         if settings.mode not in MODES or (MODES[settings.mode].startswith(settings.mode + ":") and not numbers):
@@ -247,11 +250,7 @@ class Server:
         if self.settings.mode == "slow_start":
             self.play_until(self.started_at + self.argument(0, 5))
         if self.settings.mode != "never_ready" and not self.stop_reason:
-            try:
-                self.open_ports()
-            except OSError as error:
-                log(f"Cannot listen on {self.settings.ip}:{self.port}: {error.strerror}")
-                return 1
+            self.open_ports()
         self.play_until(float("inf"))
         return self.shut_down()
 
@@ -363,6 +362,7 @@ class Server:
                 child = os.fork()
                 if child == 0:
                     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                    signal.signal(signal.SIGINT, signal.SIG_DFL)
                     time.sleep(300)
                     os._exit(0)
                 self.children.append(child)
@@ -378,9 +378,7 @@ class Server:
         ip = self.settings.ip
         game = self.listen(ip, self.settings.port, "unknown")
         self.port = game.getsockname()[1]
-        udp = socket.socket(game.family, socket.SOCK_DGRAM)
-        udp.bind((ip, self.port))
-        udp.setblocking(False)
+        udp = self.bind(socket.SOCK_DGRAM, ip, self.port)
         self.selector.register(udp, selectors.EVENT_READ, lambda _: self.answer_query(udp))
         if self.settings.rcon_password and self.settings.rcon_port >= 0:
             rcon = self.listen(ip, self.settings.rcon_port, "rcon")
@@ -388,12 +386,23 @@ class Server:
         log(f"Start number {self.world.starts}, {len(self.world.scores)} scores known")
         log(f"Server ready on {ip}:{self.port}")
 
+    @staticmethod
+    def bind(kind: int, ip: str, port: int) -> socket.socket:
+        """Return a bound socket or end with code 1 and the reason."""
+        bound = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, kind)
+        if kind == socket.SOCK_STREAM:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart follows the last player closely
+        try:
+            bound.bind((ip, port))
+        except OSError as error:
+            log(f"Cannot listen on {ip}:{port}: {error.strerror}")
+            sys.exit(1)
+        bound.setblocking(False)
+        return bound
+
     def listen(self, ip: str, port: int, kind: str) -> socket.socket:
-        listener = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((ip, port))
+        listener = self.bind(socket.SOCK_STREAM, ip, port)
         listener.listen(64)
-        listener.setblocking(False)
         self.selector.register(listener, selectors.EVENT_READ, lambda _: self.accept(listener, kind))
         return listener
 

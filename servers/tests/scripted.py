@@ -39,7 +39,8 @@ class Peer:
     def read_rcon(self) -> Packet:
         (size,) = struct.unpack("<i", self.read(4))
         payload = self.read(size)
-        return Packet(*struct.unpack_from("<ii", payload), payload[8:-2])
+        packet_id, packet_type = struct.unpack_from("<ii", payload)
+        return Packet(packet_id, packet_type, payload[8:-2])
 
     def read_line(self) -> str:
         line = b""

@@ -1,5 +1,7 @@
 import json
 import struct
+import subprocess
+import sys
 import time
 
 import pytest
@@ -232,6 +234,17 @@ def test_closed_port_is_unreachable_at_once(kind):
 def test_impossible_question_is_a_protocol_error(kind, host, port, timeout):
     with pytest.raises((InvalidRequest, Unreachable)):
         query(kind, host, port, timeout)
+
+
+def test_protocols_need_neither_django_nor_a_database():
+    program = (
+        "import sys, servers.protocols, servers.protocols.rcon, servers.protocols.econ; print(sorted(sys.modules))"
+    )
+
+    modules = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
+
+    assert "servers.protocols.rcon" in modules
+    assert "'django" not in modules
 
 
 def test_unknown_kind_is_refused():
