@@ -10,7 +10,7 @@ see what happens: see MODES below. Everything runs in one thread around one sele
 from __future__ import annotations
 
 import argparse
-import errno
+import contextlib
 import hashlib
 import hmac
 import json
@@ -59,8 +59,8 @@ MODES = {
 def read_settings(arguments: list[str], environment: dict[str, str]) -> argparse.Namespace:
     """Return the settings or leave with code 2 and a sentence; a password in a flag would show in the process list."""
     modes = "; ".join(f"{name}: {meaning}" for name, meaning in MODES.items())
-    password_note = "RCON needs $RCON_PASSWORD or $RCON_PASSWORD_FILE."
-    parser = argparse.ArgumentParser(description="A sample game server.", epilog=f"{password_note} Modes: {modes}.")
+    rcon_note = "RCON needs $RCON_PASSWORD or $RCON_PASSWORD_FILE."
+    parser = argparse.ArgumentParser(description="A sample game server.", epilog=f"{rcon_note} Modes: {modes}.")
 
     def setting(flag: str, variable: str, default: str, kind: Callable[[str], Any]) -> None:
         chosen = environment.get(variable) or default
@@ -99,12 +99,9 @@ def clean(text: str) -> str:
 
 
 def log(text: str) -> None:
-    """Write one line to standard output; a reader that went away is no reason to stop a game."""
-    try:
+    """Write one line to standard output; a full disk or a reader that went away is no reason to stop a game."""
+    with contextlib.suppress(OSError):
         os.write(1, f"{time.strftime('[%H:%M:%S]')} {text}\n".encode(errors="replace"))
-    except OSError as error:
-        if error.errno not in {errno.EPIPE, errno.EBADF, errno.EAGAIN}:
-            raise
 
 
 class World:
