@@ -1,4 +1,4 @@
-"""The left navigation: each app registers its places in `<app>/navigation.py`; the frame shows those one may use."""
+"""The left navigation: each app registers its places in `<app>/navigation.py`, the frame shows the usable ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,360 @@
-// Liveliness on top of pages that work without it.
+// Liveliness on top of pages that work without it. No build step, no dependency but htmx.
 "use strict";
 
-document.documentElement.classList.add("k-has-js");
+const root = document.documentElement;
+root.classList.add("k-has-js");
+
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+const on = (type, handle, options) => document.addEventListener(type, handle, options);
+const closest = (event, selector) => (event.target instanceof Element ? event.target.closest(selector) : null);
+
+/* Toasts ------------------------------------------------------------------ */
+
+function toast(text, tone = "ok") {
+  const box = document.getElementById("toasts");
+  const shape = { ok: "s-done", busy: "s-busy", warn: "s-warn", bad: "s-bad" }[tone];
+  const sprite = document.querySelector("use")?.getAttribute("href")?.split("#")[0] ?? "";
+  const item = document.createElement("div");
+  item.className = "k-toast-h";
+  item.dataset.toast = "";
+  item.innerHTML = `<span class="k-st k-st-${tone}"><svg class="k-ico" aria-hidden="true"><use/></svg></span><div class="k-what"></div>`;
+  item.querySelector("use").setAttribute("href", `${sprite}#${shape}`);
+  item.querySelector(".k-what").textContent = text;
+  box.append(item);
+  settleToasts();
+}
+
+function settleToasts() {
+  for (const item of all("[data-toast]:not([data-settled])")) {
+    item.dataset.settled = "";
+    const stays = item.querySelector(".k-st-bad, .k-st-warn") !== null;
+    if (!stays) setTimeout(() => item.remove(), 6000);
+  }
+}
+
+on("click", (event) => closest(event, "[data-dismiss]")?.closest("[data-toast]")?.remove());
+
+/* Copy -------------------------------------------------------------------- */
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Clipboard access needs a secure context; a selection in a hidden field works everywhere.
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.className = "visually-hidden";
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  toast("Copied");
+}
+
+on("click", (event) => {
+  const button = closest(event, "[data-copy]");
+  if (button) copy(button.dataset.copy);
+});
+
+/* Times ------------------------------------------------------------------- */
+
+const UNITS = [[86400, "d"], [3600, "h"], [60, "min"]];
+
+function span(seconds) {
+  for (const [size, unit] of UNITS) if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
+  return `${Math.floor(seconds)} s`;
+}
+
+function tellTimes() {
+  for (const time of all("time[data-ago]")) {
+    const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;
+    if (Math.abs(seconds) >= 30 * 86400) continue;
+    if (seconds >= 86400 && seconds < 2 * 86400) time.textContent = "yesterday";
+    else time.textContent = seconds < 0 ? `in ${span(-seconds)}` : `${span(seconds)} ago`;
+  }
+}
+
+setInterval(() => document.hidden || tellTimes(), 1000);
+
+/* Menus and dialogs ------------------------------------------------------- */
+
+on("click", (event) => {
+  for (const menu of all("details.k-menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+
+on("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of all("details.k-menu[open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+  if (location.hash === "#navigation") location.hash = "#main";
+});
+
+// A link with data-dialog leads to a page that asks something; here its card is shown over the page one is on.
+on("click", async (event) => {
+  const link = closest(event, "a[data-dialog]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const answer = await fetch(link.href, { headers: { "HX-Request": "true", "HX-Target": "dialog" } }).catch(() => null);
+  if (!answer?.ok) return location.assign(link.href);
+  const dialog = document.createElement("dialog");
+  dialog.className = "k-dialog";
+  dialog.innerHTML = await answer.text();
+  document.body.append(dialog);
+  htmx.process(dialog);
+  prepare(dialog);
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.showModal();
+});
+
+on("click", (event) => {
+  const dialog = closest(event, "dialog");
+  if (dialog && (event.target === dialog || closest(event, "[data-close]"))) {
+    event.preventDefault();
+    dialog.close();
+  }
+});
+
+// The button that destroys waits until the name is typed; the server asks again.
+on("input", (event) => {
+  const field = closest(event, "[data-must-be]");
+  if (field) field.form.querySelector("[data-danger]").disabled = field.value.trim() !== field.dataset.mustBe;
+});
+
+/* Forms ------------------------------------------------------------------- */
+
+// A slider and a number show the same value; only the number has a name, so it works alone without scripts.
+on("input", (event) => {
+  const pair = closest(event, "[data-pair]");
+  const other = pair && document.getElementById(pair.dataset.pair);
+  if (!other) return;
+  other.value = pair.value;
+  if (pair.type === "range") other.dispatchEvent(new Event("input", { bubbles: true }));
+});
+
+on("submit", (event) => {
+  const button = event.submitter;
+  if (button?.getAttribute("aria-disabled") === "true") return event.preventDefault();
+  if (event.target.method === "post" && button && !event.target.hasAttribute("hx-post")) {
+    // A second click on a slow line must not ask twice.
+    if (event.target.dataset.sent) return event.preventDefault();
+    event.target.dataset.sent = "yes";
+    button.classList.add("k-waiting");
+  }
+});
+
+addEventListener("pageshow", () => all("form[data-sent]").forEach((form) => delete form.dataset.sent));
+
+on("click", (event) => {
+  const button = closest(event, "[aria-disabled=true]");
+  if (!button) return;
+  event.preventDefault();
+  if (button.title) toast(button.title, "warn");
+});
+
+/* Live fragments ---------------------------------------------------------- */
+
+// What each polling element last got, and how its line is: failures double the pause up to a minute.
+const lines = new Map();
+const line = (id) => lines.get(id) ?? lines.set(id, { tag: "", failures: 0, next: 0, seen: Date.now() }).get(id);
+const isPoll = (element) => element?.hasAttribute?.("data-live");
+
+on("htmx:beforeRequest", (event) => {
+  const element = event.detail.elt;
+  if (!isPoll(element)) return;
+  if (document.hidden || isBusy(element) || Date.now() < line(element.id).next) event.preventDefault();
+});
+
+// Somebody who has a menu open, types or has marked text in the fragment must not lose it.
+function isBusy(element) {
+  const active = document.activeElement;
+  const isTyping = element.contains(active) && active.matches("input:not([type=checkbox]), textarea, select");
+  const selection = getSelection();
+  const isMarking = !selection.isCollapsed && element.contains(selection.anchorNode);
+  return isTyping || isMarking || element.querySelector("details.k-menu[open]") !== null;
+}
+
+on("htmx:configRequest", (event) => {
+  const element = event.detail.elt;
+  if (isPoll(element) && line(element.id).tag) event.detail.headers["If-None-Match"] = line(element.id).tag;
+});
+
+on("htmx:afterRequest", (event) => {
+  const { elt: element, xhr } = event.detail;
+  if (!isPoll(element) || !xhr) return;
+  const now = line(element.id);
+  if (xhr.status === 304 || (xhr.status >= 200 && xhr.status < 300)) {
+    Object.assign(now, { tag: xhr.getResponseHeader("ETag") ?? "", failures: 0, next: 0, seen: Date.now() });
+  } else if (xhr.status === 401 || xhr.status === 403 || xhr.status === 404) {
+    location.reload();
+  } else {
+    now.failures += 1;
+    now.next = Date.now() + Math.min(60000, 2000 * 2 ** now.failures);
+  }
+  tellLines();
+});
+
+function tellLines() {
+  const worst = [...lines.values()].reduce((a, b) => (a.failures >= b.failures ? a : b), { failures: 0, seen: 0 });
+  for (const note of all("[data-live-note]")) {
+    const isLost = worst.failures > 0;
+    note.classList.toggle("k-stale", isLost);
+    note.textContent = isLost ? `Last seen ${span((Date.now() - worst.seen) / 1000)} ago, trying again` : "Live";
+  }
+}
+
+setInterval(() => document.hidden || tellLines(), 1000);
+on("visibilitychange", () => {
+  if (document.hidden) return;
+  tellTimes();
+  for (const element of all("[data-live]")) htmx.trigger(element, "look");
+});
+
+on("htmx:afterSwap", (event) => prepare(event.detail.elt));
+on("htmx:responseError", (event) => {
+  if (isPoll(event.detail.elt)) return;
+  const text = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html").querySelector("[role=alert] p");
+  toast(text?.textContent ?? "That did not work. Try again.", "bad");
+});
+on("htmx:sendError", (event) => isPoll(event.detail.elt) || toast("The hub does not answer. Try again.", "bad"));
+
+/* Selection in lists ------------------------------------------------------ */
+
+const picked = new Set();
+
+function showPicked() {
+  const boxes = all("[data-pick]");
+  for (const box of boxes) {
+    box.checked = picked.has(box.value);
+    box.closest("tr").classList.toggle("k-sel", box.checked);
+  }
+  const bar = document.querySelector("[data-bulk]");
+  if (!bar) return;
+  bar.hidden = picked.size === 0;
+  for (const note of all("[data-bulk-count]", bar)) note.textContent = `${picked.size} selected`;
+  const head = document.querySelector("[data-pick-all]");
+  const checked = boxes.filter((box) => box.checked).length;
+  if (head) Object.assign(head, { checked: checked > 0 && checked === boxes.length, indeterminate: checked > 0 && checked < boxes.length });
+}
+
+let lastBox = null;
+on("click", (event) => {
+  const box = closest(event, "[data-pick]");
+  if (box) {
+    const boxes = all("[data-pick]");
+    const from = event.shiftKey && lastBox ? boxes.indexOf(lastBox) : -1;
+    const to = boxes.indexOf(box);
+    const range = from < 0 ? [box] : boxes.slice(Math.min(from, to), Math.max(from, to) + 1);
+    for (const one of range) box.checked ? picked.add(one.value) : picked.delete(one.value);
+    lastBox = box;
+    showPicked();
+  } else if (closest(event, "[data-pick-all]")) {
+    for (const one of all("[data-pick]")) event.target.checked ? picked.add(one.value) : picked.delete(one.value);
+    showPicked();
+  } else if (closest(event, "[data-pick-none]")) {
+    picked.clear();
+    showPicked();
+  }
+});
+
+/* Secrets hide again ------------------------------------------------------ */
+
+function hideSecrets(within) {
+  for (const box of all("[data-secret]", within)) {
+    const seconds = Number(box.dataset.secret);
+    setTimeout(() => box.isConnected && htmx.ajax("GET", box.dataset.hidden, { target: box, swap: "outerHTML" }), seconds * 1000);
+  }
+}
+
+/* Logs follow ------------------------------------------------------------- */
+
+let isFollowing = true;
+function followLog() {
+  const log = document.querySelector("[data-log]");
+  if (log && isFollowing) log.scrollTop = log.scrollHeight;
+}
+on("scroll", (event) => {
+  const log = event.target;
+  if (log.matches?.("[data-log]")) isFollowing = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+}, true);
+
+/* Theme ------------------------------------------------------------------- */
+
+on("submit", (event) => {
+  const form = closest(event, "[data-theme-form]");
+  if (!form) return;
+  event.preventDefault();
+  const theme = event.submitter.value;
+  if (theme === "auto") delete root.dataset.bsTheme;
+  else root.dataset.bsTheme = theme;
+  fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), redirect: "manual" });
+  delete form.dataset.sent;
+  form.closest("details").open = false;
+});
+
+/* Search or jump ---------------------------------------------------------- */
+
+let palette = null;
+
+function openPalette() {
+  if (palette) return;
+  palette = document.createElement("dialog");
+  palette.className = "k-palette";
+  palette.setAttribute("aria-label", "Search or jump");
+  palette.innerHTML = document.getElementById("palette").innerHTML;
+  document.body.append(palette);
+  htmx.process(palette);
+  palette.addEventListener("close", () => { palette.remove(); palette = null; });
+  palette.showModal();
+  palette.querySelector("input").focus();
+  htmx.trigger(palette.querySelector("input"), "look");
+}
+
+function movePalette(step) {
+  const hits = all("a[role=option]", palette);
+  const now = hits.findIndex((hit) => hit.getAttribute("aria-selected") === "true");
+  const next = hits[(now + step + hits.length) % hits.length];
+  hits.forEach((hit) => hit.setAttribute("aria-selected", String(hit === next)));
+  next?.scrollIntoView({ block: "nearest" });
+  if (next) palette.querySelector("input").setAttribute("aria-activedescendant", next.id);
+}
+
+on("keydown", (event) => {
+  const isField = event.target.matches?.("input, textarea, select, [contenteditable]");
+  if ((event.key === "k" && (event.ctrlKey || event.metaKey)) || (event.key === "/" && !isField && !event.ctrlKey)) {
+    event.preventDefault();
+    return openPalette();
+  }
+  if (!palette) return;
+  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    event.preventDefault();
+    movePalette(event.key === "ArrowDown" ? 1 : -1);
+  } else if (event.key === "Enter") {
+    event.preventDefault();
+    palette.querySelector("a[aria-selected=true]")?.click();
+  } else if (event.key === "c" && event.ctrlKey && getSelection().isCollapsed) {
+    const address = palette.querySelector("a[aria-selected=true]")?.dataset.address;
+    if (address) copy(address);
+  }
+});
+
+on("click", (event) => {
+  if (closest(event, "[data-palette-open] input, a[data-palette-open]")) {
+    event.preventDefault();
+    openPalette();
+  }
+});
+
+/* Begin ------------------------------------------------------------------- */
+
+function prepare(within) {
+  settleToasts();
+  showPicked();
+  tellTimes();
+  hideSecrets(within);
+  followLog();
+}
+
+on("DOMContentLoaded", () => prepare(document));

@@ -69,6 +69,12 @@ def workload_state(workload: Any, *, pill: bool = False) -> SafeString:
     return badge_html(workload_badge(workload), pill=pill, lines=not pill)
 
 
+@register.simple_tag
+def show_badge(shown: Badge, *, pill: bool = False) -> SafeString:
+    """A badge that a view made."""
+    return badge_html(shown, pill=pill, lines=not pill)
+
+
 def relative(moment: datetime, now: datetime | None = None) -> str:
     """`12 s ago`, `3 min ago`, `yesterday`, `in 5 min`; a date when it is long ago. `app.js` says it the same way."""
     seconds = ((now or timezone.now()) - moment).total_seconds()

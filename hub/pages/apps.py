@@ -1,0 +1,15 @@
+"""The dashboard's shared pages as a Django app."""
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+
+
+class PagesConfig(AppConfig):
+    name = "hub.pages"
+    label = "pages"
+    verbose_name = "Pages"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Let every app register its places, panels and searches (`<app>/navigation.py`)."""
+        autodiscover_modules("navigation")

@@ -1,0 +1,318 @@
+"""Lists: search, filters as chips, tabs, saved views, columns, order, pages and CSV, all in the URL.
+
+A `Spec` says what a list can do; `ListPage` reads a request against it and holds all that `components/list.html` draws.
+Parameter names are those of the API. What a request asks that the spec does not know is left out, never an error.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
+
+from hub.api.csv import safe_cell
+
+from .models import SavedView
+
+PAGE_SIZES = (25, 50, 100)
+CSV_ROWS = 10_000
+Rows = QuerySet[Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: `order` makes it sortable, `value` puts it into the CSV, a fixed one cannot be hidden."""
+
+    key: str
+    label: str
+    order: str = ""
+    value: Callable[[Any], object] | None = None
+    css: str = ""
+    is_default: bool = True
+    is_fixed: bool = False
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A filter with choices; several chosen ones mean any of them."""
+
+    name: str
+    label: str
+    choices: Callable[[HttpRequest], Sequence[tuple[str, str]]]
+    lookup: str = ""
+
+    def narrow(self, rows: Rows, values: list[str]) -> Rows:
+        return rows.filter(**{f"{self.lookup or self.name}__in": values})
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A ready-made view; its condition may depend on the person."""
+
+    key: str
+    label: str
+    condition: Callable[[Any], Q]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one list can do."""
+
+    key: str
+    columns: Sequence[Column]
+    chips: Sequence[Chip] = ()
+    tabs: Sequence[Tab] = ()
+    search: Callable[[Rows, str], Rows] | None = None
+    search_hint: str = "Search"
+    order: str = ""
+    page_size: int = 50
+
+
+@dataclass(frozen=True)
+class ChipState:
+    """A filter as one request has it."""
+
+    name: str
+    label: str
+    options: list[tuple[str, str, bool]]
+    remove_url: str
+    keep: list[tuple[str, str]]
+
+    @property
+    def chosen(self) -> str:
+        return ", ".join(label for _, label, is_on in self.options if is_on)
+
+
+@dataclass(frozen=True)
+class TabState:
+    """A tab with its count and address."""
+
+    label: str
+    url: str
+    is_current: bool
+    count: int | None = None
+    saved_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Header:
+    """A column's head: where its sorting leads and how it is sorted now ("", "up", "down")."""
+
+    column: Column
+    sort_url: str
+    sorted: str
+    is_shown: bool = field(default=True)
+
+
+class ListPage:
+    """One list as one request asks for it."""
+
+    def __init__(self, request: HttpRequest, spec: Spec, rows: Rows) -> None:
+        self.request, self.spec, self.all_rows = request, spec, rows
+        self.query = request.GET
+        self.q = self.query.get("q", "").strip()[:100]
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        """Those shown: asked for in the URL, else remembered, else the usual ones."""
+        remembered = self.request.session.get("columns", {}).get(self.spec.key, [])
+        asked = [key for text in self.query.getlist("columns") for key in text.split(",") if key] or remembered
+        if "columns" in self.query and asked != remembered:
+            self.request.session["columns"] = {**self.request.session.get("columns", {}), self.spec.key: asked}
+        return [
+            column
+            for column in self.spec.columns
+            if column.is_fixed or (column.key in asked if asked else column.is_default)
+        ]
+
+    @cached_property
+    def shown(self) -> set[str]:
+        return {column.key for column in self.columns}
+
+    @cached_property
+    def tab(self) -> str:
+        asked = self.query.get("view", "")
+        return asked if asked in {tab.key for tab in self.spec.tabs} else ""
+
+    @cached_property
+    def chosen(self) -> dict[str, list[str]]:
+        """The values chosen for each filter; what is not among its choices does not count."""
+        found = {}
+        for chip in self.spec.chips:
+            known = {value for value, _ in self._choices[chip.name]}
+            if values := [value for value in self.query.getlist(chip.name) if value in known]:
+                found[chip.name] = values
+        return found
+
+    @cached_property
+    def _choices(self) -> dict[str, Sequence[tuple[str, str]]]:
+        return {chip.name: chip.choices(self.request) for chip in self.spec.chips}
+
+    @cached_property
+    def order(self) -> str:
+        asked = self.query.get("ordering", "")
+        orders = {column.order for column in self.spec.columns if column.order}
+        return asked if asked.lstrip("-") in orders else self.spec.order
+
+    @cached_property
+    def rows(self) -> Rows:
+        """All rows that the request asks for, in order."""
+        rows = self.all_rows
+        for tab in self.spec.tabs:
+            if tab.key == self.tab:
+                rows = rows.filter(tab.condition(self.request.user))
+        for chip in self.spec.chips:
+            if chip.name in self.chosen:
+                rows = chip.narrow(rows, self.chosen[chip.name])
+        if self.q and self.spec.search:
+            rows = self.spec.search(rows, self.q)
+        return rows.order_by(*filter(None, (self.order, "pk")))
+
+    @cached_property
+    def page_size(self) -> int:
+        asked = self.query.get("page_size", "")
+        return int(asked) if asked in map(str, PAGE_SIZES) else self.spec.page_size
+
+    @cached_property
+    def page(self) -> Page[Any]:
+        return Paginator(self.rows, self.page_size).get_page(self.query.get("page"))
+
+    @property
+    def is_narrowed(self) -> bool:
+        return bool(self.chosen or self.q or self.tab)
+
+    def url(self, **changes: str | list[str] | None) -> str:
+        """This list with some parameters changed (None removes one); any change leads back to the first page."""
+        query = self.query.copy()
+        for name in ("page", "csv", *(name for name, value in changes.items() if value is None)):
+            query.pop(name, None)
+        for name, value in changes.items():
+            if isinstance(value, list):
+                query.setlist(name, value)
+            elif value is not None:
+                query[name] = value
+        return f"{self.request.path}?{query.urlencode()}" if query else self.request.path
+
+    @cached_property
+    def chips(self) -> list[ChipState]:
+        return [
+            ChipState(
+                chip.name,
+                chip.label,
+                [(value, label, value in self.chosen.get(chip.name, ())) for value, label in self._choices[chip.name]],
+                self.url(**{chip.name: None}),
+                self._others(chip.name),
+            )
+            for chip in self.spec.chips
+        ]
+
+    @property
+    def search_keep(self) -> list[tuple[str, str]]:
+        return self._others("q")
+
+    @property
+    def columns_keep(self) -> list[tuple[str, str]]:
+        return self._others("columns")
+
+    def _others(self, *names: str) -> list[tuple[str, str]]:
+        """Every other parameter, for the hidden inputs of a small form."""
+        left_out = {*names, "page", "csv"}
+        return [(name, value) for name, values in self.query.lists() if name not in left_out for value in values]
+
+    @cached_property
+    def tabs(self) -> list[TabState]:
+        """ "All", the ready-made ones with their counts (one query), then those the person saved (one query)."""
+        if not self.spec.tabs:
+            return []
+        user = self.request.user
+        conditions = {tab.key: Count("pk", filter=tab.condition(user)) for tab in self.spec.tabs}
+        counts = self.all_rows.order_by().aggregate(all_=Count("pk"), **conditions)
+        now = self._bare(self.query)
+        saved = SavedView.objects.filter(user=user.pk, page=self.spec.key)
+        states = [
+            TabState(
+                view.name, f"{self.request.path}?{view.query}", now == self._bare(QueryDict(view.query)), None, view.pk
+            )
+            for view in saved
+        ]
+        taken = any(state.is_current for state in states)
+        built_in = [TabState("All", self.request.path, not self.tab and not taken, counts["all_"])]
+        for tab in self.spec.tabs:
+            is_current = self.tab == tab.key and not taken
+            built_in.append(TabState(tab.label, f"{self.request.path}?view={tab.key}", is_current, counts[tab.key]))
+        return built_in + states
+
+    @staticmethod
+    def _bare(query: QueryDict) -> list[tuple[str, list[str]]]:
+        return sorted((name, sorted(values)) for name, values in query.lists() if name not in ("page", "csv"))
+
+    @cached_property
+    def headers(self) -> list[Header]:
+        return [self._header(column) for column in self.columns]
+
+    def _header(self, column: Column) -> Header:
+        if not column.order:
+            return Header(column, "", "")
+        now = {column.order: "up", f"-{column.order}": "down"}.get(self.order, "")
+        following = f"-{column.order}" if now == "up" else column.order
+        return Header(column, self.url(ordering=following), now)
+
+    @property
+    def optional_columns(self) -> list[tuple[Column, bool]]:
+        return [(column, column.key in self.shown) for column in self.spec.columns if not column.is_fixed]
+
+    @property
+    def csv_url(self) -> str:
+        return self.url(csv="1")
+
+    @property
+    def bare_url(self) -> str:
+        return self.request.path
+
+    @property
+    def current_query(self) -> str:
+        """What a saved view keeps."""
+        query = self.query.copy()
+        for name in ("page", "csv"):
+            query.pop(name, None)
+        return query.urlencode()
+
+    @property
+    def page_links(self) -> list[tuple[str, str, bool]]:
+        """Label, address ("" for a gap) and whether it is the current page."""
+        links = []
+        for number in self.page.paginator.get_elided_page_range(self.page.number, on_each_side=1, on_ends=1):
+            is_number = isinstance(number, int)
+            links.append((str(number), self._page_url(number) if is_number else "", number == self.page.number))
+        return links
+
+    @property
+    def previous_url(self) -> str:
+        return self._page_url(self.page.number - 1) if self.page.has_previous() else ""
+
+    @property
+    def next_url(self) -> str:
+        return self._page_url(self.page.number + 1) if self.page.has_next() else ""
+
+    def _page_url(self, number: int | str) -> str:
+        url = self.url()
+        return f"{url}{'&' if '?' in url else '?'}page={number}"
+
+    def as_csv(self) -> HttpResponse:
+        """The rows asked for, in the columns that have a value, as a download."""
+        columns = [column for column in self.columns if column.value]
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow([column.label for column in columns])
+        for row in self.rows[:CSV_ROWS]:
+            writer.writerow([safe_cell(column.value(row)) for column in columns if column.value])
+        response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="{self.spec.key}.csv"'
+        return response
