@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "hub",
     "accounts",
     "hub.nodes",
+    "hub.pages",
     "servers",
     "django.contrib.admin",
     "django.contrib.auth",

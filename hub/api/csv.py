@@ -30,11 +30,11 @@ class CsvRenderer(BaseRenderer):
         names = list(rows[0]) if rows else []
         writer = csv.writer(text)
         writer.writerow(names)
-        writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+        writer.writerows([safe_cell(row.get(name)) for name in names] for row in rows)
         return text.getvalue().encode()
 
 
-def _cell(value: Any) -> Any:
+def safe_cell(value: Any) -> Any:
     """Text that a spreadsheet would run as a formula gets an apostrophe in front."""
     if isinstance(value, Mapping | list):
         value = json.dumps(value, ensure_ascii=False, default=str)
