@@ -6,11 +6,9 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import resolve
+from django.urls import reverse
 
 from hub import context
-
-ALLOWED_WHILE_SUSPENDED = {"account_logout"}
 
 
 class ActorMiddleware:
@@ -22,7 +20,7 @@ class ActorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if _has_session(request) and request.user.is_authenticated:
             context.amend(user=request.user.username)
-            if request.user.is_suspended and not _is_allowed(request):
+            if request.user.is_suspended and request.path_info != reverse("account_logout"):
                 return render(request, "account/suspended.html", status=403)
         return self.get_response(request)
 
@@ -30,7 +28,3 @@ class ActorMiddleware:
 def _has_session(request: HttpRequest) -> bool:
     """Whether there may be a user at all: health checks and API tokens carry no session cookie and cost no query."""
     return request.session.session_key is not None and not request.path_info.startswith("/api/")
-
-
-def _is_allowed(request: HttpRequest) -> bool:
-    return resolve(request.path_info).url_name in ALLOWED_WHILE_SUSPENDED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hub.api.routers import HubRouter
 
+from . import schema  # noqa: F401 - importing it registers the descriptions
 from .views import AuditViewSet, TokenViewSet, UserViewSet
 
 router = HubRouter()

@@ -1,0 +1,161 @@
+"""Django admin of accounts. What is saved goes through the services, so every rule and audit entry is theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from hub.exceptions import HubError
+
+from . import tokens
+from .forms import UserAdminForm
+from .models import ApiToken, AuditEntry, AuditSeal, User
+from .quotas import FIELDS as QUOTA_FIELDS
+
+# The groups are the roles, and what those may do stands in accounts/roles.py. Django registers its page for them when
+# its own admin module is imported, which is why we import a name of it.
+if admin.site.is_registered(Group) and isinstance(admin.site.get_model_admin(Group), GroupAdmin):
+    admin.site.unregister(Group)
+
+IDENTITY = ("username", "email", "first_name", "last_name", "is_service")
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """For rows that only the hub writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(User)
+class UserAdmin(admin.ModelAdmin):
+    """People and service accounts with their role, regions and quota."""
+
+    form = UserAdminForm
+    list_display = ("username", "email", "role", "is_active", "is_suspended", "is_service", "last_login")
+    list_filter = ("groups", "is_active", "is_service", ("suspended_at", admin.EmptyFieldListFilter))
+    search_fields = ("username", "email", "first_name", "last_name")
+    readonly_fields = ("date_joined", "last_login", "suspended_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return User.objects.with_access()
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type("BoundUserAdminForm", (form,), {"actor": request.user})
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        identity = IDENTITY if obj else (*IDENTITY, "password")
+        sets = [
+            (None, {"fields": identity}),
+            ("Role", {"fields": ("role", "regions")}),
+            ("Quota", {"fields": [f"quota_{name}" for name in QUOTA_FIELDS]}),
+            ("Preferences", {"fields": ("region_preference", "timezone", "theme")}),
+        ]
+        if obj:
+            state = ("is_active", "suspension_reason", "suspended_at", "date_joined", "last_login")
+            sets.insert(1, ("State", {"fields": state}))
+        return sets
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        return (*self.readonly_fields, "username", "is_service") if obj else self.readonly_fields
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Nothing is left to save: the form called the services while it could still show what they refused."""
+        if not change:
+            obj.pk = form.saved.pk
+            obj._state.adding = False
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return False  # an account is closed, not deleted: what it owns and did stays accounted for
+
+    @admin.display(boolean=True, description="suspended")
+    def is_suspended(self, user: User) -> bool:
+        return user.is_suspended
+
+    @admin.display(description="role")
+    def role(self, user: User) -> str:
+        return user.role or "none"
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin):
+    """Everybody's tokens, without their secrets: seen, switched off, revoked."""
+
+    list_display = ("name", "user", "token_key", "is_enabled", "created", "expiry", "last_used_at")
+    list_filter = ("is_enabled",)
+    list_select_related = ("user",)
+    search_fields = ("name", "user__username", "token_key")
+    fields = (
+        "name",
+        "user",
+        "token_key",
+        "scopes",
+        "allowed_networks",
+        "is_enabled",
+        "created",
+        "expiry",
+        "last_used_at",
+        "last_used_ip",
+    )
+    actions = ("revoke", "disable", "enable")
+
+    @admin.action(description="Revoke the chosen tokens", permissions=["view"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        self._each(request, queryset, lambda token: tokens.revoke_token(token, actor=_actor(request)), "revoked")
+
+    @admin.action(description="Switch the chosen tokens off", permissions=["view"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        self._each(
+            request, queryset, lambda token: tokens.set_token_enabled(token, False, actor=_actor(request)), "off"
+        )
+
+    @admin.action(description="Switch the chosen tokens on", permissions=["view"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        self._each(request, queryset, lambda token: tokens.set_token_enabled(token, True, actor=_actor(request)), "on")
+
+    def _each(self, request: HttpRequest, queryset: QuerySet[ApiToken], act: Any, done: str) -> None:
+        try:
+            for token in queryset:
+                act(token)
+        except HubError as refusal:
+            self.message_user(request, refusal.message, messages.ERROR)
+        else:
+            self.message_user(request, f"The chosen tokens are {done}.")
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    """The audit trail, newest first."""
+
+    list_display = ("at", "actor_name", "action", "target_kind", "target_name", "via", "ip")
+    list_filter = ("actor_kind", "via", "target_kind")
+    search_fields = ("=actor_name", "=request_id", "action", "target_name")
+    show_full_result_count = False  # counting a long trail costs more than it tells
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        return AuditEntry.objects.visible_to(_actor(request))
+
+
+@admin.register(AuditSeal)
+class AuditSealAdmin(ReadOnlyAdmin):
+    """Links of the audit trail's hash chain."""
+
+    list_display = ("id", "created_at", "entry_count", "digest")
+    search_fields = ("=digest",)
+
+
+def _actor(request: HttpRequest) -> User:
+    """The person at work: admin pages are for people who logged in."""
+    return request.user  # type: ignore[return-value]  # never anonymous here
