@@ -17,16 +17,17 @@ _SCRUBS = (
     # Headers as they appear in dumps of requests: the whole value goes, up to the end of the line or the closing quote.
     (
         re.compile(
-            r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-csrftoken)(['\"]?\s*[:=]\s*)[^\r\n'\"]+"
+            r"""(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-csrftoken)(['"]?\s*[:=]\s*['"]?)[^\r\n'"]+"""
         ),
         rf"\1\2{HIDDEN}",
     ),
-    # Query strings, form bodies and keyword arguments.
+    # Query strings, form bodies, keyword arguments, dictionaries and JSON, quoted inside a string or not.
     (
         re.compile(
-            r"(?i)([\w-]*(?:password|passwd|secret|token|api_?key|signature|sessionid|rcon|assertion)[\w-]*=)[^&\s'\",;)]+"
+            r"""(?i)((?:password|passwd|secret|token|api_?key|signature|sessionid|assertion)[\w-]*)"""
+            r"""(\\*['"]?\s*[:=]\s*\\*['"]?)[^&\s'",;)}\\]+"""
         ),
-        rf"\1{HIDDEN}",
+        rf"\1\2{HIDDEN}",
     ),
     # Credentials in addresses: scheme://user:password@host.
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/@]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),

@@ -62,7 +62,7 @@ PERIODIC: tuple[Periodic, ...] = (
 )
 
 
-def find(name: str, table: Sequence[Periodic] = PERIODIC) -> Periodic:
+def find(name: str, table: Sequence[Periodic]) -> Periodic:
     """The task of that name. Raises LookupError."""
     for task in table:
         if task.name == name:
@@ -171,7 +171,7 @@ def run(run_id: int, table: Sequence[Periodic] | None = None) -> bool:
 
 def run_now(name: str) -> bool:
     """Run a task at once, in this process, outside its slots."""
-    find(name)
+    find(name, PERIODIC)
     row = PeriodicRun.objects.create(task=name, due_at=_now())
     return run(row.pk)
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
-from django_rq.urls import get_admin_urlpatterns
+from django_rq.urls import get_admin_urlpatterns, get_api_urlpatterns
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from . import views
@@ -40,7 +40,9 @@ api_v1 = [
     *_existing("", "servers.api.urls"),
 ]
 
-rq_dashboard = get_admin_urlpatterns(view_wrapper=page_needs("jobs.view"))
+rq_dashboard = get_api_urlpatterns() + get_admin_urlpatterns()
+for pattern in rq_dashboard:  # its own views ask for staff only
+    pattern.callback = page_needs("jobs.view")(pattern.callback)
 
 urlpatterns = [
     path("", include("hub.pages.urls")),

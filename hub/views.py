@@ -8,7 +8,6 @@ import sys
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -20,15 +19,16 @@ from .exceptions import NotAllowed
 
 
 def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
-    """A problem as JSON under /api/, as a fragment for htmx, as a page otherwise."""
+    """A problem as JSON under /api/, as a fragment for htmx, as a page otherwise.
+
+    When the fault is ours, the page does without the request: what failed may be what a page needs, such as the user.
+    """
     if request.path_info.startswith("/api/"):
         return problem_response(problem)
     template = "partials/error.html" if request.headers.get("HX-Request") == "true" else "error.html"
     facts = {"problem": problem, "request_id": context.current().request_id}
-    response = render(request, template, facts, status=problem.status)
-    for name, value in problem.headers().items():
-        response[name] = value
-    return response
+    page = render_to_string(template, facts, request=request if problem.status < 500 else None)
+    return HttpResponse(page, status=problem.status, headers=problem.headers())
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -47,15 +47,11 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The last resort. Its page is rendered without context processors: one of them may be what failed."""
+    """What nobody foresaw, and a database that went away outside the views."""
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
-        problem = DATABASE_AWAY
-    else:
-        problem = Problem(500, "internal_error", "Something went wrong on our side. It has been written to the log.")
-    if request.path_info.startswith("/api/"):
-        return problem_response(problem)
-    facts = {"problem": problem, "request_id": context.current().request_id}
-    return HttpResponse(render_to_string("error.html", facts), status=problem.status, headers=problem.headers())
+        return answer(request, DATABASE_AWAY)
+    detail = "Something went wrong on our side. It has been written to the log."
+    return answer(request, Problem(500, "internal_error", detail))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

