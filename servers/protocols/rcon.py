@@ -12,8 +12,8 @@ its end:
 
 - Source: an empty packet sent right behind the command comes back mirrored, after the last piece.
 - Minecraft reads one packet per read() and may lose a second one sent back to back. It cuts answers at 4096
-  characters, so a shorter piece is the last one; only after a full piece do we send the end mark, and not every
-  imitator answers that.
+  characters, so a shorter first piece is the whole answer; only after a full one do we send the end mark, and where
+  an imitator does not answer that, half a second of silence ends the answer and the connection.
 
 Rules: one deadline per command, log-in included; the connection is dropped after any failure, since the late answer
 would reach the next command; a refused password is never tried again, since SRCDS bans the address for it. RCON is
@@ -244,11 +244,11 @@ class RconClient:
             answer += packet.body
             if len(answer) > MAX_ANSWER_BYTES:
                 raise Malformed(f"The answer exceeds {MAX_ANSWER_BYTES} bytes.")
-            if self.dialect is Dialect.MINECRAFT:
+            if end_id is None:
                 if len(packet.body) < FULL_PIECE:
                     return
-                if end_id is None:
-                    end_id = self._send(stream, RESPONSE, b"", deadline)
+                # From here on only the mark's answer ends it: a mark still unread would swallow the next command.
+                end_id = self._send(stream, RESPONSE, b"", deadline)
         raise Malformed("The server sends RCON packets that answer nothing.")
 
     def _patience(self, end_id: int | None, deadline: Deadline) -> Deadline:

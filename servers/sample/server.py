@@ -665,7 +665,10 @@ class Server:
             return  # no standard input, or a file such as /dev/null that cannot be watched
 
     def read_console(self) -> None:
-        piece = os.read(0, 4096)
+        try:
+            piece = os.read(0, 4096)
+        except OSError:  # the terminal is gone
+            piece = b""
         if not piece:
             self.selector.unregister(0)
         self.console += piece

@@ -38,8 +38,8 @@ def source(*pieces: bytes) -> Script:
     return script
 
 
-def minecraft(text: str, *, answers_mark: bool = True) -> Script:
-    """Read once per packet and lose what arrived with it; cut the answer at 4096 characters."""
+def minecraft(text: str, *, answers_mark: bool = True, pause: float = 0.0) -> Script:
+    """Read once per packet and lose what arrived with it; cut the answer at 4096 characters; pause after each."""
 
     def script(peer: Peer) -> None:
         peer.accept_login()
@@ -52,6 +52,7 @@ def minecraft(text: str, *, answers_mark: bool = True) -> Script:
                     rest = rest[4096:]
                     if not rest:
                         break
+                time.sleep(pause)
             elif answers_mark:
                 peer.send_rcon(packet_id, 0, b"Unknown request 0")
 
@@ -134,6 +135,11 @@ def test_full_minecraft_piece_without_mirrored_mark_is_the_whole_answer():
 
     assert first == second == text
     assert server.connections == 2
+
+
+def test_minecraft_server_that_is_slow_to_read_the_mark_still_gets_the_next_command():
+    with tcp_server(minecraft("x" * 5000, pause=0.05)) as server, client(server, "minecraft") as rcon:
+        assert [len(rcon.command("long")) for _ in range(3)] == [5000] * 3
 
 
 def test_full_minecraft_piece_at_the_deadline_is_not_taken_for_the_whole_answer():
