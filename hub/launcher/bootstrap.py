@@ -201,7 +201,7 @@ def run_installer(
             text=True,
             errors="replace",
             cwd=directory or place.checkout,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PIP_NO_COLOR": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "NODE_DISABLE_COMPILE_CACHE": "1"},
         )
         output = ""
         for line in process.stdout or ():

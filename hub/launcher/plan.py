@@ -58,7 +58,14 @@ def hub_services(place: Place) -> list[Service]:
     gunicorn += ["--worker-class", "gthread", "--workers", str(WEB_WORKERS), "--threads", str(WEB_THREADS)]
     gunicorn += ["--graceful-timeout", str(WEB_STOP_SECONDS), "--no-control-socket"]
     return [
-        Service("agent", manage(place, "agent", "--node", "local"), environment, settled(), directory=place.checkout),
+        Service(
+            "agent",
+            manage(place, "agent", "--node", "local"),
+            environment,
+            settled(),
+            stop_seconds=25,
+            directory=place.checkout,
+        ),
         Service("scheduler", manage(place, "scheduler"), environment, settled(), directory=place.checkout),
         Service(
             "web",

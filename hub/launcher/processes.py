@@ -100,3 +100,18 @@ class Identity:
                 return
             os.kill(self.pid, number)
             wait_until(lambda: not self.is_alive(), patience)
+
+
+def living_below(directory: Path) -> list[Identity]:
+    """Return the processes whose working directory lies below a directory: programs that outlived their keeper."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            home = (entry / "cwd").readlink()
+        except OSError:
+            continue
+        if home.is_relative_to(directory) and (identity := Identity.of(int(entry.name))):
+            found.append(identity)
+    return found

@@ -125,6 +125,31 @@ class Supervisor:
             raise step_failed(name, describe_exit(process.returncode), self.place.log(name))
         return output
 
+    def run_at_end(self, command: Sequence[str], environment: Mapping[str, str], name: str, seconds: float) -> None:
+        """Run a command while everything stops, which no further signal interrupts; a failure is told and outlived."""
+        with self.place.log(name).open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=self.place.checkout,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        try:
+            output, _ = process.communicate(timeout=seconds)
+            for line in output.decode(errors="replace").splitlines():
+                self.say(f"  {line}")
+            trouble = describe_exit(process.returncode) if process.returncode else ""
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            trouble = f"not done in {seconds:.0f} s"
+        if trouble:
+            logger.warning("%s failed: %s", name, trouble)
+            self.say(f"  {name} failed ({trouble}): see {self.place.log(name)}")
+
     def watch(self) -> None:
         """Restart what dies until somebody asks us to stop."""
         self.phase = "running"
@@ -135,8 +160,11 @@ class Supervisor:
             self._rotate_logs()
             self._sleep(self._until_next_start())
 
-    def stop_all(self) -> None:
-        """Stop the services, last started first, each with its own signal and patience."""
+    def stop_all(self, *, after: Mapping[str, Callable[[], None]] | None = None) -> None:
+        """Stop the services, last started first, each with its own signal and patience.
+
+        `after` names what else is to be done once a certain service is gone.
+        """
         self.stopping = True
         self.phase = "stopping"
         self.save()
@@ -150,6 +178,8 @@ class Supervisor:
                     logger.warning("%s ignores the wish to stop: killed", child.service.name)
             _kill_group(child.process)
             child.process.wait()
+            if after and child.service.name in after:
+                after[child.service.name]()
         self.children.clear()
 
     def save(self) -> None:

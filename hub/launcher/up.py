@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -11,10 +12,13 @@ from . import bootstrap, errors, plan
 from .console import Console, columns
 from .embedded import Embedded, find_binaries
 from .place import Lock, Place, check_address, check_space, read_json, write_json
+from .processes import living_below
 from .supervisor import Stopped, Supervisor, end_orphans
 from .users import create_users
 
 DATA_MB = 300
+WORKLOAD_SECONDS = 60
+STOP_SECONDS = 240
 
 
 def up(place: Place, console: Console, *, detach: bool) -> int:
@@ -64,7 +68,7 @@ def _in_background(place: Place, console: Console) -> int:
             return 0
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     except KeyboardInterrupt:
-        os.kill(child, 15)
+        os.kill(child, signal.SIGTERM)
         os.waitpid(child, 0)
         return 130
 
@@ -75,9 +79,10 @@ def _serve(place: Place, console: Console, tell: int | None = None) -> int:
         filename=place.log("hub"), level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", force=True
     )
     supervisor = Supervisor(place, console.say)
+    start = Start(place, console, supervisor)
     failure = ""
     try:
-        Start(place, console, supervisor).run()
+        start.run()
         if tell is not None:
             _let_go_of_terminal(place, tell)
         supervisor.watch()
@@ -87,7 +92,7 @@ def _serve(place: Place, console: Console, tell: int | None = None) -> int:
         failure = str(error)
     finally:
         console.say("Stopping ...")
-        supervisor.stop_all()
+        supervisor.stop_all(after={"agent": start.stop_workloads})
         for path in (place.services_file, place.state_file):
             path.unlink(missing_ok=True)
         console.say("Everything is stopped.")
@@ -130,6 +135,11 @@ class Start:
         with self.console.step("First game server"):
             self.facts.update(self._manage("first_server", log="first-server"))
         self._tell()
+
+    def stop_workloads(self) -> None:
+        """End the game servers once no agent would start them again; what was asked of them stays."""
+        command = plan.manage(self.place, "stop_workloads", "--node", "local", "--seconds", str(WORKLOAD_SECONDS))
+        self.supervisor.run_at_end(command, plan.hub_environment(self.place), "workloads", WORKLOAD_SECONDS + 20)
 
     def _start_databases(self) -> None:
         """Start the embedded servers that the environment does not replace, and write down where they are."""
@@ -195,19 +205,27 @@ def down(place: Place, console: Console) -> int:
     """Stop the running hub, or what a killed one left behind."""
     lock = Lock(place.data / "hub.lock")
     if not place.is_ours() or lock.is_free():
-        ended = end_orphans(place) if place.is_ours() else []
+        ended = [*end_orphans(place), *_end_programs(place)] if place.is_ours() else []
         console.say(f"Ended what a killed hub left running: {', '.join(ended)}" if ended else "The hub is not running.")
         return 0
     state = read_json(place.state_file)
     if state:
-        os.kill(int(state["pid"]), 15)
-    deadline = time.monotonic() + 150
+        os.kill(int(state["pid"]), signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
     while not lock.is_free():
         if time.monotonic() > deadline:
             raise errors.LaunchError(f"The hub (process {state.get('pid')}) does not stop: see {place.log('hub')}.")
         time.sleep(0.1)
     console.say("The hub is stopped. Its data are kept; `make up` starts it again.")
     return 0
+
+
+def _end_programs(place: Place) -> list[str]:
+    """End game servers that run as processes and have no agent any more."""
+    programs = living_below(place.data / "workloads")
+    for program in programs:
+        program.stop(signal.SIGTERM, 10.0)
+    return [f"{len(programs)} processes of game servers"] if programs else []
 
 
 def reset(place: Place, console: Console, *, sure: bool) -> int:
@@ -223,6 +241,7 @@ def reset(place: Place, console: Console, *, sure: bool) -> int:
             console.say("Nothing was deleted.")
             return 1
     down(place, console)
+    _end_programs(place)
     place.delete()
     console.say(f"{place.data} is deleted.")
     return 0

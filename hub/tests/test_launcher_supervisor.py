@@ -14,6 +14,8 @@ import psycopg
 import pytest
 
 from hub.launcher import supervisor as supervisor_module
+from hub.launcher import up
+from hub.launcher.console import Console
 from hub.launcher.embedded import (
     CLEAN_ENVIRONMENT,
     LONGEST_SOCKET,
@@ -421,3 +423,43 @@ def test_closed_parent_directory_is_named_and_keeps_its_mode(tmp_path):
 def test_missing_servers_name_the_alternative(tmp_path):
     with pytest.raises(LaunchError, match="DATABASE_URL and REDIS_URL"):
         find_binaries(tmp_path)
+
+
+def test_programs_that_outlived_their_keeper_are_found_and_ended(place):
+    home = place.data / "workloads" / "hub-server-1" / "data"
+    home.mkdir(parents=True)
+    program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=home)
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=place.logs)
+    threading.Thread(target=program.wait).start()
+
+    assert up.down(place, Console()) == 0
+
+    assert program.wait() == -signal.SIGTERM
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
+
+
+def test_last_command_is_not_interrupted_and_its_failure_outlived(supervisor, place):
+    said: list[str] = []
+    supervisor.say = said.append
+    supervisor.stopping = True
+
+    supervisor.run_at_end([sys.executable, "-c", "print('bye')"], dict(os.environ), "workloads", 10)
+    supervisor.run_at_end([sys.executable, "-c", "exit(4)"], dict(os.environ), "workloads", 10)
+    supervisor.run_at_end([sys.executable, "-c", "import time; time.sleep(60)"], dict(os.environ), "workloads", 0.2)
+
+    assert said[0] == "  bye"
+    assert "workloads failed (exit code 4)" in said[1]
+    assert "not done in 0 s" in said[2]
+
+
+def test_workloads_end_between_agent_and_databases(supervisor, place):
+    order: list[str] = []
+    supervisor.say = order.append
+    for name in ("postgres", "agent", "web"):
+        supervisor.start(_service(place, name))
+
+    supervisor.stop_all(after={"agent": lambda: order.append("workloads")})
+
+    assert order == ["  stopping web", "  stopping agent", "workloads", "  stopping postgres"]
