@@ -1,0 +1,1 @@
+"""What the hub costs, measured beside the raw limit in the same run: `make bench`."""

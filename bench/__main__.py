@@ -1,0 +1,92 @@
+"""`make bench [ARGS="name …"]`: measure on a PostgreSQL and Valkey of this run's own, print the table and write it to
+the docs.
+
+The servers keep their data safely on disk (fsync on), as in production. Exit code 1 when a budget is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import datetime
+import importlib
+import os
+import pkgutil
+import platform
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+import bench
+from hub.launcher.throwaway import Throwaway
+
+TABLE = Path(__file__).parent.parent / "docs" / "measured.md"
+HEAD = """# Measured
+
+Written by `make bench`; every figure and its raw limit come from the same run on the same machine. Repeats differ by
+up to 2–3 × on a busy machine: compare ratios.
+
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Start services, run the benchmarks named (all when none is), and write the table."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=")
+    parser.add_argument("names", nargs="*", help="Benchmarks to run; the table is written only when all run.")
+    names = parser.parse_args(argv).names
+    services = Throwaway(durable=True)
+    with tempfile.TemporaryDirectory(prefix="kutanga-bench-") as data:
+        os.environ |= {
+            "DATABASE_URL": services.addresses["database_url"],
+            "REDIS_URL": services.addresses["redis_url"],
+            "HUB_DATA": data,
+            "HUB_SECRET_KEY": secrets.token_urlsafe(48),
+            "HUB_SECRET_KEYS": "1:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "HUB_LOG_LEVEL": "ERROR",
+            "DJANGO_SETTINGS_MODULE": "hub.settings",
+        }
+        try:
+            return run(names)
+        finally:
+            services.close()
+
+
+def run(names: list[str]) -> int:
+    """Run and print; the database is migrated and empty at the start."""
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+    from bench.harness import BENCHMARKS, HEADER, row
+
+    for module in pkgutil.iter_modules(bench.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"bench.{module.name}")
+    if unknown := set(names) - set(BENCHMARKS):
+        print(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(sorted(BENCHMARKS))}.")
+        return 2
+    print(HEADER, flush=True)
+    rows, missed = [], 0
+    for name in names or sorted(BENCHMARKS):
+        for figure in BENCHMARKS[name]():
+            rows.append(row(figure))
+            missed += not figure.is_met
+            print(rows[-1], flush=True)
+    if not names:
+        TABLE.write_text(HEAD + machine() + "\n\n" + "\n".join([HEADER, *rows]) + "\n", encoding="utf-8")
+    return 1 if missed else 0
+
+
+def machine() -> str:
+    """One line about where the figures come from."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {os.cpu_count()} CPUs, {memory:.0f} GiB, {platform.system()} "
+        f"{platform.release().split('-')[0]}, Python {platform.python_version()}."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
