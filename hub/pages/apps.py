@@ -12,4 +12,7 @@ class PagesConfig(AppConfig):
 
     def ready(self) -> None:
         """Let every app register its places, panels and searches (`<app>/navigation.py`)."""
+        from .navigation import Place, register
+
+        register(Place("", "Overview", "overview", "overview", lambda user: True, position=0))
         autodiscover_modules("navigation")

@@ -214,6 +214,10 @@ class ListPage:
         ]
 
     @property
+    def has_search(self) -> bool:
+        return self.spec.search is not None
+
+    @property
     def search_keep(self) -> list[tuple[str, str]]:
         return self._others("q")
 

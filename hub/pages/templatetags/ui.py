@@ -111,6 +111,12 @@ def ago(moment: datetime | None, css: str = "") -> SafeString:
 
 
 @register.filter
+def lookup(table: dict[Any, Any], key: Any) -> Any:
+    """The value of a key, None for none."""
+    return table.get(key)
+
+
+@register.filter
 def exact(moment: datetime | None) -> str:
     """An exact time in the reader's zone."""
     return f"{timezone.localtime(moment):%-d %b %Y, %H:%M:%S}" if moment else ""

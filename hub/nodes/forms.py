@@ -1,0 +1,64 @@
+"""Forms of nodes, regions and pools: they check shape; the services decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from .choices import EngineKind, PoolKind
+from .models import Node, Region
+
+CHANGEABLE = ("region", "memory_mb", "cpu_percent", "disk_mb", "is_enabled", "is_draining")
+
+
+class NodeForm(forms.Form):
+    """A node; name and engine are chosen once."""
+
+    name = forms.SlugField(max_length=40, help_text="Small letters, digits and dashes. Cannot be changed later.")
+    engine = forms.ChoiceField(choices=EngineKind.choices, help_text="Cannot be changed later.")
+    region = forms.ModelChoiceField(queryset=Region.objects.all())
+    memory_mb = forms.IntegerField(label="Memory, MiB", min_value=0, initial=0, help_text="0: not limited by the hub.")
+    cpu_percent = forms.IntegerField(
+        label="Processor, % of a core", min_value=0, initial=0, help_text="100 for each core. 0: not limited."
+    )
+    disk_mb = forms.IntegerField(label="Disk, MiB", min_value=0, initial=0, help_text="0: not limited by the hub.")
+    is_enabled = forms.BooleanField(label="Works", required=False, initial=True)
+    is_draining = forms.BooleanField(label="Drains: takes no new workloads", required=False)
+
+    def __init__(self, *args: Any, node: Node | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if node is not None:
+            del self.fields["name"], self.fields["engine"]
+
+    @staticmethod
+    def initial_of(node: Node) -> dict[str, Any]:
+        return {name: getattr(node, name) for name in CHANGEABLE}
+
+
+class RegionForm(forms.ModelForm):
+    """A region as players choose it."""
+
+    class Meta:
+        model = Region
+        fields = ("name", "slug", "position")
+
+
+class PoolForm(forms.Form):
+    """A pool; its addresses are made with it, so it cannot be changed later."""
+
+    node = forms.ModelChoiceField(queryset=Node.objects.all(), to_field_name="name")
+    name = forms.SlugField(max_length=40)
+    kind = forms.ChoiceField(choices=PoolKind.choices)
+    first_ip = forms.GenericIPAddressField(label="First IP", help_text="The address of the ports, or of a range.")
+    last_ip = forms.GenericIPAddressField(label="Last IP", required=False, help_text="End of a range of addresses.")
+    first_port = forms.IntegerField(min_value=1024, max_value=65535, required=False)
+    last_port = forms.IntegerField(min_value=1024, max_value=65535, required=False)
+    prefix_length = forms.IntegerField(
+        min_value=8, max_value=128, required=False, help_text="Size of each subnet, such as 29."
+    )
+    is_public = forms.BooleanField(label="For players", required=False, initial=True)
+
+    def values(self) -> dict[str, Any]:
+        """What was filled in; what was left empty is the service's default."""
+        return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}

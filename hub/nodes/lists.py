@@ -1,0 +1,129 @@
+"""What the lists of nodes, pools, addresses and operations can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from hub.pages.lists import Chip, Column, Spec, Tab
+
+from .choices import OPEN_OPERATIONS, AddressState, EngineKind, OperationStatus, PoolKind
+from .models import Node, Region
+
+VERBS = ("create", "start", "stop", "restart", "kill", "delete")
+
+
+def region_choices(request: HttpRequest) -> list[tuple[str, str]]:
+    return list(Region.objects.values_list("slug", "name"))
+
+
+def node_choices(request: HttpRequest) -> list[tuple[str, str]]:
+    return [(name, name) for name in Node.objects.visible_to(request.user).values_list("name", flat=True)]
+
+
+def _find_address(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    ip, _, port = text.rpartition(":") if text.count(":") == 1 else ("", "", text)
+    if port.isdigit() and int(port) <= 65535:
+        return rows.filter(port=int(port), **({"ip__startswith": ip} if ip else {}))
+    return rows.filter(Q(ip__startswith=text) | Q(port_name__icontains=text) | Q(reason__icontains=text))
+
+
+NODES = Spec(
+    key="nodes",
+    columns=(
+        Column("name", "Name", order="name", value=lambda node: node.name, is_fixed=True),
+        Column("status", "Status", value=lambda node: "alive" if node.is_agent_alive else "not seen", is_fixed=True),
+        Column("engine", "Engine", order="engine", value=lambda node: node.engine),
+        Column("region", "Region", order="region__position", value=lambda node: node.region.name),
+        Column("servers", "Workloads"),
+        Column("memory", "Memory promised"),
+        Column("cpu", "Processor promised"),
+        Column("disk", "Disk promised", is_default=False),
+        Column("seen", "Last seen", order="agent_seen_at", value=lambda node: node.agent_seen_at),
+    ),
+    chips=(
+        Chip("region", "Region", region_choices, "region__slug"),
+        Chip("engine", "Engine", lambda request: EngineKind.choices),
+    ),
+    search=lambda rows, text: rows.filter(name__icontains=text),
+    search_hint="Name",
+    order="name",
+)
+
+POOLS = Spec(
+    key="pools",
+    columns=(
+        Column("name", "Pool", order="name", value=lambda pool: pool.name, is_fixed=True),
+        Column("use", "In use", css="k-share", is_fixed=True),
+        Column("free", "Free", order="free_count", value=lambda pool: pool.free_count),
+        Column("leased", "Leased", order="leased_count", value=lambda pool: pool.leased_count),
+        Column("resting", "Resting", order="quarantined_count", value=lambda pool: pool.quarantined_count),
+        Column("blocked", "Blocked", order="blocked_count", value=lambda pool: pool.blocked_count),
+        Column("node", "Node", order="node__name", value=lambda pool: pool.node.name),
+        Column("kind", "Kind", order="kind", value=lambda pool: pool.get_kind_display()),
+        Column("status", "Status", value=lambda pool: "on" if pool.is_enabled else "off"),
+    ),
+    chips=(
+        Chip("node", "Node", node_choices, "node__name"),
+        Chip("kind", "Kind", lambda request: PoolKind.choices),
+    ),
+    search=lambda rows, text: rows.filter(Q(name__icontains=text) | Q(first_ip__startswith=text)),
+    search_hint="Name or IP",
+    order="node__name",
+)
+
+ADDRESSES = Spec(
+    key="addresses",
+    columns=(
+        Column("address", "Address", order="port", value=str, is_fixed=True),
+        Column("state", "State", order="state", value=lambda address: address.state, is_fixed=True),
+        Column("holder", "Held by", value=lambda address: address.holder),
+        Column("port", "For", order="port_name", value=lambda address: address.port_name),
+        Column("since", "Since", order="leased_at", value=lambda address: address.leased_at),
+    ),
+    chips=(Chip("state", "State", lambda request: AddressState.choices),),
+    tabs=(
+        Tab("leased", "Leased", lambda user: Q(state=AddressState.LEASED)),
+        Tab("resting", "Resting", lambda user: Q(state=AddressState.QUARANTINED)),
+        Tab("blocked", "Blocked", lambda user: Q(state=AddressState.BLOCKED)),
+        Tab("free", "Free", lambda user: Q(state=AddressState.FREE)),
+    ),
+    search=_find_address,
+    search_hint="Port, IP or reason",
+    order="ip",
+)
+
+OPERATIONS = Spec(
+    key="operations",
+    columns=(
+        Column("what", "Asked for", order="verb", value=lambda row: f"{row.verb} {row.workload_name}", is_fixed=True),
+        Column("fate", "Fate", order="status", value=lambda row: row.status, is_fixed=True),
+        Column("by", "By", order="actor_name", value=lambda row: row.actor_name),
+        Column("node", "Node", order="node__name", value=lambda row: row.node.name if row.node else ""),
+        Column("took", "Took", value=lambda row: row.seconds),
+        Column("request", "Request", value=lambda row: row.request_id, is_default=False),
+        Column("when", "When", order="created_at", value=lambda row: row.created_at),
+        Column("error", "Error", value=lambda row: row.error, is_default=False),
+    ),
+    chips=(
+        Chip("status", "Fate", lambda request: OperationStatus.choices),
+        Chip(
+            "verb",
+            "Verb",
+            lambda request: [
+                (verb, verb.capitalize()) for verb in ("create", "start", "stop", "restart", "kill", "delete")
+            ],
+        ),
+        Chip("node", "Node", node_choices, "node__name"),
+    ),
+    tabs=(
+        Tab("open", "Open", lambda user: Q(status__in=OPEN_OPERATIONS)),
+        Tab("failed", "Failed", lambda user: Q(status=OperationStatus.FAILED)),
+        Tab("mine", "Mine", lambda user: Q(actor=user.pk)),
+    ),
+    search=lambda rows, text: rows.filter(Q(workload_name__icontains=text) | Q(request_id=text) | Q(actor_name=text)),
+    search_hint="Server, person or request id",
+    order="-created_at",
+)

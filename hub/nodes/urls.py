@@ -1,0 +1,22 @@
+"""Pages of nodes, regions, pools, addresses and operations."""
+
+from django.urls import path
+
+from . import views
+
+app_name = "nodes"
+urlpatterns = [
+    path("nodes/", views.node_list, name="node_list"),
+    path("nodes/new", views.node_create, name="node_create"),
+    path("nodes/<slug:name>/", views.node_detail, name="node_detail"),
+    path("nodes/<slug:name>/edit", views.node_update, name="node_update"),
+    path("nodes/<slug:name>/delete", views.node_delete, name="node_delete"),
+    path("regions/", views.region_list, name="region_list"),
+    path("pools/", views.pool_list, name="pool_list"),
+    path("pools/new", views.pool_create, name="pool_create"),
+    path("pools/<int:pk>/", views.pool_detail, name="pool_detail"),
+    path("pools/<int:pk>/switch", views.pool_switch, name="pool_switch"),
+    path("pools/<int:pk>/delete", views.pool_delete, name="pool_delete"),
+    path("addresses/<int:pk>/block", views.address_block, name="address_block"),
+    path("operations/", views.operation_list, name="operation_list"),
+]

@@ -1,0 +1,75 @@
+"""What pages do with forms: call a service and put its refusal beside the field, ask before destroying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.contrib import messages
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from hub.exceptions import HubError
+
+from . import live
+
+T = TypeVar("T")
+
+
+def call(form: BaseForm, service: Callable[..., T], *args: Any, **values: Any) -> T | None:
+    """Call a service with what a form said; a refusal goes to the field at fault, and what was typed stays."""
+    try:
+        return service(*args, **values)
+    except HubError as error:
+        form.add_error(error.field if error.field in form.fields else None, error.message)
+        return None
+
+
+def confirm(
+    request: HttpRequest,
+    *,
+    title: str,
+    text: str,
+    action: str,
+    back: str,
+    do: Callable[[], object],
+    done: str,
+    must_type: str = "",
+    lost: list[str] | None = None,
+) -> HttpResponse:
+    """Ask, saying what will be lost; with `must_type` the name has to be typed. Then do it and lead to `back`."""
+    problem = ""
+    if request.method == "POST":
+        if must_type and request.POST.get("typed", "").strip() != must_type:
+            problem = f"Type {must_type} exactly to go on."
+        else:
+            try:
+                do()
+            except HubError as error:
+                problem = error.message
+            else:
+                messages.success(request, done)
+                return redirect(back)
+    context = {
+        "title": title,
+        "text": text,
+        "action": action,
+        "must_type": must_type,
+        "typed": request.POST.get("typed", ""),
+        "lost": lost or [],
+        "problem": problem,
+        "back_url": back_url(request, back),
+        "here": request.get_full_path(),
+    }
+    template = "components/confirm_dialog.html" if live.is_fragment(request, "dialog") else "confirm.html"
+    return live.private(render(request, template, context, status=422 if problem else 200))
+
+
+def back_url(request: HttpRequest, otherwise: str) -> str:
+    """The page one came from if it is of this hub, else the other one (a path or the name of a page)."""
+    came_from = request.POST.get("next") or request.GET.get("next") or ""
+    if url_has_allowed_host_and_scheme(came_from, allowed_hosts=None) and came_from.startswith("/"):
+        return came_from
+    return resolve_url(otherwise)
