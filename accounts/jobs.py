@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from . import audit_chain
+from . import audit_chain, tokens
 
 
 def seal_audit() -> int:
     """Seal new audit entries in the hash chain (every minute)."""
     return audit_chain.seal()
+
+
+def forget_expired_tokens() -> int:
+    """Delete API tokens that expired long ago (every day)."""
+    return tokens.forget_expired_tokens()

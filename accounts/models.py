@@ -143,7 +143,6 @@ class ApiToken(AbstractAuthToken):
 
     class Meta:
         ordering = ["name", "id"]
-        constraints = [models.UniqueConstraint(fields=["user", "name"], name="accounts_apitoken_name_once")]
 
     def __str__(self) -> str:
         return self.name

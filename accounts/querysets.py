@@ -10,6 +10,7 @@ from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
 from django.db.models import OuterRef, Q
+from django.utils import timezone
 
 from . import roles
 
@@ -103,6 +104,9 @@ class UserManager(DjangoUserManager["User"].from_queryset(UserQuerySet)):  # typ
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     """API tokens."""
+
+    def unexpired(self) -> ApiTokenQuerySet:
+        return self.filter(Q(expiry=None) | Q(expiry__gt=timezone.now()))
 
     def with_owner(self) -> ApiTokenQuerySet:
         """Fetch the owner with all that permission checks need, in the same query; see `adopt_owner`."""

@@ -12,7 +12,7 @@ from django.utils import timezone
 from knox.models import get_digest_token
 from knox.settings import CONSTANTS
 
-from hub.exceptions import Conflict, Invalid, NotAllowed
+from hub.exceptions import Conflict, Invalid, LimitReached, NotAllowed
 
 from . import audit
 from .actors import Actor, System
@@ -21,7 +21,8 @@ from .permissions import require
 from .quotas import lock_owner
 from .scopes import scopes_within
 
-TOKENS_PER_USER = 50
+TOKENS_PER_USER = 100
+EXPIRED_KEPT = timedelta(days=30)
 LONGEST_OVERLAP_SECONDS = 30 * 86_400
 
 
@@ -41,10 +42,7 @@ def create_token(
         raise Invalid("The expiry must be in the future.", field="expires_at")
     with transaction.atomic():
         owner = lock_owner(user)
-        if owner.auth_token_set.count() >= TOKENS_PER_USER:
-            raise Conflict(f"A user has at most {TOKENS_PER_USER} tokens. Revoke one first.", code="limit_reached")
-        if owner.auth_token_set.filter(name=name).exists():
-            raise Invalid("There is a token with this name already.", field="name")
+        _check_number(owner)
         token, plain = _make(
             owner, name=name, scopes=scopes, expiry=expires_at, allowed_networks=sorted(set(allowed_networks))
         )
@@ -91,16 +89,30 @@ def rotate_token(token: ApiToken, *, actor: Actor, overlap: timedelta = timedelt
         now = timezone.now()
         if old.is_expired(now):
             raise Conflict("This token has expired. Make a new one.")
-        name, expiry = old.name, old.expiry
+        expiry = old.expiry
         if overlap > timedelta(0):
-            old.name = f"{name[:60]} (until {now + overlap:%Y-%m-%d %H:%M:%S.%f})"
+            _check_number(owner)
             old.expiry = min(filter(None, (expiry, now + overlap)))
-            old.save(update_fields=["name", "expiry"])
+            old.save(update_fields=["expiry"])
         else:
             old.delete()
-        new, plain = _make(owner, name=name, scopes=old.scopes, expiry=expiry, allowed_networks=old.allowed_networks)
+        new, plain = _make(
+            owner, name=old.name, scopes=old.scopes, expiry=expiry, allowed_networks=old.allowed_networks
+        )
         audit.record(actor, "token.rotated", new, owner=owner.username, overlap_seconds=int(overlap.total_seconds()))
     return new, plain
+
+
+def forget_expired_tokens() -> int:
+    """Delete tokens that expired long ago; until then their owner sees that they did."""
+    count, _ = ApiToken.objects.filter(expiry__lt=timezone.now() - EXPIRED_KEPT).delete()
+    return count
+
+
+def _check_number(owner: User) -> None:
+    """Refuse one more token than a user may have; his row is locked."""
+    if ApiToken.objects.filter(user=owner).unexpired().count() >= TOKENS_PER_USER:
+        raise LimitReached(f"A user has at most {TOKENS_PER_USER} tokens. Revoke one first.")
 
 
 def _make(owner: User, **values: Any) -> tuple[ApiToken, str]:

@@ -57,6 +57,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("backup-database", "hub.backups.run_backup", at="02:30", limit=timedelta(hours=2)),
     Periodic("clear-sessions", "hub.cleanup.clear_sessions", at="03:10"),
     Periodic("seal-audit", "accounts.jobs.seal_audit", every=timedelta(minutes=1)),
+    Periodic("forget-tokens", "accounts.jobs.forget_expired_tokens", at="03:20"),
     Periodic("forget-answers", "hub.cleanup.forget_answers", every=timedelta(hours=1)),
     Periodic("forget-runs", "hub.cleanup.forget_runs", every=timedelta(hours=1), at="00:20"),
 )

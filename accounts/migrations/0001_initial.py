@@ -310,10 +310,6 @@ class Migration(migrations.Migration):
                 violation_error_message="A user with that username already exists.",
             ),
         ),
-        migrations.AddConstraint(
-            model_name="apitoken",
-            constraint=models.UniqueConstraint(fields=("user", "name"), name="accounts_apitoken_name_once"),
-        ),
         migrations.AddIndex(
             model_name="auditentry",
             index=models.Index(fields=["action", "-id"], name="accounts_audit_action"),

@@ -34,12 +34,10 @@ def test_token_command_takes_limits_and_an_email_address(owner):
     [
         (["nobody-here", "--name", "ci"], "There is no user nobody-here."),
         (["owner", "--name", "ci", "--scope", "servers.fly"], "servers.fly is not a scope"),
-        (["owner", "--name", "taken"], "There is a token with this name already."),
+        (["owner", "--name", ""], "blank"),
     ],
 )
 def test_token_command_says_what_is_wrong_in_one_sentence(owner, arguments, sentence):
-    call_command("token", "owner", "--name", "taken")
-
     with pytest.raises(CommandError, match=sentence):
         call_command("token", *arguments)
 
