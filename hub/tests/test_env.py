@@ -65,6 +65,17 @@ def test_words_are_parted_by_commas_and_stripped() -> None:
     assert Env({"HUB_HOSTS": " a.example , ,b.example"}).words("HUB_HOSTS") == ["a.example", "b.example"]
 
 
+def test_networks_may_be_single_addresses() -> None:
+    networks = Env({"HUB_TRUSTED_PROXIES": "10.0.0.1, fd00::/8"}).networks("HUB_TRUSTED_PROXIES")
+
+    assert [str(network) for network in networks] == ["10.0.0.1/32", "fd00::/8"]
+
+
+def test_networks_refuse_what_is_none() -> None:
+    with pytest.raises(EnvError, match="HUB_TRUSTED_PROXIES is not a valid networks, by comma"):
+        Env({"HUB_TRUSTED_PROXIES": "10.0.0.1,nginx"}).networks("HUB_TRUSTED_PROXIES")
+
+
 def test_value_may_come_from_a_file_without_its_last_newline(tmp_path: Path) -> None:
     secret = tmp_path / "key"
     secret.write_text("s3cret \n")

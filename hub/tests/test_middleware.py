@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def test_door_follows_the_path(client: Client, path: str, via: str) -> None:
 
 
 def test_forwarded_address_of_a_stranger_is_not_believed(settings: Any) -> None:
-    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
+    settings.TRUSTED_PROXIES = [ip_network("10.0.0.0/8")]
 
     assert ip_of("198.51.100.7", "203.0.113.5") == "198.51.100.7"
 
@@ -72,7 +73,7 @@ def test_nobody_is_trusted_unless_told(settings: Any) -> None:
     ],
 )
 def test_rightmost_untrusted_hop_is_the_asker(settings: Any, forwarded: str, seen: str) -> None:
-    settings.TRUSTED_PROXIES = ["10.0.0.0/8", "fd00::/8"]
+    settings.TRUSTED_PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 
     assert ip_of("10.0.0.1", forwarded) == seen
 
