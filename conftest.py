@@ -51,11 +51,8 @@ def start_services() -> None:
 
 
 start_services()
-
-
-def pytest_configure() -> None:
-    """Load the apps: pytest-django looked for settings before this file named them."""
-    importlib.import_module("django").setup()
+# The conftest files of the apps import models, and pytest loads them before it calls any hook.
+importlib.import_module("django").setup()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,7 +20,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from hub.exceptions import Conflict, Invalid
@@ -136,6 +136,17 @@ def place_in_queue(holder: uuid.UUID) -> int | None:
         return None
     ahead = AddressRequest.objects.filter(node=first.node_id, id__lt=first.pk).exclude(holder=holder)
     return ahead.values("holder").distinct().count() + 1
+
+
+def count_waiting(node: Node) -> int:
+    """How many holders wait for addresses of a node."""
+    return AddressRequest.objects.filter(node=node).values("holder").distinct().count()
+
+
+def likely_address(node: Node) -> Address | None:
+    """The public port that the next lease would probably take; nothing is reserved."""
+    free = Address.objects.filter(pool__in=_pools(node, is_public=True), state=AddressState.FREE)
+    return free.order_by(F("released_at").asc(nulls_first=True), "id").first()
 
 
 def serve_queue(node: Node) -> list[tuple[str, uuid.UUID]]:

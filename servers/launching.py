@@ -1,0 +1,118 @@
+"""From a server's row to what its engine needs: ports, command, environment."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hub.engines.base import Engine, EngineError, Reason, WorkloadSpec
+from hub.nodes.choices import EngineKind
+from hub.nodes.models import Address
+from hub.nodes.workloads import PortRequest, bindings
+
+from . import placeholders, programs, variables
+from .ports import TemplatePort
+
+if TYPE_CHECKING:
+    from .models import GameServer
+
+HEAP_SHARE = 0.75
+HEAP_SPARE_MB = 512
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - inside a container, which has one interface of its own
+
+
+def ports_wanted(server: GameServer) -> list[PortRequest]:
+    """Public ports, and those the owner has published.
+
+    The agent reaches the others inside the container's own network; only the process engine, whose programs share the
+    machine's, needs a loopback port for each.
+    """
+    has_own_network = server.node.engine != EngineKind.PROCESS
+    wanted = []
+    for port in server.template.named_ports:
+        is_public = port.is_public or port.name in server.published_ports
+        if is_public or not has_own_network:
+            wanted.append(PortRequest(port.name, is_public=is_public))
+    return wanted
+
+
+def build_spec(server: GameServer, addresses: Sequence[Address], engine: Engine) -> WorkloadSpec:
+    """Everything the engine needs, secrets included. Raises EngineError when the node lacks the program."""
+    template = server.template
+    by_image = engine.capabilities.images
+    if not by_image:
+        _need_program(template.process_program)
+    secrets = secret_environment(server)
+    facts = _facts(server, addresses, by_image=by_image)
+    command = template.image_command if by_image else template.process_command
+    return WorkloadSpec(
+        kind=server.kind,
+        id=server.pk,
+        generation=server.generation,
+        owner=str(server.owner_id),
+        image=template.image if by_image else "",
+        command=[placeholders.fill(word, facts) for word in command],
+        env=_environment(server, facts) | secrets,
+        ports=bindings(addresses, {port.name: port.target_port for port in template.named_ports} if by_image else None),
+        limits=server.limits(),
+        data_path=template.data_path if by_image else "",
+        stop_grace_seconds=template.stop_grace_seconds,
+        secrets=[*secrets.values(), *filter(None, [server.panel_password.reveal() if server.panel_password else ""])],
+    )
+
+
+def secret_environment(server: GameServer) -> dict[str, str]:
+    """Each secret under the one variable that is its own."""
+    found = dict(variables.of_server(server).secret)
+    for port in server.template.named_ports:
+        if port.password_variable and server.rcon_password:
+            found[port.password_variable] = server.rcon_password.reveal()
+    return found
+
+
+def heap_mb(memory_mb: int) -> int:
+    """What a Java heap may take: the rest of the container's memory is for the machine itself."""
+    return max(256, min(int(memory_mb * HEAP_SHARE), memory_mb - HEAP_SPARE_MB))
+
+
+def _facts(server: GameServer, addresses: Sequence[Address], *, by_image: bool) -> dict[str, str]:
+    """The values of all placeholders that commands may use."""
+    template = server.template
+    leased = {address.port_name: address for address in addresses}
+    ports = {port.name: _inner_port(port, leased, by_image=by_image) for port in template.named_ports}
+    first = template.named_ports[0]
+    facts = {
+        "SERVER_ID": str(server.pk),
+        "SERVER_IP": ANY_ADDRESS if by_image else str(leased[first.name].ip),
+        "SERVER_PORT": ports[first.name],
+        "MEMORY_MB": str(server.memory_mb),
+        "HEAP_MB": str(heap_mb(server.memory_mb)),
+        "DISK_MB": str(server.disk_mb),
+        "CPU_PERCENT": str(server.cpu_percent),
+        "DATA_PATH": (template.data_path or ".") if by_image else ".",
+    }
+    if not by_image:
+        facts |= {"PYTHON": programs.python(), "SAMPLE_SERVER": programs.sample_server()}
+    return facts | {port.variable: ports[port.name] for port in template.named_ports if port.variable}
+
+
+def _inner_port(port: TemplatePort, leased: Mapping[str, Address], *, by_image: bool) -> str:
+    return str(port.target_port if by_image or port.name not in leased else leased[port.name].port)
+
+
+def _environment(server: GameServer, facts: Mapping[str, str]) -> dict[str, str]:
+    """Built from nothing: facts, ports, the owner's values, the template's own texts."""
+    known = {**facts, "SERVER_NAME": server.name, **server.values}
+    told = ("SERVER_ID", "SERVER_NAME", "SERVER_IP", "SERVER_PORT", "MEMORY_MB")
+    environment = {name: known[name] for name in told}
+    environment |= {port.variable: facts[port.variable] for port in server.template.named_ports if port.variable}
+    environment |= {key: value for key, value in server.values.items() if value}
+    return environment | {name: placeholders.fill(text, known) for name, text in server.template.env.items()}
+
+
+def _need_program(program: str) -> None:
+    if program and shutil.which(program) is None:
+        raise EngineError(
+            f"The program {program} is not installed on this node.", reason=Reason.REFUSED, permanent=True
+        )

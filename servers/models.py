@@ -1,0 +1,300 @@
+"""Templates with their variables, game servers, and the newest part of their logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower, Now
+
+from hub.engines.base import Engine, Observation, WorkloadSpec
+from hub.nodes.choices import LIVE, AdminState, EngineKind, ObservedStatus
+from hub.nodes.models import Address, Node
+from hub.nodes.workloads import Health, PortRequest, Workload
+from hub.secrets import EncryptedTextField
+
+from . import health, launching, logs, stopping, template_rules
+from .choices import (
+    CPU_PERCENT_BOUNDS,
+    DISK_MB_BOUNDS,
+    IMAGE_ENGINES,
+    MEMORY_MB_BOUNDS,
+    ReadinessKind,
+    StopKind,
+    VariableKind,
+)
+from .ports import TemplatePort, parse_ports
+from .querysets import GameServerQuerySet, ServerLogQuerySet, TemplateQuerySet
+
+
+def _limit(default: int, bounds: tuple[int, int]) -> models.PositiveIntegerField[int, int]:
+    return models.PositiveIntegerField(
+        default=default, validators=[MinValueValidator(bounds[0]), MaxValueValidator(bounds[1])]
+    )
+
+
+class Template(models.Model):
+    """What a server can be made from: the game, how to run it on each engine, its settings, limits and manners.
+
+    Programs of the process engine run on the node itself, so templates with a command for it are the Admin's alone.
+    """
+
+    slug = models.SlugField(max_length=50, unique=True)
+    name = models.CharField(max_length=80)
+    game = models.CharField(max_length=80)
+    description = models.TextField(blank=True)
+    icon = models.CharField(max_length=40, default="server", help_text="Name in the icon sprite.")
+    is_published = models.BooleanField(default=False, help_text="Offered to everybody; else only to those who edit.")
+    needs_isolation = models.BooleanField(
+        default=False, help_text="Refuse engines that do not keep strangers apart, such as the process engine."
+    )
+
+    process_command = models.JSONField(
+        default=list, blank=True, help_text="Program and arguments on the process engine; empty: does not run there."
+    )
+    process_program = models.CharField(
+        max_length=200, blank=True, help_text="Program that must be installed on the node, when the command is a shell."
+    )
+    image = models.CharField(max_length=200, blank=True, help_text="Container image; empty: no containers.")
+    image_command = models.JSONField(default=list, blank=True, help_text="Empty: what the image says.")
+    env = models.JSONField(default=dict, blank=True, help_text="Environment, with placeholders such as {{MEMORY_MB}}.")
+    ports = models.JSONField(default=list, help_text="Named ports, the one for players first.")
+    data_path = models.CharField(
+        max_length=200, blank=True, default="/data", help_text="Where its data appears in a container; empty for none."
+    )
+
+    default_memory_mb = _limit(2048, MEMORY_MB_BOUNDS)
+    min_memory_mb = _limit(MEMORY_MB_BOUNDS[0], MEMORY_MB_BOUNDS)
+    max_memory_mb = _limit(MEMORY_MB_BOUNDS[1], MEMORY_MB_BOUNDS)
+    default_disk_mb = _limit(10_000, DISK_MB_BOUNDS)
+    min_disk_mb = _limit(DISK_MB_BOUNDS[0], DISK_MB_BOUNDS)
+    max_disk_mb = _limit(DISK_MB_BOUNDS[1], DISK_MB_BOUNDS)
+    default_cpu_percent = _limit(100, CPU_PERCENT_BOUNDS)
+    min_cpu_percent = _limit(CPU_PERCENT_BOUNDS[0], CPU_PERCENT_BOUNDS)
+    max_cpu_percent = _limit(CPU_PERCENT_BOUNDS[1], CPU_PERCENT_BOUNDS)
+
+    stop_kind = models.CharField(max_length=10, choices=StopKind.choices, default=StopKind.SIGNAL)
+    stop_value = models.CharField(max_length=200, default="SIGTERM", help_text="The signal, line or command.")
+    stop_grace_seconds = models.PositiveSmallIntegerField(default=30, help_text="Then it is killed.")
+    readiness_kind = models.CharField(max_length=10, choices=ReadinessKind.choices, default=ReadinessKind.TCP)
+    readiness_port = models.CharField(max_length=20, blank=True, help_text="Name of a port; empty: the first one.")
+    readiness_pattern = models.CharField(max_length=200, blank=True, help_text="What the line in the log must hold.")
+    ready_timeout_seconds = models.PositiveSmallIntegerField(default=120)
+
+    version = models.PositiveIntegerField(default=0, help_text="That of the catalogue's file; 0: made here.")
+    is_customized = models.BooleanField(default=False, help_text="Edited here: the catalogue leaves it alone.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TemplateQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        template_rules.clean_template(self)
+
+    @cached_property
+    def named_ports(self) -> list[TemplatePort]:
+        """The ports as dataclasses, the one for players first."""
+        return parse_ports(self.ports)
+
+    @property
+    def engines(self) -> frozenset[str]:
+        """Kinds of engine that can run it."""
+        by_image = IMAGE_ENGINES if self.image else frozenset[EngineKind]()
+        return frozenset(by_image | ({EngineKind.PROCESS} if self.process_command else set()))
+
+    def plain_keys(self) -> list[str]:
+        """Keys of the variables that are not secret; none while it is not stored."""
+        if self._state.adding:
+            return []
+        return [variable.key for variable in self.variables.all() if not variable.is_secret]
+
+    def port(self, name: str) -> TemplatePort | None:
+        return next((port for port in self.named_ports if port.name == name), None)
+
+    @property
+    def checked_port(self) -> TemplatePort | None:
+        """The port that tells whether a server is well."""
+        return self.port(self.readiness_port) if self.readiness_port else next(iter(self.named_ports), None)
+
+    @property
+    def console_port(self) -> TemplatePort | None:
+        """The port of its remote console, if it has one."""
+        return next((port for port in self.named_ports if port.is_console), None)
+
+
+class TemplateVariable(models.Model):
+    """One setting that a template offers; its key is the environment variable that the server reads."""
+
+    template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="variables")
+    key = models.CharField(max_length=40)
+    label = models.CharField(max_length=80)
+    help_text = models.CharField(max_length=300, blank=True)
+    kind = models.CharField(max_length=10, choices=VariableKind.choices, default=VariableKind.TEXT)
+    default = models.CharField(max_length=500, blank=True)
+    minimum = models.IntegerField(null=True, blank=True, help_text="Smallest number, or least length of a text.")
+    maximum = models.IntegerField(null=True, blank=True, help_text="Largest number, or greatest length of a text.")
+    choices = models.JSONField(default=list, blank=True)
+    pattern = models.CharField(max_length=200, blank=True, help_text="Regular expression that a whole text must match.")
+    is_required = models.BooleanField(default=False)
+    is_visible = models.BooleanField(default=True, help_text="Shown to the owner of a server.")
+    is_editable = models.BooleanField(default=True, help_text="Set by the owner; else by those who edit templates.")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["template", "position", "id"]
+        constraints = [models.UniqueConstraint(fields=["template", "key"], name="template_variable_once")]
+
+    def __str__(self) -> str:
+        return self.key
+
+    def clean(self) -> None:
+        template_rules.clean_variable(self)
+
+    @property
+    def is_secret(self) -> bool:
+        return self.kind == VariableKind.SECRET
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """A leased address of a server, as lists and answers show it."""
+
+    name: str
+    ip: str
+    port: int
+    is_public: bool
+
+    def __str__(self) -> str:
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+
+class GameServer(Workload):
+    """A player's server: what it is made from, its settings and its secrets."""
+
+    kind = "server"
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="game_servers")
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="servers")
+    description = models.CharField(max_length=300, blank=True)
+    values = models.JSONField(default=dict, blank=True, help_text="Settings that are not secret.")
+    secret_values = EncryptedTextField(purpose="server.secret_values", blank=True, default="")
+    rcon_password = EncryptedTextField(purpose="server.rcon_password", blank=True, default="")
+    panel_password = EncryptedTextField(purpose="server.panel_password", blank=True, default="")
+    published_ports = models.JSONField(
+        default=list, blank=True, help_text="Ports that are not public by themselves and that the owner has published."
+    )
+    suspension_reason = models.CharField(max_length=300, blank=True)
+    config_version = models.PositiveIntegerField(default=1, help_text="Rises with every change of the settings.")
+    running_config_version = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    log_cursor = models.CharField(max_length=100, blank=True, editable=False, help_text="Where this run's log begins.")
+
+    objects = GameServerQuerySet.as_manager()
+
+    address_rows: list[dict[str, Any]]  # set by GameServerQuerySet.with_details
+
+    class Meta(Workload.Meta):
+        verbose_name = "server"
+        constraints = [
+            models.UniqueConstraint(
+                "owner",
+                Lower("name"),
+                condition=~Q(observed_status=ObservedStatus.DELETED),
+                name="server_name_once_per_owner",
+            ),
+        ]
+        indexes = [
+            *Workload.Meta.indexes,
+            models.Index(fields=["owner", "-created_at"], name="server_owner_created"),
+            models.Index(fields=["-created_at"], name="server_newest"),
+        ]
+
+    @property
+    def leased_addresses(self) -> list[ServerAddress]:
+        """Its addresses, public ones first; without a query when fetched `with_details`."""
+        if not hasattr(self, "address_rows"):
+            self.address_rows = [
+                {"name": row.port_name, "ip": str(row.ip), "port": row.port, "is_public": row.pool.is_public}
+                for row in self.addresses()
+            ]
+        return [ServerAddress(**row) for row in self.address_rows]
+
+    @property
+    def address(self) -> ServerAddress | None:
+        """Where players connect; None while it waits for an address."""
+        primary = next(iter(self.template.named_ports), None)
+        public = [address for address in self.leased_addresses if address.is_public]
+        return next((address for address in public if primary and address.name == primary.name), None)
+
+    @property
+    def needs_restart(self) -> bool:
+        """Whether it runs with older settings than those stored."""
+        return self.observed_status in LIVE and self.running_config_version not in (None, self.config_version)
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.admin_state == AdminState.SUSPENDED
+
+    # What reconcile asks of every kind of workload --------------------------------------------------------------
+
+    @property  # type: ignore[override]  # a plain attribute of the base; here the template decides
+    def stop_grace_seconds(self) -> int:
+        return self.template.stop_grace_seconds
+
+    @property  # type: ignore[override]  # as above
+    def ready_timeout_seconds(self) -> int:
+        return self.template.ready_timeout_seconds
+
+    def ports_wanted(self) -> Sequence[PortRequest]:
+        return launching.ports_wanted(self)
+
+    def build_spec(self, addresses: Sequence[Address], engine: Engine) -> WorkloadSpec:
+        return launching.build_spec(self, addresses, engine)
+
+    def begin_launch(self, engine: Engine) -> dict[str, Any]:
+        return {"running_config_version": self.config_version, "log_cursor": logs.end_of(engine, self.engine_name)}
+
+    def check_health(self, engine: Engine, observation: Observation) -> Health:
+        return health.check(self, engine, observation)
+
+    def begin_stop(self, engine: Engine, observation: Observation) -> None:
+        stopping.begin_stop(self, engine, observation)
+
+    def after_end(self, engine: Engine, observation: Observation) -> None:
+        ServerLog.objects.keep(self, logs.newest(engine, self.engine_name))
+
+    @classmethod
+    def serve_watchers(cls, node: Node, engine: Engine) -> None:
+        for server in cls.objects.filter(node=node, stored_log__wanted_until__gt=Now()).alive():
+            ServerLog.objects.keep(server, logs.newest(engine, server.engine_name))
+
+
+class ServerLog(models.Model):
+    """The newest part of a server's output, secrets masked, as its node's agent last brought it.
+
+    It does so while somebody looks, and whenever a run ends, because the next launch may replace the output.
+    """
+
+    server = models.OneToOneField(GameServer, on_delete=models.CASCADE, primary_key=True, related_name="stored_log")
+    text = models.TextField(blank=True)
+    captured_at = models.DateTimeField(null=True, blank=True)
+    wanted_until = models.DateTimeField(null=True, blank=True)
+
+    objects = ServerLogQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["wanted_until"], name="server_log_wanted")]
+
+    def __str__(self) -> str:
+        return f"log of {self.server_id}"

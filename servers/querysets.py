@@ -1,0 +1,83 @@
+"""Named filters of templates and game servers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db import models
+from django.db.models import OuterRef, Q
+from django.db.models.functions import JSONObject, Now
+
+from accounts.permissions import can, reaches_any, region_limit
+from hub.nodes.choices import BROKEN, AddressState, DesiredStatus
+from hub.nodes.models import Address
+from hub.nodes.querysets import WorkloadQuerySet
+
+if TYPE_CHECKING:
+    from .models import GameServer, ServerLog, Template  # noqa: F401 - base classes name them as strings
+
+WATCHED_SECONDS = 30
+
+
+class TemplateQuerySet(models.QuerySet["Template"]):
+    """Filters of templates."""
+
+    def published(self) -> TemplateQuerySet:
+        return self.filter(is_published=True)
+
+    def visible_to(self, user: Any) -> TemplateQuerySet:
+        """The catalogue is public; what is not published is seen by those who may change templates."""
+        return self if can(user, "templates.change") else self.published()
+
+    def with_variables(self) -> TemplateQuerySet:
+        """Fetch the variables along, in their order."""
+        return self.prefetch_related("variables")
+
+
+class GameServerQuerySet(WorkloadQuerySet):
+    """Filters of game servers."""
+
+    def visible_to(self, user: Any) -> GameServerQuerySet:
+        """One's own, and those of others where the role and its regions reach."""
+        if not can(user, "servers.view"):
+            return self.none()
+        own = Q(owner=getattr(user, "pk", None))
+        if not reaches_any(user, "servers.view"):
+            return self.filter(own)
+        regions = region_limit(user)
+        return self if regions is None else self.filter(own | Q(node__region__slug__in=regions))
+
+    def owned_by(self, user: Any) -> GameServerQuerySet:
+        return self.filter(owner=user)
+
+    def broken(self) -> GameServerQuerySet:
+        """Meant to run and not well."""
+        return self.alive().filter(desired_status=DesiredStatus.RUNNING, observed_status__in=BROKEN)
+
+    def alive(self) -> GameServerQuerySet:
+        return super().alive()  # type: ignore[return-value]  # the same class; the base does not know it
+
+    def with_details(self) -> GameServerQuerySet:
+        """Fetch what lists show, addresses included, in one query."""
+        held = Address.objects.filter(holder=OuterRef("pk"), state=AddressState.LEASED)
+        rows = held.order_by("-pool__is_public", "id").values(
+            row=JSONObject(name="port_name", ip="ip", port="port", is_public="pool__is_public")
+        )
+        return self.select_related("owner", "template", "node__region").annotate(address_rows=ArraySubquery(rows))
+
+
+class ServerLogQuerySet(models.QuerySet["ServerLog"]):
+    """Stored output of servers."""
+
+    def keep(self, server: GameServer, text: str | None) -> None:
+        """Store what the agent read; None keeps what is there."""
+        if text is not None:
+            self.update_or_create(server=server, defaults={"text": text, "captured_at": Now()})
+
+    def want(self, server: GameServer, *, seconds: int = WATCHED_SECONDS) -> ServerLog:
+        """Ask the server's agent to bring its output for a while; answers what is stored."""
+        until = Now() + timedelta(seconds=seconds)
+        self.update_or_create(server=server, defaults={"wanted_until": until})
+        return self.get(server=server)

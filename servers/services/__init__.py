@@ -1,0 +1,34 @@
+"""What people do with game servers: one function per verb, for pages, API, admin and commands alike."""
+
+from .addresses import move_port, publish_port, unpublish_port
+from .creation import Preview, create_server, preview_server
+from .credentials import Credentials, reveal_credentials, rotate_credentials
+from .power import delete_server, kill_server, restart_server, start_server, stop_server
+from .settings import rename_server, resize_server, update_variables
+from .state import allowed_actions
+from .suspension import suspend_server, unsuspend_server
+from .watching import read_log
+
+__all__ = [
+    "Credentials",
+    "Preview",
+    "allowed_actions",
+    "create_server",
+    "delete_server",
+    "kill_server",
+    "move_port",
+    "preview_server",
+    "publish_port",
+    "read_log",
+    "rename_server",
+    "resize_server",
+    "restart_server",
+    "reveal_credentials",
+    "rotate_credentials",
+    "start_server",
+    "stop_server",
+    "suspend_server",
+    "unpublish_port",
+    "unsuspend_server",
+    "update_variables",
+]
