@@ -11,10 +11,12 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+Network = IPv4Network | IPv6Network
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -85,11 +87,17 @@ class Env:
 
         return self._read(name, "list, by comma", list(default), help, parse)
 
+    def networks(self, name: str, *, help: str = "") -> list[Network]:
+        def parse(raw: str) -> list[Network]:
+            return [ip_network(word.strip(), strict=False) for word in raw.split(",") if word.strip()]
+
+        return self._read(name, "networks, by comma", [], help, parse)
+
     def path(self, name: str, default: Path, *, help: str = "") -> Path:
         return self._read(name, "path", default, help, lambda raw: Path(raw).expanduser().absolute())
 
     def _read(self, name: str, kind: str, default: T | None, help: str, parse: Callable[[str], T]) -> T:
-        shown = ", ".join(default) if isinstance(default, list) else str("" if default is None else default)
+        shown = ", ".join(map(str, default)) if isinstance(default, list) else str("" if default is None else default)
         self.declared[name] = Variable(name, kind, shown, help)
         raw = self._raw(name)
         if raw is None:
@@ -99,7 +107,7 @@ class Env:
         try:
             return parse(raw)
         except ValueError as error:
-            raise EnvError(name, f"is not a valid {kind}: {error}") from None
+            raise EnvError(name, f"is not valid ({kind}): {error}") from None
 
     def _raw(self, name: str) -> str | None:
         given, file = self.source.get(name), self.source.get(f"{name}_FILE")

@@ -19,6 +19,7 @@ from .views import answer
 access = logging.getLogger("hub.access")
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 QUIET_PATHS = ("/health", "/metrics", "/static/")
 
@@ -70,21 +71,16 @@ def client_ip(request: HttpRequest) -> str | None:
     of the first untrusted hop may be invented. A connection over a unix socket has no address and is a proxy's own.
     """
     seen = _address(request.META.get("REMOTE_ADDR", ""))
-    trusted = _networks(tuple(settings.TRUSTED_PROXIES))
-    if seen is not None and not _within(seen, trusted):
+    if seen is not None and not _is_trusted(seen):
         return str(seen)
     for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
         address = _address(hop)
         if address is None:
             break
         seen = address
-        if not _within(address, trusted):
+        if not _is_trusted(address):
             break
     return str(seen) if seen is not None else None
-
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @lru_cache(maxsize=1024)
@@ -96,13 +92,8 @@ def _address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-@lru_cache(maxsize=4)
-def _networks(words: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(word, strict=False) for word in words)
-
-
-def _within(address: Address, networks: tuple[Network, ...]) -> bool:
-    return any(address in network for network in networks)
+def _is_trusted(address: Address) -> bool:
+    return any(address in network for network in settings.TRUSTED_PROXIES)
 
 
 def _log_access(request: HttpRequest, status: int, ms: float, ip: str | None) -> None:

@@ -46,7 +46,7 @@ ALLOWED_HOSTS = [
 CSRF_TRUSTED_ORIGINS = [HUB_URL]
 CSRF_FAILURE_VIEW = "hub.views.csrf_failure"
 SECURE = urlsplit(HUB_URL).scheme == "https"
-TRUSTED_PROXIES = env.words("HUB_TRUSTED_PROXIES", help="Addresses or networks whose X-Forwarded-For is believed.")
+TRUSTED_PROXIES = env.networks("HUB_TRUSTED_PROXIES", help="Addresses or networks whose X-Forwarded-For is believed.")
 
 # --- Apps ---------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -156,10 +156,11 @@ RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 900, "SERIALIZER":
 RQ_SHOW_ADMIN_LINK = False  # the dashboard is at /jobs/ for those who may; its place in the admin is open to all staff
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "hub.cache.PatientRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "hub",
         "TIMEOUT": 300,
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1, "retry_on_timeout": False},
     }
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.db"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -60,6 +62,13 @@ def run_jobs(*queues: str, raising: bool = True) -> list[str]:
                     raise
             finally:
                 job.delete()
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """The environment for a `manage.py` child that shall work on the test's own database."""
+    url = urlsplit(os.environ["DATABASE_URL"])
+    database = connection.settings_dict["NAME"]
+    return {**os.environ, "DATABASE_URL": urlunsplit(url._replace(path=f"/{database}")), **changes}
 
 
 def empty_queues() -> None:

@@ -36,7 +36,7 @@ def test_missing_variable_without_default_stops_the_start() -> None:
 
 @pytest.mark.parametrize("raw", ["eight", "8.5", "0x10", "--1", "\u0661x"])
 def test_integer_refuses_what_is_no_whole_number(raw: str) -> None:
-    with pytest.raises(EnvError, match="HUB_PORT is not a valid integer: must be a whole number"):
+    with pytest.raises(EnvError, match=r"HUB_PORT is not valid \(integer\): must be a whole number"):
         Env({"HUB_PORT": raw}).integer("HUB_PORT", 8000)
 
 
@@ -72,7 +72,7 @@ def test_networks_may_be_single_addresses() -> None:
 
 
 def test_networks_refuse_what_is_none() -> None:
-    with pytest.raises(EnvError, match="HUB_TRUSTED_PROXIES is not a valid networks, by comma"):
+    with pytest.raises(EnvError, match="HUB_TRUSTED_PROXIES is not valid"):
         Env({"HUB_TRUSTED_PROXIES": "10.0.0.1,nginx"}).networks("HUB_TRUSTED_PROXIES")
 
 
