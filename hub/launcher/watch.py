@@ -34,17 +34,14 @@ def status(place: Place, console: Console) -> int:
 
 
 def _describe_health(code: int, body: bytes) -> str:
+    """Put the health answer into one line: the whole, and every check that is not well."""
     if code == 0:
         return "the web server does not answer"
     try:
         found = json.loads(body)
-        checks = found.get("checks", {})
-        told = ", ".join(
-            f"{name} {value.get('status', value) if isinstance(value, dict) else value}"
-            for name, value in checks.items()
-        )
-        return f"{found.get('status', code)}" + (f" ({told})" if told else "")
-    except (ValueError, AttributeError):
+        checks = [f"{check['name']} {check['state']}" for check in found["checks"] if check["state"] != "ok"]
+        return f"{found['status']} ({', '.join(checks)})" if checks else str(found["status"])
+    except (ValueError, KeyError, TypeError):
         return f"HTTP {code}"
 
 

@@ -1,0 +1,247 @@
+"""The two commands as a person meets them: one hub is started, looked at, killed, started again and stopped."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hub.launcher.place import read_json
+from hub.launcher.processes import Identity, living_below, wait_until
+
+CHECKOUT = Path(__file__).parents[2]
+OURS = ("DATABASE_URL", "REDIS_URL", "HUB_", "DJANGO_", "PYTEST_", "MAKE", "MFLAGS")
+
+pytestmark = pytest.mark.slow
+
+
+class Hub:
+    """A hub of its own: a directory, a port, and the commands on it."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        names = {"HUB_DATA": str(data), "HUB_PORT": str(self.port), "HUB_SWEEP_SECONDS": "1"}
+        self.environment = {**kept, **names}
+
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "hub.launcher", *arguments],
+            cwd=CHECKOUT,
+            env={**self.environment, **more},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, **more: str) -> tuple[int, str]:
+        process = self.start(*arguments, **more)
+        output, _ = process.communicate(timeout=280)
+        return process.returncode, output
+
+    def manage(self, *arguments: str) -> str:
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def ask(self, path: str) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            return answer.status
+
+    def processes(self) -> dict[str, Identity]:
+        """Return who runs: the supervisor and its children."""
+        state = read_json(self.data / "state.json")
+        found = {name: Identity(child["pid"], child["identity"]) for name, child in state["children"].items()}
+        return {**found, "supervisor": Identity(state["pid"], state["identity"])}
+
+    def servers(self) -> list[dict[str, object]]:
+        """Return the game servers with what the database knows of them."""
+        script = (
+            "import json; from servers.models import GameServer; "
+            "print(json.dumps(list(GameServer.objects.values('name', 'observed_status', 'restart_count'))))"
+        )
+        return json.loads(self.manage("shell", "--no-imports", "-c", script).splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    """A hub that runs; its directory is one that every user may enter, as the servers' own users must."""
+    root = Path(tempfile.mkdtemp(prefix="kutanga-test-", dir="/tmp"))
+    root.chmod(0o755)
+    subject = Hub(root / "data")
+    try:
+        yield subject
+    finally:
+        subject.run("reset", "--yes")
+        shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def first_start(hub: Hub) -> str:
+    """What the first `make up DETACH=1` said."""
+    code, output = hub.run("up", "--detach")
+    assert code == 0, output
+    return output
+
+
+def test_up_tells_everything_a_person_needs(hub, first_start):
+    assert f"http://localhost:{hub.port}" in first_start
+    assert re.search(r"admin / \S{12,}", first_start)
+    assert re.search(r"Game server +\S+:\d+", first_start)
+    assert re.search(r"Console +\S+", first_start)
+    assert re.search(r"Total +\d+\.\d s", first_start)
+
+
+def test_web_answers_and_status_is_well(hub, first_start):
+    assert hub.ask("/health/ready") == 200
+    assert hub.ask("/accounts/login/") == 200
+
+    code, output = hub.run("status")
+
+    assert code == 0, output
+    for name in ("postgres", "valkey", "agent", "scheduler", "web"):
+        assert re.search(rf"^{name} +running", output, re.MULTILINE)
+
+
+def test_password_is_in_no_log(hub, first_start):
+    password = re.search(r"admin / (\S+)", first_start)[1]
+
+    for path in (hub.data / "logs").iterdir():
+        assert password not in path.read_text(errors="replace"), path
+
+
+def test_management_commands_find_the_services(hub, first_start):
+    (server,) = hub.servers()
+
+    assert server["observed_status"] == "running"
+
+
+def test_second_up_says_where_the_hub_is(hub, first_start):
+    code, output = hub.run("up")
+
+    assert code == 0
+    assert f"running already: http://localhost:{hub.port}" in output
+
+
+def test_another_hub_on_the_same_port_is_refused_and_leaves_nothing(hub, first_start):
+    other = hub.data.with_name("other")
+
+    code, output = hub.run("up", HUB_DATA=str(other))
+
+    assert code == 1
+    assert output.startswith(f"Port {hub.port} on 127.0.0.1 is in use")
+    assert not other.exists()
+
+
+def test_killed_web_comes_back(hub, first_start):
+    web = hub.processes()["web"]
+
+    os.kill(web.pid, signal.SIGKILL)
+
+    assert wait_until(lambda: hub.processes()["web"].pid != web.pid, 15)
+    assert wait_until(lambda: _answers(hub), 20)
+    assert re.search(r"^web +running +\d+ +\d+ s +1", hub.run("status")[1], re.MULTILINE)
+
+
+def test_logs_show_every_process(hub, first_start):
+    _, output = hub.run("logs", "--no-follow")
+
+    assert "postgres   | " in output
+    assert "ready to accept connections" in hub.run("logs", "postgres", "--no-follow")[1]
+
+
+def test_killed_supervisor_takes_its_children_along_and_the_next_up_works(hub, first_start):
+    processes = hub.processes()
+    programs = living_below(hub.data / "workloads")
+    assert programs
+
+    os.kill(processes["supervisor"].pid, signal.SIGKILL)
+    assert wait_until(lambda: not any(each.is_alive() for each in processes.values()), 40)
+    code, output = hub.run("up", "--detach")
+
+    assert code == 0, output
+    assert "shown only now" not in output
+    assert [server["restart_count"] for server in hub.servers()] == [0]
+    assert living_below(hub.data / "workloads") == programs  # players noticed nothing
+
+
+def test_down_stops_everything_and_up_brings_the_server_back_without_a_crash(hub, first_start):
+    processes = hub.processes()
+    before = hub.servers()
+
+    code, output = hub.run("down")
+
+    assert code == 0, output
+    assert not any(each.is_alive() for each in processes.values())
+    assert living_below(hub.data) == []
+    assert hub.run("status")[0] == 3
+
+    code, output = hub.run("up", "--detach")
+    assert code == 0, output
+    assert hub.servers() == before
+    assert hub.servers()[0]["restart_count"] == 0
+
+
+def test_foreground_stops_on_interrupt_and_keeps_the_data(hub, first_start):
+    hub.run("down")
+    process = hub.start("up")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "is ready" in line:
+            break
+    assert _answers(hub)
+
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+
+    assert process.returncode == 0, output
+    assert "Everything is stopped." in output
+    assert living_below(hub.data) == []
+    assert (hub.data / "postgres" / "data" / "PG_VERSION").exists()
+
+
+def test_interrupt_in_the_middle_of_a_start_leaves_nothing_running(hub, first_start):
+    hub.run("down")
+    process = hub.start("up", "--detach")
+    assert wait_until(lambda: "postgres" in read_json(hub.data / "state.json").get("children", {}), 60)
+    time.sleep(0.5)
+    started = hub.processes()
+
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=120)
+
+    assert process.returncode != 0
+    assert wait_until(lambda: not any(each.is_alive() for each in started.values()), 60)
+
+
+def test_failed_step_is_named_and_leaves_nothing_running(hub, first_start):
+    hub.run("down")
+
+    code, output = hub.run("up", HUB_LOG_LEVEL="NONSENSE")
+
+    assert code == 1
+    assert "HUB_LOG_LEVEL" in output.splitlines()[-1]
+    assert hub.run("status")[0] == 3
+    assert living_below(hub.data) == []
+
+
+def _answers(hub: Hub) -> bool:
+    try:
+        return hub.ask("/health/ready") == 200
+    except OSError:
+        return False
