@@ -122,7 +122,8 @@ class WorkloadSpec:
 
     `command` may hold any text; it is never given to a shell. `env` may hold secrets: engines never log it and pass
     it by environment or file, never as an argument. `secrets` lists the values to be masked in what `logs` returns.
-    `data_path` is where the persistent data appears to the workload, or empty for none.
+    `data_path` is where the persistent data appears to the workload, or empty for none. `subnet` is a leased network
+    (CIDR) that the workload gets for itself; without one it shares the node's.
     """
 
     kind: str
@@ -139,6 +140,7 @@ class WorkloadSpec:
     stop_grace_seconds: int = 30
     expires_at: datetime | None = None
     secrets: Sequence[str] = ()
+    subnet: str = ""
 
     @property
     def name(self) -> str:
@@ -220,6 +222,17 @@ class LogChunk:
 
 
 @dataclass(frozen=True)
+class ImageInfo:
+    """One image on the node; `used_by` names the workloads and other containers made from it, running or not."""
+
+    id: str
+    names: Sequence[str]
+    size_bytes: int
+    created_at: datetime | None = None
+    used_by: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class PullProgress:
     """How far a pull is: `percent` is None while the total is unknown."""
 
@@ -244,6 +257,23 @@ class Engine(ABC):
     def limits(self) -> Mapping[str, Enforcement]:
         """How each limit is kept on this very node, which may be better than what the class declares."""
         return self.capabilities.limits
+
+    def prepare(self) -> None:  # noqa: B027 - most engines need no preparation
+        """Lay what workloads need around them on the node (networks, firewall). Cheap when all of it is there.
+
+        The agent calls it at its start and on each sweep, because a restarted daemon or firewall forgets.
+        """
+
+    def teardown(self) -> None:  # noqa: B027 - as above
+        """Take away what `prepare` has laid. Raises REFUSED while workloads are left."""
+
+    def images(self) -> Sequence[ImageInfo]:
+        """The images on the node."""
+        return ()
+
+    def remove_images(self, ids: Sequence[str]) -> dict[str, str]:
+        """Remove images that nothing uses; says for each why it is still there, or ""."""
+        return {}
 
     @abstractmethod
     def ensure(self, spec: WorkloadSpec) -> Observation:
