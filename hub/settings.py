@@ -140,6 +140,7 @@ def database(url: str) -> dict[str, object]:
             "pool": {
                 "min_size": 1,
                 "max_size": env.integer("HUB_DB_POOL", 8, minimum=1, help="Connections per process."),
+                "timeout": 5,  # a database that is away shall not hold every thread for the default half minute
             },
         },
     }
@@ -309,6 +310,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "rq": {"level": "WARNING"},
+        "psycopg.pool": {"level": "ERROR"},  # whoever asked for the connection logs why he got none
         "django.server": {"handlers": ["stderr"], "propagate": False},
     },
 }
