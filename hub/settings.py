@@ -119,7 +119,10 @@ TEMPLATES = [
 
 # --- PostgreSQL and Redis -----------------------------------------------------------------------------------------
 def database(url: str) -> dict[str, object]:
-    """A Django DATABASES entry from `postgresql://user:password@host:port/name?option=value` (host may be a socket directory)."""
+    """A Django DATABASES entry from `postgresql://user:password@host:port/name?option=value`.
+
+    The host may be a socket directory, given as `?host=`.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("postgres", "postgresql"):
         raise EnvError(
@@ -200,7 +203,7 @@ HUB_AUDIT_STRICT = env.boolean(
 
 HUB_CAN = "accounts.permissions.can"  # the plumbing asks it and imports no app
 HUB_METRICS_TOKEN = env.text("HUB_METRICS_TOKEN", "", help="Bearer token for /metrics and details of /health.")
-KNOX_TOKEN_MODEL = "accounts.ApiToken"
+KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105 - the name of a model
 MIGRATION_MODULES = {"knox": None}  # its own token table is swapped out, yet its migrations would create one
 REST_KNOX = {"TOKEN_MODEL": KNOX_TOKEN_MODEL, "TOKEN_TTL": None, "TOKEN_PREFIX": "hub_", "AUTO_REFRESH": False}
 
@@ -310,6 +313,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "rq": {"level": "WARNING"},
+        "django.security.DisallowedHost": {"handlers": [], "propagate": False},  # a 400 in the access log is enough
         "psycopg.pool": {"level": "ERROR"},  # whoever asked for the connection logs why he got none
         "django.server": {"handlers": ["stderr"], "propagate": False},
     },
