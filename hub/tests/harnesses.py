@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from hub.engines.base import Engine, Limits, WorkloadSpec
+from hub.engines.base import Engine, Limits, Observation, Usage, WorkloadSpec
 from hub.engines.fake import Behaviour, FakeEngine
 from hub.engines.process import ProcessEngine
 from hub.testing import wait_until
@@ -96,6 +96,16 @@ class Harness(ABC):
     def hold(self, ip: str, port: int, kind: socket.SocketKind) -> AbstractContextManager[None]:
         """Let another program use an address."""
         return held_socket(ip, port, kind)
+
+    def look(self, name: str) -> Observation:
+        """What the engine sees of a workload that is there."""
+        seen = self.engine.inspect(name)
+        assert seen is not None, f"{name} is not there"
+        return seen
+
+    def usage(self, spec: WorkloadSpec) -> Usage:
+        """Usage of one running workload."""
+        return self.engine.usage()[spec.name]
 
     def wait_for_line(self, name: str, line: str) -> None:
         """Wait until a workload has printed a line."""

@@ -171,7 +171,7 @@ class TestRefusals:
         spec = harness.spec(command=(str(script),))
         with pytest.raises(EngineError, match="not made for this machine"):
             harness.engine.ensure(spec)
-        seen = harness.engine.inspect(spec.name)
+        seen = harness.look(spec.name)
 
         script.write_text("#!/bin/sh\nexec sleep 300\n")
         again = harness.engine.ensure(spec)
@@ -268,14 +268,14 @@ class TestFoundAgain:
         spec = harness.start(SLEEPER)
 
         os.kill(status_of(harness, spec)["shim_pid"], signal.SIGKILL)
-        wait_until(lambda: harness.engine.inspect(spec.name).detail, what="the shim's end")
-        seen = harness.engine.inspect(spec.name)
+        wait_until(lambda: harness.look(spec.name).detail, what="the shim's end")
+        seen = harness.look(spec.name)
         harness.engine.stop(spec.name)
         harness.wait_for_exit(spec.name)
 
         assert seen.is_running
         assert "looks after it was killed" in seen.detail
-        ended = harness.engine.inspect(spec.name)
+        ended = harness.look(spec.name)
         assert (ended.state, ended.exit_code, ended.engine_restarted) == (State.EXITED, None, False)
 
     @pytest.mark.parametrize("program", [STUBBORN, ESCAPES], ids=["stubborn", "escapes"])
@@ -286,7 +286,7 @@ class TestFoundAgain:
         harness.engine.kill(spec.name)
 
         assert living(spec) == []
-        assert harness.engine.inspect(spec.name).exit_code == -9
+        assert harness.look(spec.name).exit_code == -9
 
     def test_leftovers_of_a_lost_run_are_ended_before_the_next(self, harness):
         spec = harness.start(ESCAPES)
@@ -316,14 +316,14 @@ class TestFoundAgain:
         harness.engine.kill(spec.name)
 
         assert living(spec) == []
-        assert harness.engine.inspect(spec.name).exit_code == -9
+        assert harness.look(spec.name).exit_code == -9
 
     def test_restart_of_the_host_explains_an_exit(self, harness):
         spec = harness.start(READY_ALONE)
         status = status_of(harness, spec)
         home_of(harness, spec).write("status.json", status | {"boot_id": "another boot"})
 
-        seen = harness.engine.inspect(spec.name)
+        seen = harness.look(spec.name)
         harness.engine.stop(spec.name)
         harness.engine.kill(spec.name)
         still = Process(status["pid"], status["start"]).is_alive()
@@ -339,7 +339,7 @@ class TestFoundAgain:
         record = {"boot_id": "another boot", "finished_at": boot_time() - seconds_before_boot}
         home_of(harness, spec).write("status.json", status_of(harness, spec) | record)
 
-        assert harness.engine.inspect(spec.name).engine_restarted is explained
+        assert harness.look(spec.name).engine_restarted is explained
 
     def test_reused_process_number_is_not_ours(self, harness):
         spec = harness.start(READY_ALONE)
@@ -347,7 +347,7 @@ class TestFoundAgain:
         strangers = {"start": status["start"] - 1, "shim_start": status["shim_start"] - 1}
         home_of(harness, spec).write("status.json", status | strangers)
 
-        seen = harness.engine.inspect(spec.name)
+        seen = harness.look(spec.name)
         harness.engine.stop(spec.name, signal="SIGKILL")
         still = Process(status["pid"], status["start"]).is_alive()
         home_of(harness, spec).write("status.json", status)
@@ -465,7 +465,7 @@ class TestFilesLeft:
 
         assert refused.value.reason is Reason.TIMED_OUT
         assert time.monotonic() - began < 2
-        assert harness.engine.inspect(spec.name).is_running
+        assert harness.look(spec.name).is_running
 
     def test_limits_may_change_with_the_generation(self, harness):
         spec = harness.start(READY_ALONE)
@@ -473,4 +473,4 @@ class TestFilesLeft:
 
         harness.engine.ensure(replace(spec, generation=2, limits=replace(LIMITS, memory_mb=128)))
 
-        assert harness.engine.usage()[spec.name].memory_limit_bytes == 128 * 1024**2
+        assert harness.usage(spec).memory_limit_bytes == 128 * 1024**2

@@ -102,7 +102,7 @@ def test_shim_killed_while_a_program_ends_leaves_an_exit_that_was_not_seen(harne
     harness.engine.stop(spec.name)
     harness.wait_for_exit(spec.name)
 
-    assert harness.engine.inspect(spec.name).exit_code is None
+    assert harness.look(spec.name).exit_code is None
     assert harness.engine.ensure(spec).is_running
     assert len(living(spec)) == 1
 
@@ -181,4 +181,4 @@ def test_kill_waits_for_a_start_that_is_under_way(harness):
     os.waitpid(pid, 0)
 
     assert living(spec) == []
-    assert harness.engine.inspect(spec.name).exit_code == -9
+    assert harness.look(spec.name).exit_code == -9

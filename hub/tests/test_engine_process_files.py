@@ -11,7 +11,7 @@ from hub.engines.process.shim.log import Log
 from hub.engines.process.trees import delete, measure
 
 from .harnesses import ProcessHarness
-from .process_helpers import home_of, shell
+from .process_helpers import home_of, shell, status_of
 
 SECRET = "hunter2-and-more"
 FLOOD_NOTICE = "[hub] More than 1 MiB of output in a second: lines are dropped until it calms down."
@@ -235,7 +235,7 @@ def test_real_flood_keeps_the_shim_calm_and_the_log_small():
         spec.name, "[hub] More than 1 MiB of output in a second: lines are dropped until it calms down."
     )
     home = home_of(harness, spec)
-    shim = home.read("status.json")["shim_pid"]
+    shim = status_of(harness, spec)["shim_pid"]
 
     def processor_seconds() -> float:
         fields = Path(f"/proc/{shim}/stat").read_text().rpartition(")")[2].split()

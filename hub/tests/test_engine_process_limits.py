@@ -48,7 +48,7 @@ def test_program_beyond_its_memory_is_killed_and_named_out_of_memory(harness):
     spec = harness.start(shell(TAKES_MEMORY))
     harness.wait_for_exit(spec.name)
 
-    seen = harness.engine.inspect(spec.name)
+    seen = harness.look(spec.name)
     assert declared in (Enforcement.ENFORCED, Enforcement.WATCHED)
     assert (seen.state, seen.exit_code, seen.oom_killed) == (State.EXITED, -9, True)
     assert seen.detail == ("" if declared is Enforcement.ENFORCED else "It used more memory than its limit.")
@@ -60,7 +60,7 @@ def test_killed_program_within_its_memory_is_not_named_out_of_memory(harness):
 
     harness.engine.kill(spec.name)
 
-    assert harness.engine.inspect(spec.name).oom_killed is False
+    assert harness.look(spec.name).oom_killed is False
 
 
 @needs_cgroups
@@ -80,7 +80,7 @@ def test_processes_beyond_the_limit_are_watched_without_groups(bare):
     spec = bare.start(shell(FORKS), limits=replace(LIMITS, pids=8))
     bare.wait_for_exit(spec.name)
 
-    seen = bare.engine.inspect(spec.name)
+    seen = bare.look(spec.name)
     assert declared is Enforcement.WATCHED
     assert (seen.exit_code, seen.oom_killed) == (-9, False)
     assert seen.detail == "It started more processes and threads than its limit."
@@ -90,10 +90,10 @@ def test_processes_beyond_the_limit_are_watched_without_groups(bare):
 @needs_cgroups
 def test_program_gets_no_more_processor_than_its_limit(grouped):
     spec = grouped.start(BUSY, limits=replace(LIMITS, cpu_percent=20))
-    before, began = grouped.engine.usage()[spec.name].cpu_seconds_total, time.monotonic()
+    before, began = grouped.usage(spec).cpu_seconds_total, time.monotonic()
 
     time.sleep(1.0)  # the share is a figure over time
-    after, ended = grouped.engine.usage()[spec.name].cpu_seconds_total, time.monotonic()
+    after, ended = grouped.usage(spec).cpu_seconds_total, time.monotonic()
 
     assert grouped.engine.limits()["cpu"] is Enforcement.ENFORCED
     assert (after - before) / (ended - began) < 0.35
@@ -114,7 +114,7 @@ def test_file_larger_than_the_disk_limit_is_refused_by_the_kernel(harness):
     spec = harness.start(shell("exec head -c 8000000 /dev/zero > big"), limits=replace(LIMITS, disk_mb=4))
     harness.wait_for_exit(spec.name)
 
-    seen = harness.engine.inspect(spec.name)
+    seen = harness.look(spec.name)
     assert seen.exit_code == -25
     assert seen.detail == "It wrote a file larger than its disk limit."
     assert (home_of(harness, spec).data / "big").stat().st_size == 4 * 1024**2
@@ -128,8 +128,8 @@ def test_data_beyond_the_disk_limit_is_seen_and_refuses_the_next_start(harness, 
     )
     harness.wait_for_line(spec.name, "ready")
 
-    used = harness.engine.usage()[spec.name].disk_bytes
-    detail = harness.engine.inspect(spec.name).detail
+    used = harness.usage(spec).disk_bytes
+    detail = harness.look(spec.name).detail
     harness.engine.kill(spec.name)
     with pytest.raises(EngineError) as refused:
         harness.engine.ensure(spec)
@@ -153,7 +153,7 @@ def test_deleted_files_let_a_full_workload_start_at_once(harness):
     (home_of(harness, spec).data / "2").unlink()
 
     assert harness.engine.ensure(spec).is_running
-    assert harness.engine.inspect(spec.name).detail == ""
+    assert harness.look(spec.name).detail == ""
 
 
 def test_full_disk_of_the_node_refuses_a_start(harness, monkeypatch):
@@ -169,9 +169,9 @@ def test_disk_is_counted_at_most_once_a_minute(harness):
     spec = harness.start(shell("head -c 1000000 /dev/zero > a; echo ready; exec sleep 300"))
     harness.wait_for_line(spec.name, "ready")
 
-    first = harness.engine.usage()[spec.name].disk_bytes
+    first = harness.usage(spec).disk_bytes
     (home_of(harness, spec).data / "a").unlink()
-    second = harness.engine.usage()[spec.name].disk_bytes
+    second = harness.usage(spec).disk_bytes
 
     assert first == second >= 1000000
 
@@ -179,7 +179,7 @@ def test_disk_is_counted_at_most_once_a_minute(harness):
 @needs_cgroups
 def test_fork_bomb_is_ended(grouped):
     spec = grouped.start(shell("b() { b | b & b; }; b; sleep 300"), limits=replace(LIMITS, pids=40, cpu_percent=20))
-    wait_until(lambda: len(living(spec)) > 20 or not grouped.engine.inspect(spec.name).is_running, what="the bomb")
+    wait_until(lambda: len(living(spec)) > 20 or not grouped.look(spec.name).is_running, what="the bomb")
 
     grouped.engine.kill(spec.name)
 

@@ -64,11 +64,11 @@ class Group:
             with contextlib.suppress(OSError):
                 path.mkdir(mode=0o755, exist_ok=True)
                 for file, value in self._settings(controller, limits):
-                    (path / file).write_text(value, encoding="ascii")
+                    write(path / file, value)
                 taken[controller] = str(path)
         with contextlib.suppress(OSError, KeyError):  # absent where the kernel does not account swap
             file, value = self._swap(limits)
-            (self.paths["memory"] / file).write_text(value, encoding="ascii")
+            write(self.paths["memory"] / file, value)
         return taken
 
     def processes(self) -> list[Process]:
@@ -84,7 +84,7 @@ class Group:
     def forbid_forks(self) -> None:
         """Leave no room for new processes, so that killing outruns forking."""
         with contextlib.suppress(OSError, KeyError):
-            (self.paths["pids"] / "pids.max").write_text("0", encoding="ascii")
+            write(self.paths["pids"] / "pids.max", "0")
 
     def remove(self) -> None:
         """Remove the group; one that still holds processes stays."""
@@ -174,8 +174,13 @@ def detect(
     return Cgroups()
 
 
+def write(file: Path, value: str) -> None:
+    """Write one setting; each is one system call that the kernel takes or refuses."""
+    file.write_text(value, encoding="ascii")
+
+
 def swap_is_accounted(cgroups: Cgroups) -> bool:
-    """Say whether swap can be limited: version 2 hides the file in a root group, so a parent of ours is asked."""
+    """Say whether swap can be limited; our parent group is asked, because a root group lacks the file."""
     parent = cgroups.parents.get("memory")
     file = "memory.swap.max" if cgroups.version == 2 else "memory.memsw.limit_in_bytes"
     return parent is not None and (parent / file).exists()
@@ -230,7 +235,7 @@ def _enable_v2(parent: Path) -> list[str]:
     for directory in (parent.parent, parent):
         for controller in V2_CONTROLLERS:
             with contextlib.suppress(OSError):
-                (directory / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
+                write(directory / "cgroup.subtree_control", f"+{controller}")
     with contextlib.suppress(OSError):
         enabled = (parent / "cgroup.subtree_control").read_text(encoding="ascii").split()
         return [controller for controller in V2_CONTROLLERS if controller in enabled]

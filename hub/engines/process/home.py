@@ -38,6 +38,7 @@ from .shim.processes import start_ticks
 NAME = re.compile(r"hub-([a-z][a-z0-9_-]{0,30})-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 SHUTDOWN_SECONDS = 300.0  # an exit this close before the host's boot belongs to the shutdown
 FILE_SIZE_EXCEEDED = -25
+RECORD_BYTES = 64 * 1024  # far more than any record has
 Record = dict[str, Any]
 
 
@@ -100,7 +101,7 @@ class Home:
         except OSError:
             return None
         try:
-            record = json.loads(os.read(fd, 1 << 20))
+            record = json.loads(os.read(fd, RECORD_BYTES))
         except (OSError, ValueError):
             return None
         finally:
