@@ -59,6 +59,8 @@ class ApiSessionAuthentication(SessionAuthentication):
         found = super().authenticate(request)
         if found is not None and not found[0].can_act:
             raise AuthenticationFailed("This account is suspended or inactive.")
+        if found is not None:
+            context.amend(user=found[0].username)
         return found
 
 

@@ -19,7 +19,6 @@ from .actors import Actor, System
 from .models import ApiToken, User
 from .permissions import require
 from .quotas import lock_owner
-from .scopes import scopes_within
 
 TOKENS_PER_USER = 100
 EXPIRED_KEPT = timedelta(days=30)
@@ -37,15 +36,20 @@ def create_token(
 ) -> tuple[ApiToken, str]:
     """Make a token; answers the row and the plain text, which cannot be had again."""
     _require_owner(actor, user)
-    _refuse_widening(actor, scopes := sorted(set(scopes)))
     if expires_at is not None and expires_at <= timezone.now():
         raise Invalid("The expiry must be in the future.", field="expires_at")
+    token, plain = _draft(
+        user,
+        name=name,
+        scopes=sorted(set(scopes)),
+        expiry=expires_at,
+        allowed_networks=sorted(set(allowed_networks)),
+    )
+    _refuse_widening(actor, token)
     with transaction.atomic():
         owner = lock_owner(user)
         _check_number(owner)
-        token, plain = _make(
-            owner, name=name, scopes=scopes, expiry=expires_at, allowed_networks=sorted(set(allowed_networks))
-        )
+        token.save(force_insert=True)
         audit.record(
             actor,
             "token.created",
@@ -80,7 +84,7 @@ def set_token_enabled(token: ApiToken, enabled: bool, *, actor: Actor) -> ApiTok
 def rotate_token(token: ApiToken, *, actor: Actor, overlap: timedelta = timedelta(0)) -> tuple[ApiToken, str]:
     """Replace a token by one with the same name, limits and expiry; the old one still works for `overlap`."""
     require(actor, "tokens.change", token)
-    _refuse_widening(actor, token.scopes)
+    _refuse_widening(actor, token)
     with transaction.atomic():
         owner = lock_owner(token.user)
         old = ApiToken.objects.select_for_update(no_key=True).filter(pk=token.pk).first()
@@ -96,9 +100,10 @@ def rotate_token(token: ApiToken, *, actor: Actor, overlap: timedelta = timedelt
             old.save(update_fields=["expiry"])
         else:
             old.delete()
-        new, plain = _make(
+        new, plain = _draft(
             owner, name=old.name, scopes=old.scopes, expiry=expiry, allowed_networks=old.allowed_networks
         )
+        new.save(force_insert=True)
         audit.record(actor, "token.rotated", new, owner=owner.username, overlap_seconds=int(overlap.total_seconds()))
     return new, plain
 
@@ -115,7 +120,8 @@ def _check_number(owner: User) -> None:
         raise LimitReached(f"A user has at most {TOKENS_PER_USER} tokens. Revoke one first.")
 
 
-def _make(owner: User, **values: Any) -> tuple[ApiToken, str]:
+def _draft(owner: User, **values: Any) -> tuple[ApiToken, str]:
+    """A valid token that is not stored yet, and its plain text."""
     digest, plain = get_digest_token()
     token = ApiToken(user=owner, digest=digest, token_key=plain[: CONSTANTS.TOKEN_KEY_LENGTH], **values)
     try:
@@ -123,7 +129,6 @@ def _make(owner: User, **values: Any) -> tuple[ApiToken, str]:
     except ValidationError as error:
         field, messages = next(iter(error.message_dict.items()))
         raise Invalid(" ".join(messages), field=field) from None
-    token.save(force_insert=True)
     return token, plain
 
 
@@ -135,9 +140,9 @@ def _require_owner(actor: Actor, user: User) -> None:
         require(actor, "tokens.change_any")
 
 
-def _refuse_widening(actor: Actor, scopes: list[str]) -> None:
-    """A token may not make one that may do more than itself."""
+def _refuse_widening(actor: Actor, token: ApiToken) -> None:
+    """A token may not get hold of one that may do more than itself: more verbs, for longer, from elsewhere."""
     if isinstance(actor, System) or actor.api_token is None:
         return
-    if not scopes_within(scopes, actor.api_token.scopes):
+    if not token.is_within(actor.api_token):
         raise NotAllowed("A token cannot make another that may do more than itself.")

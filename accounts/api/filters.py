@@ -46,7 +46,7 @@ class AuditFilter(django_filters.FilterSet):
     """Audit entries by who, what, on what, from where and when."""
 
     action = django_filters.CharFilter(method="by_action", label="`server.started`, or `server.` for all of a kind.")
-    actor = django_filters.CharFilter(field_name="actor_name", lookup_expr="iexact")
+    actor = django_filters.CharFilter(field_name="actor_name")
     actor_kind = django_filters.ChoiceFilter(choices=ActorKind.choices)
     target = django_filters.CharFilter(field_name="target_name", lookup_expr="icontains")
     since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")

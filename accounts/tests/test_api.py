@@ -255,7 +255,7 @@ def test_list_of_tokens_costs_a_constant_number_of_queries(api, owner, django_as
     [
         ("action=server.started", 1),
         ("action=server.", 2),
-        ("actor=Ada", 1),
+        ("actor=ada", 1),
         ("actor_kind=system", 2),
         ("target_kind=gameserver&target_id=7", 1),
         ("target=lob", 1),

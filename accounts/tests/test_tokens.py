@@ -103,6 +103,26 @@ def test_scoped_token_cannot_make_a_wider_one(owner):
             tokens.create_token(owner, name="wide", actor=owner, scopes=scopes)
 
 
+def test_token_bound_in_time_or_place_cannot_make_a_free_one(owner):
+    soon = timezone.now() + timedelta(hours=1)
+    owner.api_token, _ = token_for(owner, expires_at=soon, allowed_networks=["10.0.0.0/8", "2001:db8::/32"])
+    wider, _ = token_for(owner)
+
+    tokens.create_token(owner, name="as bound", actor=owner, expires_at=soon, allowed_networks=["10.1.0.0/16"])
+    for limits in (
+        {},
+        {"expires_at": soon},
+        {"allowed_networks": ["10.0.0.0/8"]},
+        {"expires_at": soon + timedelta(seconds=1), "allowed_networks": ["10.0.0.0/8"]},
+        {"expires_at": soon, "allowed_networks": ["10.0.0.0/8", "192.0.2.0/24"]},
+        {"expires_at": soon, "allowed_networks": ["::/0"]},
+    ):
+        with pytest.raises(NotAllowed):
+            tokens.create_token(owner, name="free", actor=owner, **limits)
+    with pytest.raises(NotAllowed):
+        tokens.rotate_token(wider, actor=owner)
+
+
 @pytest.mark.parametrize(
     ("inner", "outer", "within"),
     [
