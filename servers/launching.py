@@ -80,12 +80,13 @@ def _facts(server: GameServer, addresses: Sequence[Address], *, by_image: bool) 
     """The values of all placeholders that commands may use."""
     template = server.template
     leased = {address.port_name: address for address in addresses}
-    ports = {port.name: _inner_port(port, leased, by_image=by_image) for port in template.named_ports}
-    first = template.named_ports[0]
+    ports: dict[str, str] = {}
+    for port in template.named_ports:
+        ip, number = _inner_address(port, leased, by_image=by_image)
+        ports |= {"SERVER_IP": ip, "SERVER_PORT": number} if not ports else {}
+        ports |= {port.variable: number, port.ip_variable: ip} if port.variable else {}
     facts = {
         "SERVER_ID": str(server.pk),
-        "SERVER_IP": ANY_ADDRESS if by_image else str(leased[first.name].ip),
-        "SERVER_PORT": ports[first.name],
         "MEMORY_MB": str(server.memory_mb),
         "HEAP_MB": str(heap_mb(server.memory_mb)),
         "DISK_MB": str(server.disk_mb),
@@ -94,19 +95,22 @@ def _facts(server: GameServer, addresses: Sequence[Address], *, by_image: bool) 
     }
     if not by_image:
         facts |= {"PYTHON": programs.python(), "SAMPLE_SERVER": programs.sample_server()}
-    return facts | {port.variable: ports[port.name] for port in template.named_ports if port.variable}
+    return facts | ports
 
 
-def _inner_port(port: TemplatePort, leased: Mapping[str, Address], *, by_image: bool) -> str:
-    return str(port.target_port if by_image or port.name not in leased else leased[port.name].port)
+def _inner_address(port: TemplatePort, leased: Mapping[str, Address], *, by_image: bool) -> tuple[str, str]:
+    """Where the server itself listens."""
+    if by_image:
+        return ANY_ADDRESS, str(port.target_port)
+    return str(leased[port.name].ip), str(leased[port.name].port)
 
 
 def _environment(server: GameServer, facts: Mapping[str, str]) -> dict[str, str]:
     """Built from nothing: facts, ports, the owner's values, the template's own texts."""
     known = {**facts, "SERVER_NAME": server.name, **server.values}
-    told = ("SERVER_ID", "SERVER_NAME", "SERVER_IP", "SERVER_PORT", "MEMORY_MB")
-    environment = {name: known[name] for name in told}
-    environment |= {port.variable: facts[port.variable] for port in server.template.named_ports if port.variable}
+    told = {"SERVER_ID", "SERVER_NAME", "SERVER_IP", "SERVER_PORT", "MEMORY_MB"}
+    told |= {name for port in server.template.named_ports for name in port.told if name in facts}
+    environment = {name: known[name] for name in sorted(told)}
     environment |= {key: value for key, value in server.values.items() if value}
     return environment | {name: placeholders.fill(text, known) for name, text in server.template.env.items()}
 

@@ -12,6 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
+from django.urls import reverse
 
 from hub.engines.base import Engine, Observation, WorkloadSpec
 from hub.nodes.choices import LIVE, AdminState, EngineKind, ObservedStatus
@@ -114,11 +115,9 @@ class Template(models.Model):
         by_image = IMAGE_ENGINES if self.image else frozenset[EngineKind]()
         return frozenset(by_image | ({EngineKind.PROCESS} if self.process_command else set()))
 
-    def plain_keys(self) -> list[str]:
-        """Keys of the variables that are not secret; none while it is not stored."""
-        if self._state.adding:
-            return []
-        return [variable.key for variable in self.variables.all() if not variable.is_secret]
+    def stored_variables(self) -> list[TemplateVariable]:
+        """Its variables; none while it is not stored."""
+        return [] if self._state.adding else list(self.variables.all())
 
     def port(self, name: str) -> TemplatePort | None:
         return next((port for port in self.named_ports if port.name == name), None)
@@ -200,7 +199,7 @@ class GameServer(Workload):
     running_config_version = models.PositiveIntegerField(null=True, blank=True, editable=False)
     log_cursor = models.CharField(max_length=100, blank=True, editable=False, help_text="Where this run's log begins.")
 
-    objects = GameServerQuerySet.as_manager()
+    objects = GameServerQuerySet.as_manager()  # type: ignore[misc]  # mypy sees a class variable in the base
 
     address_rows: list[dict[str, Any]]  # set by GameServerQuerySet.with_details
 
@@ -219,6 +218,9 @@ class GameServer(Workload):
             models.Index(fields=["owner", "-created_at"], name="server_owner_created"),
             models.Index(fields=["-created_at"], name="server_newest"),
         ]
+
+    def get_absolute_url(self) -> str:
+        return reverse("servers:server_detail", args=[self.pk])
 
     @property
     def leased_addresses(self) -> list[ServerAddress]:
@@ -248,12 +250,12 @@ class GameServer(Workload):
 
     # What reconcile asks of every kind of workload --------------------------------------------------------------
 
-    @property  # type: ignore[override]  # a plain attribute of the base; here the template decides
-    def stop_grace_seconds(self) -> int:
+    @property
+    def stop_grace_seconds(self) -> int:  # type: ignore[override]  # an attribute of the base; the template decides
         return self.template.stop_grace_seconds
 
-    @property  # type: ignore[override]  # as above
-    def ready_timeout_seconds(self) -> int:
+    @property
+    def ready_timeout_seconds(self) -> int:  # type: ignore[override]  # as above
         return self.template.ready_timeout_seconds
 
     def ports_wanted(self) -> Sequence[PortRequest]:

@@ -17,8 +17,9 @@ class TemplatePort:
     """One port that a server needs.
 
     `target_port` is where it listens inside a container; `variable` and `password_variable` are the environment
-    variables that tell it the port and, for a remote console, the password. Public ports are for players; the others
-    are reached by the node's agent only, unless the owner publishes them.
+    variables that tell it the port and, for a remote console, the password. With `ECON_PORT` comes `ECON_IP`, the
+    address to listen on. Public ports are for players; the others are reached by the node's agent only, unless the
+    owner publishes them.
     """
 
     name: str
@@ -27,6 +28,15 @@ class TemplatePort:
     protocol: str = PortProtocol.GAME
     variable: str = ""
     password_variable: str = ""
+
+    @property
+    def ip_variable(self) -> str:
+        return f"{self.variable.removesuffix('_PORT')}_IP" if self.variable else ""
+
+    @property
+    def told(self) -> list[str]:
+        """The variables that tell the server about this port."""
+        return [name for name in (self.variable, self.ip_variable, self.password_variable) if name]
 
     @property
     def is_console(self) -> bool:

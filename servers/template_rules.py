@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -72,9 +73,14 @@ def _ports(template: Template) -> list[TemplatePort]:
     if not ports[0].is_public:
         raise ValueError("The first port is the one for players and must be public.")
     for port in ports:
-        for name in filter(None, (port.variable, port.password_variable)):
+        for name in port.told:
             if not placeholders.VARIABLE_NAME.fullmatch(name) or name.startswith(placeholders.RESERVED_PREFIXES):
                 raise ValueError(f"{name} cannot be the name of a variable.")
+    told = [name for port in ports for name in port.told]
+    if clash := set(told) & {variable.key for variable in template.stored_variables()} or {
+        name for name in told if told.count(name) > 1
+    }:
+        raise ValueError(f"{min(clash)} would have two meanings.")
     return ports
 
 
@@ -88,7 +94,7 @@ def _command(command: Any, ports: list[TemplatePort]) -> None:
 def _env(template: Template, ports: list[TemplatePort]) -> None:
     if not isinstance(template.env, dict):
         raise ValueError("The environment is a table of names and texts.")
-    plain = set(template.plain_keys())
+    plain = {variable.key for variable in template.stored_variables() if not variable.is_secret}
     for name, text in template.env.items():
         if not placeholders.VARIABLE_NAME.fullmatch(name) or not isinstance(text, str):
             raise ValueError(f"{name} must be of capital letters, digits and underscores, and its value a text.")
@@ -96,7 +102,7 @@ def _env(template: Template, ports: list[TemplatePort]) -> None:
 
 
 def _port_variables(ports: list[TemplatePort]) -> set[str]:
-    return {port.variable for port in ports if port.variable}
+    return {name for port in ports for name in port.told if name != port.password_variable}
 
 
 def _stop(template: Template, ports: list[TemplatePort]) -> None:

@@ -68,6 +68,7 @@ def read_settings(arguments: list[str], environment: dict[str, str]) -> argparse
 
     setting("--ip", "SERVER_IP", "0.0.0.0", str)  # noqa: S104 - a container does not know its address
     setting("--port", "SERVER_PORT", "25565", int)
+    setting("--rcon-ip", "RCON_IP", "", str)  # empty: that of the game
     setting("--rcon-port", "RCON_PORT", "-1", int)
     setting("--name", "SERVER_NAME", "Sample server", lambda text: clean(text)[:64])
     setting("--max-players", "MAX_PLAYERS", "20", int)
@@ -378,8 +379,9 @@ class Server:
         udp = self.bind(socket.SOCK_DGRAM, ip, self.port)
         self.selector.register(udp, selectors.EVENT_READ, lambda _: self.answer_query(udp))
         if self.settings.rcon_password and self.settings.rcon_port >= 0:
-            rcon = self.listen(ip, self.settings.rcon_port, "rcon")
-            log(f"RCON listens on {ip}:{rcon.getsockname()[1]}")
+            rcon_ip = self.settings.rcon_ip or ip
+            rcon = self.listen(rcon_ip, self.settings.rcon_port, "rcon")
+            log(f"RCON listens on {rcon_ip}:{rcon.getsockname()[1]}")
         log(f"Start number {self.world.starts}, {len(self.world.scores)} scores known")
         log(f"Server ready on {ip}:{self.port}")
 
