@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.generics import GenericAPIView
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.pagination import BasePagination
@@ -19,6 +20,7 @@ from .csv import CsvRenderer
 from .pagination import ExportPagination
 from .permissions import IsAllowed
 
+FIELDS = OpenApiParameter("fields", str, description="Only these fields, by comma.")
 READS = ("list", "retrieve")
 
 
@@ -44,6 +46,7 @@ def _keep_fields(serializer: BaseSerializer[Any], wanted: str) -> None:
         inner.fields.pop(name)
 
 
+@extend_schema_view(list=extend_schema(parameters=[FIELDS]), retrieve=extend_schema(parameters=[FIELDS]))
 class HubViewSet(FieldsMixin, ListModelMixin, RetrieveModelMixin, GenericViewSet[Any]):
     """List and detail of what the user may see, for those who hold the verb.
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from hub.api.schema import add_error_answers
@@ -24,12 +25,15 @@ def test_document_is_json_unless_yaml_is_wanted(client: Client) -> None:
     assert client.get("/api/v1/schema?format=xml").status_code == 400
 
 
-def test_document_is_made_without_warnings(capsys: pytest.CaptureFixture[str]) -> None:
-    from django.core.management import call_command
+def test_document_is_made_without_warnings() -> None:
+    call_command("spectacular", validate=True, fail_on_warn=True, file="/dev/null")
 
-    call_command("spectacular", "--validate", "--file", "/dev/null")
 
-    assert "Warnings: 0" in capsys.readouterr().err.replace("Errors:   0", "") or True
+def test_lists_say_what_they_take_and_give(document: Any) -> None:
+    for path in ("/api/v1/users", "/api/v1/regions"):
+        operation = document["paths"][path]["get"]
+        assert {"limit", "offset", "fields"} <= {each["name"] for each in operation["parameters"]}
+        assert set(operation["responses"]["200"]["content"]) == {"application/json", "text/csv"}
 
 
 def test_every_operation_lists_its_errors(document: Any) -> None:
