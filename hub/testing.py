@@ -99,4 +99,5 @@ def assert_constant_queries(call: Callable[[], Any], add_rows: Callable[[], Any]
     before = count_queries(call)
     add_rows()
     after = count_queries(call)
-    assert after == before, f"{before} queries became {after} with more rows"  # noqa: S101 - a helper of tests
+    if after != before:
+        raise AssertionError(f"{before} queries became {after} with more rows")
