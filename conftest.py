@@ -55,6 +55,12 @@ start_services()
 importlib.import_module("django").setup()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Hide the settings module from the workers about to start: each names it itself, once it has its own Valkey."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run and say how to get it; with HUB_TEST_ALL=1 such a test runs and fails."""
     if os.environ.get("HUB_TEST_ALL") == "1":
