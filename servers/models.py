@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,6 +119,12 @@ class Template(models.Model):
     def stored_variables(self) -> list[TemplateVariable]:
         """Its variables; none while it is not stored."""
         return [] if self._state.adding else list(self.variables.all())
+
+    def runs_on(self, node: Node) -> bool:
+        """Whether the node has the program it needs, as far as its agent has told."""
+        if node.engine != EngineKind.PROCESS or not self.process_program:
+            return True
+        return bool(node.agent_facts.get("programs", {}).get(self.process_program, True))
 
     def port(self, name: str) -> TemplatePort | None:
         return next((port for port in self.named_ports if port.name == name), None)
@@ -275,6 +282,11 @@ class GameServer(Workload):
 
     def after_end(self, engine: Engine, observation: Observation) -> None:
         ServerLog.objects.keep(self, logs.newest(engine, self.engine_name))
+
+    @classmethod
+    def node_facts(cls) -> dict[str, Any]:
+        named = Template.objects.exclude(process_program="").values_list("process_program", flat=True)
+        return {"programs": {program: shutil.which(program) is not None for program in named.distinct().order_by()}}
 
     @classmethod
     def serve_watchers(cls, node: Node, engine: Engine) -> None:

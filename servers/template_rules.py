@@ -76,11 +76,10 @@ def _ports(template: Template) -> list[TemplatePort]:
         for name in port.told:
             if not placeholders.VARIABLE_NAME.fullmatch(name) or name.startswith(placeholders.RESERVED_PREFIXES):
                 raise ValueError(f"{name} cannot be the name of a variable.")
-    told = [name for port in ports for name in port.told]
-    if clash := set(told) & {variable.key for variable in template.stored_variables()} or {
-        name for name in told if told.count(name) > 1
-    }:
-        raise ValueError(f"{min(clash)} would have two meanings.")
+    told = Counter(name for port in ports for name in port.told)
+    told.update(variable.key for variable in template.stored_variables())
+    if twice := [name for name, count in told.items() if count > 1]:
+        raise ValueError(f"{twice[0]} would have two meanings.")
     return ports
 
 

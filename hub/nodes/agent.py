@@ -33,6 +33,7 @@ from hub.jobs import DEFAULT_QUEUE, node_queue, rq_queue
 from .engines import engine_for
 from .models import Node
 from .sweep import sweep, tick
+from .workloads import workload_models
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +174,8 @@ def beat(node: Node) -> None:
         "ephemeral_ports": _ephemeral_ports(),
         "limits": dict(engine_for(node).capabilities.limits),
     }
+    for model in workload_models():
+        facts |= model.node_facts()
     Node.objects.filter(pk=node.pk).update(agent_seen_at=Now(), agent_version=settings.VERSION, agent_facts=facts)
 
 

@@ -4,7 +4,7 @@ least used first.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from hub.engines import capabilities_of
 from hub.exceptions import Invalid, LimitReached
@@ -16,14 +16,21 @@ RESOURCES = ("memory_mb", "cpu_percent", "disk_mb")
 
 
 def choose_node(
-    *, region: Region, engines: Collection[str], demand: dict[str, int], needs_isolation: bool = False
+    *,
+    region: Region,
+    engines: Collection[str],
+    demand: dict[str, int],
+    needs_isolation: bool = False,
+    accepts: Callable[[Node], bool] = lambda node: True,
 ) -> Node:
     """Lock and return the best node. Must run in a transaction, after the owner was locked.
 
-    Nodes are tried from the least used; the first that still has room under its lock is taken, so two creations cannot
-    overfill one. Raises Invalid when no node of the region could ever run it, LimitReached when all are full.
+    `accepts` is the caller's own condition. Nodes are tried from the least used; the first that still has room under
+    its lock is taken, so two creations cannot overfill one. Raises Invalid when no node of the region could ever run
+    it, LimitReached when all are full.
     """
-    suited = [node for node in Node.objects.accepting().filter(region=region) if _suits(node, engines, needs_isolation)]
+    nodes = Node.objects.accepting().filter(region=region)
+    suited = [node for node in nodes if _suits(node, engines, needs_isolation) and accepts(node)]
     if not suited:
         raise Invalid(f"No node in {region.name} can run this template.", field="region", code="no_node")
     for node in sorted(suited, key=_load) if len(suited) > 1 else suited:

@@ -144,6 +144,11 @@ class Workload(models.Model):
         """Called when a run was seen to have ended, perhaps more than once: keep what a later launch would replace."""
 
     @classmethod
+    def node_facts(cls) -> dict[str, Any]:
+        """What placement wants to know about a node's machine; runs there, and becomes part of `agent_facts`."""
+        return {}
+
+    @classmethod
     def serve_watchers(cls, node: Node, engine: Engine) -> None:
         """Called about twice a second: bring those who watch a workload of this node what is new, such as its log."""
 

@@ -186,7 +186,11 @@ def _choose_node(template: Template, region: Region, asked: QuotaLimits) -> Node
         raise Invalid(f"{region.name} takes no servers at present.", field="region")
     demand = {name: getattr(asked, name) for name in placement.RESOURCES}
     return placement.choose_node(
-        region=region, engines=template.engines, demand=demand, needs_isolation=template.needs_isolation
+        region=region,
+        engines=template.engines,
+        demand=demand,
+        needs_isolation=template.needs_isolation,
+        accepts=template.runs_on,
     )
 
 
