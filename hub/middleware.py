@@ -39,6 +39,7 @@ class RequestContextMiddleware:
         with context.use(facts):
             response = self.get_response(request)
             response["X-Request-ID"] = request_id
+            response._has_been_logged = True  # type: ignore[attr-defined]  # else Django adds a line without context
             _log_access(request, response.status_code, (time.perf_counter() - began) * 1000, ip)
         return response
 
@@ -98,7 +99,8 @@ def _is_trusted(address: Address) -> bool:
 
 def _log_access(request: HttpRequest, status: int, ms: float, ip: str | None) -> None:
     path = request.path
-    level = logging.DEBUG if status < 400 and path.startswith(QUIET_PATHS) else logging.INFO
+    is_quiet = status < 400 and path.startswith(QUIET_PATHS)
+    level = logging.WARNING if status >= 500 else logging.DEBUG if is_quiet else logging.INFO
     if access.isEnabledFor(level):
         facts = {"method": request.method, "path": path, "status": status, "ms": round(ms, 1), "ip": ip or ""}
         access.log(level, "%s %s %s %.1f ms", request.method, path, status, ms, extra=facts)

@@ -173,3 +173,26 @@ def test_bug_is_a_500_page_without_internals(client: Client) -> None:
     assert response.status_code == 500
     assert "secret internals" not in response.text
     assert response["X-Request-ID"] in response.text
+
+
+@pytest.mark.parametrize(("name", "levels"), [("conflict", ["INFO"]), ("database", ["ERROR", "WARNING"])])
+def test_refused_request_has_one_access_line(
+    client: Client, caplog: pytest.LogCaptureFixture, name: str, levels: list[str]
+) -> None:
+    with caplog.at_level(logging.INFO):
+        client.get(f"/test/fail/{name}")
+
+    assert [line.levelname for line in caplog.records] == levels
+    assert caplog.records[-1].name == "hub.access"
+
+
+def test_bug_is_logged_with_its_traceback_and_request_id(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    client.raise_request_exception = False
+    caplog.handler.addFilter(ContextFilter())
+
+    with caplog.at_level(logging.INFO):
+        response = client.get("/test/fail/bug")
+
+    (line,) = [line for line in caplog.records if line.exc_info]
+    assert line.levelname == "ERROR"
+    assert line.__dict__["request_id"] == response["X-Request-ID"]
