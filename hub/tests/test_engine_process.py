@@ -17,7 +17,7 @@ from hub.engines.process.processes import Process
 from hub.engines.process.shim.processes import children, start_ticks
 from hub.testing import wait_until
 
-from .harnesses import LIMITS, SLEEPER, STUBBORN, ProcessHarness, free_port
+from .harnesses import BUSY, LIMITS, SLEEPER, STUBBORN, ProcessHarness, free_port
 from .process_helpers import (
     ALONE,
     BOTH,
@@ -363,15 +363,36 @@ class TestFoundAgain:
         wait_until(lambda: start_ticks(pid) is None, what="the zombie")
         os.waitpid(pid, 0)
 
-    def test_unreadable_records_do_not_break_the_list(self, harness):
+    @pytest.mark.parametrize(
+        ("file", "content"),
+        [
+            ("spec.json", "{"),
+            ("spec.json", "[]"),
+            ("spec.json", "{}"),
+            ("status.json", '{"generation": 1, "state": "exited"}'),
+            ("disk.json", '{"bytes": "many", "at": 0}'),
+        ],
+    )
+    def test_records_that_make_no_sense_do_not_break_the_list(self, harness, file, content):
         good, bad = harness.start(READY_ALONE), harness.start(READY_ALONE)
-        status = status_of(harness, bad)
-        (home_of(harness, bad).path / "spec.json").write_text("{")
+        path = home_of(harness, bad).path / file
+        before = path.read_text() if path.exists() else "{}"
+        path.write_text(content)
 
         listed = harness.engine.list_owned()
+        path.write_text(before)
 
-        assert [seen.name for seen in listed] == [good.name]
-        os.kill(status["pid"], signal.SIGKILL)
+        assert good.name in [seen.name for seen in listed]
+
+    def test_usage_of_a_program_whose_shim_was_killed_is_still_told(self, harness):
+        spec = harness.start(BUSY)
+        os.kill(status_of(harness, spec)["shim_pid"], signal.SIGKILL)
+        wait_until(lambda: harness.look(spec.name).detail, what="the shim's end")
+
+        used = harness.usage(spec)
+
+        assert used.pids == 1
+        assert (used.memory_bytes or 0) > 0
 
 
 class TestAddresses:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import json
+import logging
 import os
 import re
 import time
@@ -39,7 +40,14 @@ NAME = re.compile(r"hub-([a-z][a-z0-9_-]{0,30})-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-
 SHUTDOWN_SECONDS = 300.0  # an exit this close before the host's boot belongs to the shutdown
 FILE_SIZE_EXCEEDED = -25
 RECORD_BYTES = 64 * 1024  # far more than any record has
+# A program that runs as the agent's own user can write here; a record without these is none.
+REQUIRED = {
+    "spec.json": {"kind", "id", "generation", "labels", "memory_mb", "disk_mb", "ports"},
+    "status.json": {"generation", "state", "boot_id", "shim_pid", "shim_start", "pid", "start", "groups"},
+    "disk.json": {"bytes", "at"},
+}
 Record = dict[str, Any]
+logger = logging.getLogger(__name__)
 
 
 @functools.cache
@@ -106,7 +114,7 @@ class Home:
             return None
         finally:
             os.close(fd)
-        return record if isinstance(record, dict) else None
+        return record if isinstance(record, dict) and record.keys() >= REQUIRED[file] else None
 
     def write(self, file: str, record: Record, *, sync: bool = True) -> None:
         """Replace one of the records so that a reader, or with `sync` a power cut, never meets half of it."""
@@ -144,6 +152,13 @@ class Home:
         spec = self.read("spec.json")
         if spec is None:
             return None
+        try:
+            return self._observe(spec)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            logger.warning("the records of %s make no sense", self.name)
+            return None
+
+    def _observe(self, spec: Record) -> Observation:
         status = self.status(spec)
         state, exit_code, detail, is_restart = judge(status)
         if not detail:

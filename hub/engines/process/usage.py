@@ -35,18 +35,24 @@ class ProcessTable:
                     found[int(fields[1])].append((int(entry), fields))
         return found
 
-    def sum_below(self, root: int) -> cgroups.Usage:
-        """Add up the processes below one; reaped children count through their parents, the root's own included."""
+    def sum_of(self, status: Record) -> cgroups.Usage:
+        """Add up a workload's processes: all below its shim, or below its program when the shim is gone.
+
+        Ended children count through whoever reaped them, the shim included.
+        """
         ticks = threads = memory = 0
+        waiting = list(self.children.get(status["shim_pid"], ()))
         with contextlib.suppress(OSError, IndexError):
-            ticks = sum(map(int, stat_fields(root)[13:15]))
-        waiting = [root]
+            if waiting:
+                ticks = sum(map(int, stat_fields(status["shim_pid"])[13:15]))
+            else:
+                waiting = [(status["pid"], stat_fields(status["pid"]))]
         while waiting:
-            for pid, fields in self.children.get(waiting.pop(), ()):
-                ticks += sum(map(int, fields[11:15]))
-                threads += int(fields[17])
-                memory += _own_memory(pid)
-                waiting.append(pid)
+            pid, fields = waiting.pop()
+            ticks += sum(map(int, fields[11:15]))
+            threads += int(fields[17])
+            memory += _own_memory(pid)
+            waiting += self.children.get(pid, ())
         return cgroups.Usage(ticks / TICKS_PER_SECOND, memory, threads, None, None)
 
 
@@ -59,7 +65,7 @@ def usage_of(
     """
     used = group.usage()
     if used.cpu_seconds is None or used.memory_bytes is None or used.pids is None:
-        used = _fill(used, table.sum_below(status["shim_pid"]))
+        used = _fill(used, table.sum_of(status))
     disk = disk_record(home, max_age_seconds=COUNT_EVERY_SECONDS) if may_count else home.read("disk.json")
     return Usage(
         epoch=epoch_of(status),

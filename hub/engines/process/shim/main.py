@@ -8,7 +8,7 @@ Order matters, so that a SIGKILL at any point leaves a state that can be read:
   it;
 - the child waits, before it becomes the program, until its pid is in `status.json`; if we die before, it ends by
   itself;
-- "exited" is written only when no process of the workload is left.
+- "exited" is written only when no process of the workload is left (one that ten seconds cannot kill is given up).
 
 We adopt orphans (PR_SET_CHILD_SUBREAPER), so whatever the program starts stays below us, whatever session it moves to.
 """
