@@ -7,6 +7,7 @@ from .power import delete_server, kill_server, restart_server, start_server, sto
 from .settings import rename_server, resize_server, update_variables
 from .state import allowed_actions
 from .suspension import suspend_server, unsuspend_server
+from .templates import create_template, delete_template, update_template
 from .watching import read_log
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "Preview",
     "allowed_actions",
     "create_server",
+    "create_template",
     "delete_server",
+    "delete_template",
     "kill_server",
     "move_port",
     "preview_server",
@@ -30,5 +33,6 @@ __all__ = [
     "suspend_server",
     "unpublish_port",
     "unsuspend_server",
+    "update_template",
     "update_variables",
 ]
