@@ -143,7 +143,10 @@ def database(url: str) -> dict[str, object]:
             "pool": {
                 "min_size": 1,
                 "max_size": env.integer("HUB_DB_POOL", 8, minimum=1, help="Connections per process."),
-                "timeout": 5,  # a database that is away shall not hold every thread for the default half minute
+                # Defaults would hold every thread for half a minute while the database is away, and then double the
+                # pauses between attempts for five minutes. One that gave up is tried again by the next request.
+                "timeout": 5,
+                "reconnect_timeout": 2,
             },
         },
     }
