@@ -19,11 +19,15 @@ T = TypeVar("T")
 
 
 def call(form: BaseForm, service: Callable[..., T], *args: Any, **values: Any) -> T | None:
-    """Call a service with what a form said; a refusal goes to the field at fault, and what was typed stays."""
+    """Call a service with what a form said; a refusal goes to the field at fault, and what was typed stays.
+
+    A form whose fields have other names than the service's has a table `field_names`.
+    """
     try:
         return service(*args, **values)
     except HubError as error:
-        form.add_error(error.field if error.field in form.fields else None, error.message)
+        name = getattr(form, "field_names", {}).get(error.field, error.field)
+        form.add_error(name if name in form.fields else None, error.message)
         return None
 
 

@@ -134,6 +134,16 @@ def size(megabytes: float | None) -> str:
 
 
 @register.filter
+def disk(megabytes: float | None) -> str:
+    """Disk as it is promised, in decimal units: `500 MB`, `10 GB`."""
+    if megabytes is None:
+        return "–"
+    if megabytes < 1000:
+        return f"{megabytes:.0f} MB"
+    return f"{megabytes / 1000:.1f} GB".replace(".0 GB", " GB")
+
+
+@register.filter
 def cores(percent: float | None) -> str:
     """Per cent of one core as cores: `1 core`, `2.5 cores`."""
     if percent is None:
@@ -148,6 +158,29 @@ def seconds(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.1f} s" if value < 60 else span(timedelta(seconds=value))
+
+
+@register.filter
+def action_words(action: str) -> str:
+    """An audit action as words: `server.started` reads `started server`."""
+    noun, _, verb = action.partition(".")
+    return f"{verb.replace('_', ' ')} {noun.replace('_', ' ')}".strip()
+
+
+@register.filter
+def data_words(data: dict[str, Any]) -> list[str]:
+    """What an audit entry adds, as short lines: changes as `name: old → new`."""
+    before, after = data.get("before"), data.get("after")
+    lines = []
+    if isinstance(after, dict):
+        old = before if isinstance(before, dict) else {}
+        lines = [f"{key}: {old.get(key, '–')} → {value}" for key, value in after.items()]
+    rest = {key: value for key, value in data.items() if key not in ("before", "after") and value not in (None, "", [])}
+    return lines + [f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in rest.items()]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @register.filter

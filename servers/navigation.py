@@ -1,0 +1,101 @@
+"""Places, totals, concerns and searches of servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Count as CountOf
+from django.db.models import IntegerField, Q, Sum
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+from django.http import HttpRequest
+from django.urls import reverse
+
+from accounts.permissions import can
+from hub.nodes.choices import BROKEN, IN_PROGRESS, DesiredStatus, ObservedStatus
+from hub.pages import overview, palette
+from hub.pages.navigation import Count, Place, register
+from hub.pages.overview import Concern, Contribution, Total
+from hub.pages.states import badge, workload_badge
+
+from .lists import find
+from .models import GameServer
+from .services import allowed_actions
+
+CONCERNS = 10
+
+
+def _broken(user: Any) -> Count:
+    return Count(GameServer.objects.visible_to(user).broken().count(), "bad")
+
+
+register(
+    Place("Servers", "Servers", "servers:server_list", "server", lambda user: can(user, "servers.view"), _broken, 10),
+    Place(
+        "Servers", "Templates", "servers:template_list", "box", lambda user: can(user, "templates.view"), position=20
+    ),
+)
+
+
+def _overview(request: HttpRequest) -> Contribution:
+    user = request.user
+    rows = GameServer.objects.visible_to(user).alive()
+    is_running = Q(observed_status=ObservedStatus.RUNNING)
+    counts = rows.order_by().aggregate(
+        all=CountOf("pk"),
+        running=CountOf("pk", filter=is_running),
+        failed=CountOf("pk", filter=Q(observed_status__in=BROKEN, desired_status=DesiredStatus.RUNNING)),
+        busy=CountOf("pk", filter=Q(observed_status__in=IN_PROGRESS)),
+        stopped=CountOf("pk", filter=Q(observed_status=ObservedStatus.STOPPED)),
+        players=Sum(Cast(KeyTextTransform("players", "facts"), IntegerField()), filter=is_running),
+    )
+    url = reverse("servers:server_list")
+    badges = [
+        badge("workload", status, word=f"{counts[key]} {word}")
+        for key, status, word in (
+            ("failed", "failed", "not well"),
+            ("busy", "starting", "in progress"),
+            ("stopped", "stopped", "stopped"),
+        )
+        if counts[key]
+    ]
+    totals = [
+        Total("Servers", "server", str(counts["running"]), f"of {counts['all']} running", url, badges),
+        Total("Players", "users", str(counts["players"] or 0), "online"),
+    ]
+    broken = rows.broken().select_related("template", "node").order_by("-observed_at")[:CONCERNS]
+    return Contribution(totals, [_concern(server) for server in broken])
+
+
+def _concern(server: GameServer) -> Concern:
+    shown = workload_badge(server)
+    text = f"{shown.word}. {shown.why}".strip() if shown.why else f"{shown.word} on {server.node.name}."
+    return Concern(shown.tone, shown.shape, server.name, text, server.get_absolute_url(), server.observed_at)
+
+
+def _find(user: Any, text: str) -> Iterable[palette.Hit]:
+    """Servers, and for the best one what may be done with it."""
+    found = list(find(GameServer.objects.visible_to(user).alive(), text).with_details()[: palette.PER_GROUP])
+    for server in found:
+        address = str(server.address or "")
+        note = ", ".join(filter(None, ("Server", workload_badge(server).word.lower(), address)))
+        yield palette.Hit(server.name, server.get_absolute_url(), "server", note, address)
+    for server in found[:1]:
+        allowed = allowed_actions(server, user)
+        pages = (("Log", "log", "terminal", "reveal_credentials"), ("Settings", "settings", "sliders", "rename"))
+        for label, page, icon, verb in pages:
+            if not allowed[verb]:
+                url = reverse(f"servers:server_{page}", args=[server.pk])
+                yield palette.Hit(f"{label} of {server.name}", url, icon, is_action=True)
+        for verb in ("kill", "delete"):
+            if not allowed[verb]:
+                url = reverse(f"servers:server_{verb}", args=[server.pk])
+                label = f"{verb.capitalize()} {server.name}…"
+                yield palette.Hit(label, url, "trash" if verb == "delete" else "kill", "asks first", is_action=True)
+    if can(user, "servers.create") and "new server".startswith(text.lower()):
+        yield palette.Hit("New server", reverse("servers:server_create"), "plus", is_action=True)
+
+
+overview.contribute(10, _overview)
+palette.register(_find)

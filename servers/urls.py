@@ -1,0 +1,34 @@
+"""Pages of servers and templates."""
+
+from django.urls import path
+
+from .views import browse, catalogue, create, detail, power
+
+SERVER = "servers/<uuid:pk>"
+
+app_name = "servers"
+urlpatterns = [
+    path("servers/", browse.server_list, name="server_list"),
+    path("servers/bulk", browse.server_bulk, name="server_bulk"),
+    path("servers/new", create.server_create, name="server_create"),
+    path("servers/new/preview", create.server_preview, name="server_preview"),
+    path(SERVER, detail.server_detail, name="server_detail"),
+    path(f"{SERVER}/head", detail.server_head, name="server_head"),
+    path(f"{SERVER}/body", detail.server_body, name="server_body"),
+    path(f"{SERVER}/log", detail.server_log, name="server_log"),
+    path(f"{SERVER}/operations", detail.server_operations, name="server_operations"),
+    path(f"{SERVER}/settings", detail.server_settings, name="server_settings"),
+    path(f"{SERVER}/activity", detail.server_activity, name="server_activity"),
+    path(f"{SERVER}/credentials", detail.server_credentials, name="server_credentials"),
+    path(f"{SERVER}/credentials/rotate", detail.server_rotate, name="server_rotate"),
+    *(
+        path(f"{SERVER}/ports/<slug:port_name>/{verb}", detail.server_port, {"verb": verb}, name=f"port_{verb}")
+        for verb in ("move", "publish", "withdraw")
+    ),
+    *(path(f"{SERVER}/{verb}", power.server_power, {"verb": verb}, name=f"server_{verb}") for verb in power.VERBS),
+    path(f"{SERVER}/kill", power.server_kill, name="server_kill"),
+    path(f"{SERVER}/delete", power.server_delete, name="server_delete"),
+    path(f"{SERVER}/suspend", power.server_suspend, name="server_suspend"),
+    path("templates/", catalogue.template_list, name="template_list"),
+    path("templates/<slug:slug>", catalogue.template_detail, name="template_detail"),
+]
