@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db.models.functions import Now
 
@@ -25,5 +27,7 @@ def forget_runs() -> int:
 
 
 def clear_sessions() -> None:
-    """Delete expired sessions."""
+    """Delete expired sessions, and what allauth remembers about them."""
     call_command("clearsessions")
+    living = Session.objects.values("session_key")
+    UserSession.objects.exclude(session_key__in=living).delete()

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_QUEUE = "default"
 JOB_TIMEOUT_SECONDS = 960
+FAILURES_KEPT_SECONDS = 7 * 86_400  # rq's default is a year, and they live in memory
 
 
 def node_queue(node_name: str) -> str:
@@ -71,6 +72,7 @@ def _send(path: str, args: tuple[Any, ...], queue: str, request_id: str) -> None
             description=f"{path}{args}",
             job_timeout=JOB_TIMEOUT_SECONDS,
             result_ttl=0,
+            failure_ttl=FAILURES_KEPT_SECONDS,
         )
     except RedisError as error:
         logger.warning("job %s not sent, the sweep will find the work: %s", path, error)

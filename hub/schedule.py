@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from . import context
 from .health import SCHEDULER_BEAT
-from .jobs import DEFAULT_QUEUE, rq_queue
+from .jobs import DEFAULT_QUEUE, FAILURES_KEPT_SECONDS, rq_queue
 from .logs import scrub
 from .models import PeriodicRun
 
@@ -142,7 +142,11 @@ def send(run_id: int, task: Periodic) -> bool:
     """Put a claimed run on its queue; False when Redis does not take it."""
     try:
         rq_queue(task.queue).enqueue(
-            "hub.schedule.run", run_id, job_timeout=int(task.limit.total_seconds()), result_ttl=0
+            "hub.schedule.run",
+            run_id,
+            job_timeout=int(task.limit.total_seconds()),
+            result_ttl=0,
+            failure_ttl=FAILURES_KEPT_SECONDS,
         )
     except RedisError as error:
         logger.warning("periodic task %s not sent, running it here: %s", task.name, error)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
 from django.db import connection, connections
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
@@ -359,11 +362,13 @@ def test_runs_are_kept_two_weeks_and_the_newest_of_each_task_for_ever() -> None:
     assert set(PeriodicRun.objects.all()) == set(kept)
 
 
-def test_expired_sessions_are_cleared() -> None:
-    from django.contrib.sessions.models import Session
-
-    Session.objects.create(session_key="old", session_data="", expire_date=NOON - timedelta(days=900))
+def test_expired_sessions_are_cleared_with_what_allauth_knows_of_them(person: Callable[..., Any]) -> None:
+    ada = person("ada")
+    for key, expires in (("old", NOON - timedelta(days=900)), ("new", schedule.beat() + timedelta(days=1))):
+        Session.objects.create(session_key=key, session_data="", expire_date=expires)
+        UserSession.objects.create(user=ada, session_key=key, ip="127.0.0.1", user_agent="")
 
     cleanup.clear_sessions()
 
-    assert not Session.objects.exists()
+    assert [row.session_key for row in Session.objects.all()] == ["new"]
+    assert [row.session_key for row in UserSession.objects.all()] == ["new"]
