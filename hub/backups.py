@@ -120,6 +120,7 @@ def restore_backup(path: Path) -> Path:
     verify_backup(path)
     before = create_backup("before-restore")
     connections.close_all()
+    connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's has it; a pool full of cut connections is slow to mend
     with _start("psql", ["--quiet", "--no-psqlrc", "--output=/dev/null", "--set=ON_ERROR_STOP=1"]) as psql:
         if psql.stdin is None:
             raise Unavailable("psql takes no input.")
