@@ -229,6 +229,10 @@ class GameServer(Workload):
     def get_absolute_url(self) -> str:
         return reverse("servers:server_detail", args=[self.pk])
 
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        self.__dict__.pop("address_rows", None)
+        super().refresh_from_db(*args, **kwargs)
+
     @property
     def leased_addresses(self) -> list[ServerAddress]:
         """Its addresses, public ones first; without a query when fetched `with_details`."""
