@@ -57,7 +57,7 @@ STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
     },
     "operation": {
         "queued": (WAIT, "Queued"),
-        "running": (BUSY, "Running"),
+        "running": (BUSY, "Under way"),
         "done": (DONE, "Done"),
         "failed": (BAD, "Failed"),
         "superseded": (GONE, "Superseded"),

@@ -42,6 +42,7 @@ def server_create(request: HttpRequest) -> HttpResponse:
         "template": template,
         "templates": templates,
         "regions": cards,
+        "any_region": any(card["nodes"] for card in cards),
         "chosen_region": form["region"].value(),
         **_preview(request, form, template, cards),
     }

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
 from hub.exceptions import Conflict, LimitReached, NotAllowed
+from hub.nodes.choices import ObservedStatus
 from hub.pages import forms as page_forms
 from servers import services
 from servers.services import state
@@ -65,7 +66,7 @@ def server_delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     lost = ["Its world and all its other data, at once and for good"]
     if server.address:
         lost.append(f"The address {server.address}")
-    if players := server.facts.get("players"):
+    if server.observed_status == ObservedStatus.RUNNING and (players := server.facts.get("players")):
         lost.append(f"The game of the {players} players who are on it now")
     return page_forms.confirm(
         request,

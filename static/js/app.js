@@ -27,8 +27,7 @@ function toast(text, tone = "ok") {
 function settleToasts() {
   for (const item of all("[data-toast]:not([data-settled])")) {
     item.dataset.settled = "";
-    const stays = item.querySelector(".k-st-bad, .k-st-warn") !== null;
-    if (!stays) setTimeout(() => item.remove(), 6000);
+    if (!item.querySelector(".k-st-bad")) setTimeout(() => item.remove(), 6000);
   }
 }
 
@@ -97,6 +96,7 @@ on("click", async (event) => {
   const link = closest(event, "a[data-dialog]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
+  link.closest("details.k-menu")?.removeAttribute("open");
   const answer = await fetch(link.href, { headers: { "HX-Request": "true", "HX-Target": "dialog" } }).catch(() => null);
   if (!answer?.ok) return location.assign(link.href);
   const dialog = document.createElement("dialog");
@@ -132,6 +132,19 @@ on("input", (event) => {
   if (!other) return;
   other.value = pair.value;
   if (pair.type === "range") other.dispatchEvent(new Event("input", { bubbles: true }));
+});
+
+// Another template makes another form; what was typed goes along.
+on("click", (event) => {
+  const link = closest(event, "a[data-carry]");
+  const form = link?.closest("form");
+  if (!form) return;
+  const url = new URL(link.href);
+  for (const name of ["name", "description", "region"]) {
+    const value = new FormData(form).get(name);
+    if (value) url.searchParams.set(name, value);
+  }
+  link.href = url.href;
 });
 
 on("submit", (event) => {
@@ -179,6 +192,27 @@ function isBusy(element) {
 on("htmx:configRequest", (event) => {
   const element = event.detail.elt;
   if (isPoll(element) && line(element.id).tag) event.detail.headers["If-None-Match"] = line(element.id).tag;
+});
+
+// A session that ended answers with the login page: show that instead of putting it into a corner of this one.
+on("htmx:beforeSwap", (event) => {
+  const { xhr, pathInfo, elt } = event.detail;
+  const asked = new URL(pathInfo?.requestPath ?? "", location.href).pathname;
+  if (xhr.responseURL && new URL(xhr.responseURL).pathname !== asked) {
+    event.detail.shouldSwap = false;
+    location.reload();
+  } else if (elt.id === "server-head") fates.set("before", elt.dataset.open);
+});
+
+// A long action ends in a toast: the fragment knows which operation is open and what became of the last one.
+const fates = new Map();
+on("htmx:afterSettle", () => {
+  const head = document.getElementById("server-head");
+  if (!head || !fates.get("before")) return;
+  if (!head.dataset.open && head.dataset.fate) {
+    toast(head.dataset.fate, head.dataset.fateTone);
+    fates.delete("before");
+  }
 });
 
 on("htmx:afterRequest", (event) => {
