@@ -35,7 +35,6 @@ def _is_open(program: Path) -> bool:
     return all(directory.stat().st_mode & stat.S_IXOTH for directory in program.absolute().parents)
 
 
-@cache
 def sample_server() -> str:
     """A copy of the sample server that every user of this machine can read; the hub's own files may be closed to them.
 
@@ -45,7 +44,9 @@ def sample_server() -> str:
     directory = settings.HUB_DATA / "programs"
     copy = directory / f"sample-server-{hashlib.sha256(source).hexdigest()[:12]}.py"
     if not copy.exists():
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not directory.exists():
+            directory.mkdir(parents=True)
+            directory.chmod(0o755)  # whatever the umask is
         part = copy.with_suffix(f".{os.getpid()}")
         part.write_bytes(source)
         part.chmod(0o644)

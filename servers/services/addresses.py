@@ -22,12 +22,12 @@ from servers.ports import TemplatePort
 from . import state
 
 if TYPE_CHECKING:
-    from accounts.actors import Actor
+    from accounts.actors import Asker
 
 MOVES_EVERY_SECONDS = 60
 
 
-def move_port(server: GameServer, *, actor: Actor, port_name: str, reason: str) -> Operation | None:
+def move_port(server: GameServer, *, actor: Asker, port_name: str, reason: str) -> Operation | None:
     """Give up an address that does not work out and take another; answers the restart, None when it did not run.
 
     When those who run the nodes ask, the old address is blocked with the reason until they put it back into use; else
@@ -53,17 +53,17 @@ def move_port(server: GameServer, *, actor: Actor, port_name: str, reason: str) 
     return operation
 
 
-def publish_port(server: GameServer, *, actor: Actor, port_name: str) -> Operation | None:
+def publish_port(server: GameServer, *, actor: Asker, port_name: str) -> Operation | None:
     """Open a port that is not public by itself, such as RCON, to everybody."""
     return _set_published(server, actor=actor, port_name=port_name, is_published=True)
 
 
-def unpublish_port(server: GameServer, *, actor: Actor, port_name: str) -> Operation | None:
+def unpublish_port(server: GameServer, *, actor: Asker, port_name: str) -> Operation | None:
     """Withdraw a published port."""
     return _set_published(server, actor=actor, port_name=port_name, is_published=False)
 
 
-def _set_published(server: GameServer, *, actor: Actor, port_name: str, is_published: bool) -> Operation | None:
+def _set_published(server: GameServer, *, actor: Asker, port_name: str, is_published: bool) -> Operation | None:
     state.may(actor, "publish_port", server)
     with transaction.atomic():
         locked = state.lock(server)
@@ -117,7 +117,7 @@ def _rest(server: GameServer, old: Address) -> None:
     Address.objects.filter(pk=old.pk).update(rest_until=F("rest_until") + grace)
 
 
-def _rebind(server: GameServer, verb: str, actor: Actor) -> Operation | None:
+def _rebind(server: GameServer, verb: str, actor: Asker) -> Operation | None:
     if server.desired_status != DesiredStatus.RUNNING:
         return None
     return operations.wish(server, verb=verb, actor=actor, desired=DesiredStatus.RUNNING)

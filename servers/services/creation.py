@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.utils import timezone
 
@@ -27,7 +28,7 @@ from servers.limits import check_limits
 from servers.models import GameServer, ServerAddress, Template
 
 if TYPE_CHECKING:
-    from accounts.actors import Actor
+    from accounts.actors import Asker
     from accounts.models import User
 
 HOUR = timedelta(hours=1)
@@ -51,7 +52,7 @@ class Preview:
 
 def create_server(
     *,
-    actor: Actor,
+    actor: Asker,
     owner: User | None = None,
     name: str,
     template: Template,
@@ -118,7 +119,7 @@ def create_server(
 
 def preview_server(
     *,
-    actor: Actor,
+    actor: Asker,
     owner: User | None = None,
     template: Template,
     region: Region,
@@ -147,22 +148,21 @@ def preview_server(
     return Preview(region, node, *_likely_address(node, wanted[0]), quota_left=left)
 
 
-def _owner(actor: Actor, owner: User | None) -> User:
+def _owner(actor: Asker, owner: User | None) -> User:
     """Whose server it becomes: one's own, or that of another where the actor may."""
-    if owner is None:
-        if isinstance(actor, System):
-            raise ValueError("a server that the hub itself creates needs an owner")
-        owner = actor
     require(actor, "servers.create")
-    if isinstance(actor, System) or owner.pk != actor.pk:
-        require(actor, "servers.create_any")
-        if not owner.can_act:
-            raise Invalid("This account is closed or suspended.", field="owner")
-        return owner
-    return actor
+    me = None if isinstance(actor, System | AnonymousUser) else actor
+    if me is not None and owner in (None, me):
+        return me  # not the caller's copy: this one knows its roles already
+    if owner is None:
+        raise ValueError("a server that the hub itself creates needs an owner")
+    require(actor, "servers.create_any")
+    if not owner.can_act:
+        raise Invalid("This account is closed or suspended.", field="owner")
+    return owner
 
 
-def _check_shape(template: Template, *, memory_mb: int, disk_mb: int, cpu_percent: int | None, actor: Actor) -> int:
+def _check_shape(template: Template, *, memory_mb: int, disk_mb: int, cpu_percent: int | None, actor: Asker) -> int:
     if not template.is_published and not can(actor, "templates.change"):
         raise Invalid("There is no such template.", field="template")
     cpu_percent = template.default_cpu_percent if cpu_percent is None else cpu_percent
@@ -170,7 +170,7 @@ def _check_shape(template: Template, *, memory_mb: int, disk_mb: int, cpu_percen
     return cpu_percent
 
 
-def _check_rate(used: usage.Usage, actor: Actor) -> None:
+def _check_rate(used: usage.Usage, actor: Asker) -> None:
     """At most so many creations in an hour, those deleted since included."""
     if isinstance(actor, System) or used.created_lately < settings.HUB_CREATES_PER_HOUR:
         return

@@ -16,7 +16,7 @@ from servers.models import GameServer
 from . import state
 
 if TYPE_CHECKING:
-    from accounts.actors import Actor
+    from accounts.actors import Asker
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Credentials:
     setup_instructions: tuple[str, ...] = ()
 
 
-def reveal_credentials(server: GameServer, *, actor: Actor) -> Credentials:
+def reveal_credentials(server: GameServer, *, actor: Asker) -> Credentials:
     """The passwords in the clear, once per audited request."""
     state.may(actor, "reveal_credentials", server)
     with transaction.atomic():
@@ -43,7 +43,7 @@ def reveal_credentials(server: GameServer, *, actor: Actor) -> Credentials:
     return _open(locked)
 
 
-def rotate_credentials(server: GameServer, *, actor: Actor) -> GameServer:
+def rotate_credentials(server: GameServer, *, actor: Asker) -> GameServer:
     """Make all of them new; what runs takes them at its next start."""
     state.may(actor, "rotate_credentials", server)
     with transaction.atomic():

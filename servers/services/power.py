@@ -15,39 +15,39 @@ from servers.models import GameServer
 from . import state
 
 if TYPE_CHECKING:
-    from accounts.actors import Actor
+    from accounts.actors import Asker
 
 S, D = ObservedStatus, DesiredStatus
 DONE = {"start": "started", "stop": "stopped", "restart": "restarted", "kill": "killed", "delete": "deleted"}
 
 
-def start_server(server: GameServer, *, actor: Actor) -> Operation | None:
+def start_server(server: GameServer, *, actor: Asker) -> Operation | None:
     """Start it; None when that was asked already and nothing is in the way."""
     return _ask(server, "start", desired=D.RUNNING, actor=actor)
 
 
-def stop_server(server: GameServer, *, actor: Actor) -> Operation | None:
+def stop_server(server: GameServer, *, actor: Asker) -> Operation | None:
     """Ask it to end in its own way; killed after its template's grace. None when that was asked already."""
     return _ask(server, "stop", desired=D.STOPPED, actor=actor)
 
 
-def restart_server(server: GameServer, *, actor: Actor) -> Operation | None:
+def restart_server(server: GameServer, *, actor: Asker) -> Operation | None:
     """End the present run and start another with the settings stored now."""
     return _ask(server, "restart", desired=D.RUNNING, actor=actor)
 
 
-def kill_server(server: GameServer, *, actor: Actor) -> Operation | None:
+def kill_server(server: GameServer, *, actor: Asker) -> Operation | None:
     """End it at once, unsaved data lost; None when nothing of it runs. Passes by whatever an agent is doing with it."""
     return _ask(server, "kill", desired=D.STOPPED, actor=actor, kill=True)
 
 
-def delete_server(server: GameServer, *, actor: Actor) -> Operation | None:
+def delete_server(server: GameServer, *, actor: Asker) -> Operation | None:
     """End it and remove it with all its data; its addresses rest and return. None when that was asked already."""
     return _ask(server, "delete", desired=D.DELETED, actor=actor)
 
 
 def _ask(
-    server: GameServer, verb: str, *, desired: DesiredStatus, actor: Actor, kill: bool = False
+    server: GameServer, verb: str, *, desired: DesiredStatus, actor: Asker, kill: bool = False
 ) -> Operation | None:
     state.may(actor, verb, server)
     with transaction.atomic():

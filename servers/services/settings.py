@@ -20,10 +20,10 @@ from servers.models import GameServer
 from . import state
 
 if TYPE_CHECKING:
-    from accounts.actors import Actor
+    from accounts.actors import Asker
 
 
-def rename_server(server: GameServer, *, actor: Actor, name: str, description: str | None = None) -> GameServer:
+def rename_server(server: GameServer, *, actor: Asker, name: str, description: str | None = None) -> GameServer:
     """Give it another name (and description); the engine's own name of it does not change."""
     state.may(actor, "rename", server)
     name = names.clean_name(name)
@@ -46,7 +46,7 @@ def rename_server(server: GameServer, *, actor: Actor, name: str, description: s
 
 
 def resize_server(
-    server: GameServer, *, actor: Actor, memory_mb: int, disk_mb: int, cpu_percent: int | None = None
+    server: GameServer, *, actor: Asker, memory_mb: int, disk_mb: int, cpu_percent: int | None = None
 ) -> GameServer:
     """Change its limits within quota, node and template.
 
@@ -74,7 +74,7 @@ def resize_server(
     return server
 
 
-def update_variables(server: GameServer, *, actor: Actor, values: Mapping[str, Any]) -> GameServer:
+def update_variables(server: GameServer, *, actor: Asker, values: Mapping[str, Any]) -> GameServer:
     """Set some of its variables; the others keep their values."""
     state.may(actor, "update_variables", server)
     with transaction.atomic():

@@ -12,7 +12,7 @@ from hub.nodes.choices import AdminState, DesiredStatus, ObservedStatus
 from servers.models import GameServer
 
 if TYPE_CHECKING:
-    from accounts.actors import Actor, Asker
+    from accounts.actors import Asker
 
 S, D = ObservedStatus, DesiredStatus
 NOT_ALLOWED = "You are not allowed to do this."
@@ -121,7 +121,7 @@ def allowed_actions(server: GameServer, actor: Asker) -> dict[str, str]:
     }
 
 
-def may(actor: Actor, verb: str, server: GameServer) -> None:
+def may(actor: Asker, verb: str, server: GameServer) -> None:
     """Raise NotAllowed or NotFound unless the actor has the right."""
     require(actor, VERBS[verb].permission, server)
 

@@ -15,10 +15,10 @@ from servers.models import GameServer
 from . import state
 
 if TYPE_CHECKING:
-    from accounts.actors import Actor
+    from accounts.actors import Asker
 
 
-def suspend_server(server: GameServer, *, actor: Actor, reason: str) -> Operation:
+def suspend_server(server: GameServer, *, actor: Asker, reason: str) -> Operation:
     """Stop it and forbid its start; the owner sees the reason."""
     state.may(actor, "suspend", server)
     with transaction.atomic():
@@ -33,7 +33,7 @@ def suspend_server(server: GameServer, *, actor: Actor, reason: str) -> Operatio
     return operation
 
 
-def unsuspend_server(server: GameServer, *, actor: Actor) -> GameServer:
+def unsuspend_server(server: GameServer, *, actor: Asker) -> GameServer:
     """Let it be started again; that is the owner's to do."""
     state.may(actor, "unsuspend", server)
     with transaction.atomic():

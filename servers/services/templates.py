@@ -14,12 +14,12 @@ from hub.exceptions import Conflict, Invalid, NotAllowed
 from servers.models import Template, TemplateVariable
 
 if TYPE_CHECKING:
-    from accounts.actors import Actor
+    from accounts.actors import Asker
 
 MAX_VARIABLES = 60
 
 
-def create_template(*, actor: Actor, variables: Iterable[Mapping[str, Any]] = (), **values: Any) -> Template:
+def create_template(*, actor: Asker, variables: Iterable[Mapping[str, Any]] = (), **values: Any) -> Template:
     """Make a template with its variables."""
     require(actor, "templates.change")
     template = Template(**values, is_customized=True)
@@ -33,7 +33,7 @@ def create_template(*, actor: Actor, variables: Iterable[Mapping[str, Any]] = ()
 
 
 def update_template(
-    template: Template, *, actor: Actor, variables: Iterable[Mapping[str, Any]] | None = None, **changes: Any
+    template: Template, *, actor: Asker, variables: Iterable[Mapping[str, Any]] | None = None, **changes: Any
 ) -> Template:
     """Change a template (and replace its variables when some are given); servers take it at their next start.
 
@@ -56,7 +56,7 @@ def update_template(
     return locked
 
 
-def delete_template(template: Template, *, actor: Actor) -> None:
+def delete_template(template: Template, *, actor: Asker) -> None:
     """Remove a template that no server was ever made from; others can be unpublished."""
     require(actor, "templates.change", template)
     with transaction.atomic():
@@ -68,7 +68,7 @@ def delete_template(template: Template, *, actor: Actor) -> None:
         locked.delete()
 
 
-def _refuse_programs(template: Template, actor: Actor) -> None:
+def _refuse_programs(template: Template, actor: Asker) -> None:
     if template.process_command and not can(actor, "nodes.change"):
         raise NotAllowed("Templates that run programs on a node itself are the Admin's alone.")
 

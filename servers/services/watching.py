@@ -8,10 +8,10 @@ from accounts.permissions import require
 from servers.models import GameServer, ServerLog
 
 if TYPE_CHECKING:
-    from accounts.actors import Actor
+    from accounts.actors import Asker
 
 
-def read_log(server: GameServer, *, actor: Actor) -> ServerLog:
+def read_log(server: GameServer, *, actor: Asker) -> ServerLog:
     """The output stored last, with its time; the agent brings newer output for the next half minute."""
     require(actor, "servers.console", server)
     return ServerLog.objects.want(server)
