@@ -319,6 +319,9 @@ class Engine(ABC):
     def usage(self) -> dict[str, Usage]:
         """Usage of every running workload by name, in one pass."""
 
+    def tidy(self) -> None:
+        """Finish what an interrupted removal has left; called with every sweep, bounded in time like the verbs."""
+
     @abstractmethod
     def send_input(self, name: str, line: str) -> None:
         """Write one line to the workload's console. Raises NOT_RUNNING, or REFUSED where there is no stdin."""

@@ -76,6 +76,7 @@ def sweep(node: Node, *, engine: Engine | None = None) -> SweepReport:
     for seen in held.values():
         if not _belongs(seen, node):
             _remove_orphan(engine, seen, report)
+    _tidy(engine)
     return report
 
 
@@ -122,6 +123,13 @@ def _remove_orphan(engine: Engine, seen: Observation, report: SweepReport) -> No
     report.orphans_removed.append(seen.name)
     audit.record(SYSTEM, "workload.orphan_removed", None, name=seen.name, generation=seen.generation)
     logger.warning("removed orphan %s: no live row stands behind it", seen.name)
+
+
+def _tidy(engine: Engine) -> None:
+    try:
+        engine.tidy()
+    except EngineError as error:
+        logger.warning("left-overs on %s stay for now: %s", engine.node, error)
 
 
 def _reconcile(model: type[Workload], pk: UUID, engine: Engine | None) -> None:

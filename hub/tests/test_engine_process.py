@@ -458,7 +458,7 @@ class TestFilesLeft:
 
         harness.engine.remove(spec.name)
         listed, left = harness.engine.list_owned(), list((harness.root / "workloads").iterdir())
-        harness.engine.usage()
+        harness.engine.tidy()
 
         assert listed == []
         assert harness.engine.inspect(spec.name) is None

@@ -5,11 +5,13 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from hub.engines.base import EngineError
+from hub.engines.process.trees import delete
 from hub.failpoints import FAILPOINTS
 from hub.testing import wait_until
 
@@ -30,9 +32,9 @@ def harness(request: pytest.FixtureRequest) -> Iterator[ProcessHarness]:
 
 
 def settle(harness: ProcessHarness) -> None:
-    """What the next sweeps and samples of an agent do."""
+    """What the next sweep of an agent does."""
     harness.engine.list_owned()
-    harness.engine.usage()
+    harness.engine.tidy()
 
 
 @pytest.mark.chaos
@@ -182,3 +184,18 @@ def test_kill_waits_for_a_start_that_is_under_way(harness):
 
     assert living(spec) == []
     assert harness.look(spec.name).exit_code == -9
+
+
+@pytest.mark.chaos
+def test_removal_and_tidying_may_delete_the_same_tree_at_once(tmp_path):
+    for _ in range(5):
+        root = tmp_path / "tree"
+        for number in range(60):
+            (root / f"{number}" / "deep" / "deeper").mkdir(parents=True)
+            (root / f"{number}" / "deep" / "file").touch()
+
+        with ThreadPoolExecutor(4) as pool:
+            done = list(pool.map(lambda _: delete(root, seconds=10), range(4)))  # noqa: B023
+
+        assert done == [True] * 4
+        assert not root.exists()

@@ -50,6 +50,12 @@ declare(
     "process.remove.before_files",
     "process.remove.before_spec",
     "process.remove.after_rename",
+    # In the shim, which imports nothing of ours unless one of them is armed:
+    "process.shim.before_fork",
+    "process.shim.before_go",
+    "process.shim.before_answer",
+    "process.shim.before_leftovers",
+    "process.shim.before_exit_status",
 )
 
 INPUT_BYTES = 4096  # a longer write to a pipe may be mixed with another one
@@ -187,7 +193,7 @@ class ProcessEngine(Engine):
             trash = self.root / f".trash-{uuid.uuid4().hex}"
             home.path.rename(trash)
         failpoint("process.remove.after_rename")
-        delete(trash, seconds=DELETE_SECONDS)  # what is left of a huge tree is deleted by `usage`
+        delete(trash, seconds=DELETE_SECONDS)  # what is left of a huge tree is deleted by `tidy`
 
     @_verb
     def inspect(self, name: str) -> Observation | None:
@@ -218,9 +224,13 @@ class ProcessEngine(Engine):
             if judge(status)[0] is State.RUNNING:
                 group = self.cgroups.group(name, status["groups"])
                 found[name] = usage_of(home, spec, status, group, table, may_count=time.monotonic() < deadline)
+        return found
+
+    @_verb
+    def tidy(self) -> None:
+        """Go on deleting what a removal could not finish: a huge tree, or a caller that was killed."""
         for name in self._names(TRASH):
             delete(self.root / name, seconds=TIDY_SECONDS)
-        return found
 
     @_verb
     def send_input(self, name: str, line: str) -> None:

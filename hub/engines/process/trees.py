@@ -64,12 +64,14 @@ def delete(root: Path, *, seconds: float) -> bool:
     try:
         while names := [entry.name for entry in _entries(top)]:
             for name in names:
-                _delete_one(top, name)
+                with contextlib.suppress(FileNotFoundError):  # somebody else is deleting it, too
+                    _delete_one(top, name)
                 if time.monotonic() > deadline:
                     return False
     finally:
         os.close(top)
-    os.rmdir(root)
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(root)
     return True
 
 
