@@ -52,7 +52,7 @@ _LEASE = """
         LIMIT %(count)s
     ), numbered AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM picked)
     UPDATE nodes_address SET state = 'leased', holder = %(holder)s, port_name = (%(names)s::text[])[n],
-        leased_at = now(), released_at = NULL, rest_until = NULL, reason = ''
+        leased_at = now(), proven_at = NULL, released_at = NULL, rest_until = NULL, reason = ''
     FROM numbered WHERE nodes_address.id = numbered.id AND (SELECT count(*) FROM numbered) = %(count)s
     RETURNING nodes_address.id
 """

@@ -265,7 +265,9 @@ def _launch(workload: Workload, engine: Engine) -> Step:
     if missing:
         return _lease_missing(workload, missing)
     for address in addresses:
-        if taken := _probe(engine, address):
+        # What it has run on before is left to the engine's own bind: connections of its last run linger there a while,
+        # and a probe takes them for a stranger.
+        if address.proven_at is None and (taken := _probe(engine, address)):
             return _move_address(workload, address, taken)
     spec = workload.build_spec(addresses, engine)
     digest = workload.image_digest
@@ -284,6 +286,7 @@ def _launch(workload: Workload, engine: Engine) -> Step:
                     return _move_address(workload, address, str(error))
         raise
     failpoint("reconcile.after_ensure")
+    workload.addresses().filter(proven_at=None).update(proven_at=Now())
     deadline = timezone.now() + timedelta(seconds=workload.ready_timeout_seconds)
     changes = {
         "started_at": seen.started_at,

@@ -588,3 +588,14 @@ def test_one_broken_workload_does_not_keep_the_others_waiting(
     server.refresh_from_db()
     assert other.observed_status == S.STARTING
     assert server.lease_token is None
+
+
+def test_connections_of_the_last_run_do_not_move_a_server(server: GameServer, engine: FakeEngine) -> None:
+    running(server, engine)
+    services.restart_server(server, actor=server.owner)
+    probed = len(engine.calls("probe_address"))
+
+    drive(server, engine, passes=4)
+
+    assert server.observed_status == S.RUNNING
+    assert len(engine.calls("probe_address")) == probed
