@@ -21,9 +21,12 @@ from typing import Any
 import pytest
 
 from hub.engines.base import Engine, Limits, Observation, Usage, WorkloadSpec
+from hub.engines.docker import DockerEngine
 from hub.engines.fake import Behaviour, FakeEngine
 from hub.engines.process import ProcessEngine
 from hub.testing import wait_until
+
+from .docker_images import image
 
 LIMITS = Limits(memory_mb=64, cpu_percent=100, disk_mb=64)
 
@@ -199,10 +202,34 @@ class BareProcessHarness(ProcessHarness):
     cgroups = False
 
 
+class DockerHarness(Harness):
+    """Containers of the Engine that answers here, in a part of it that is ours."""
+
+    namespace = "contract"
+
+    def factory(self) -> tuple[type[Engine], Mapping[str, Any]]:
+        return DockerEngine, {"namespace": self.namespace}
+
+    def spec(self, program: Program = SLEEPER, **changes: Any) -> WorkloadSpec:
+        env = {"DATA": "/data", **changes.pop("env", {})}
+        command = ("sh", "-c", program.script)
+        return self._spec(
+            **{"image": image("busybox"), "command": command, "data_path": "/data", "env": env, **changes}
+        )
+
+    def has_data(self, name: str) -> bool:
+        return Path("/var/lib/docker/volumes", f"{name}-data", "_data", "kept").exists()
+
+    def close(self) -> None:
+        super().close()
+        self.engine.teardown()
+
+
 HARNESSES = [
     pytest.param(FakeHarness, id="fake"),
     pytest.param(ProcessHarness, id="process"),
     pytest.param(BareProcessHarness, id="process-without-cgroups"),
+    pytest.param(DockerHarness, id="docker", marks=pytest.mark.docker),
 ]
 
 

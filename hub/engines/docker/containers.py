@@ -1,0 +1,190 @@
+"""The container of a workload: what may run in it, how much it may take, and what it can reach. Everything is closed
+that a server does not need; what is opened stands here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..base import WorkloadSpec, labels_for
+from .errors import refusal
+from .names import LABEL_CONFIG, LABEL_DIGEST, LABEL_DISK_MB, LABEL_NAMESPACE, LABEL_PORTS, dump_ports, volume_name
+
+MIB = 1024**2
+CPU_PERIOD_US = 100_000
+LEAST_MEMORY_MB = 6  # Docker's own
+INIT_PROCESSES = 1
+STOP_SPARE_SECONDS = 10
+OOM_SCORE = 500  # when the whole machine runs out of memory, a workload goes before the hub
+LOGS = {"Type": "local", "Config": {"max-size": "5m", "max-file": "2", "mode": "non-blocking", "max-buffer-size": "2m"}}
+MASK_VARIABLE = "KUTANGA_MASK"
+USER = re.compile(r"(\d{1,9})(?::(\d{1,9}))?")
+DATA_PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
+SIGNAL = re.compile(r"SIG[A-Z0-9]{1,10}")
+RESERVED_PATHS = ("/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/usr")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom a workload runs as, inside its container. Never root."""
+
+    uid: int
+    gid: int
+
+    def __str__(self) -> str:
+        return f"{self.uid}:{self.gid}"
+
+    @classmethod
+    def choose(cls, image_user: str, node_user: str) -> Account:
+        """An image that names a user by number has its files made for that one; all others get the node's."""
+        for text in (image_user, node_user):
+            if (match := USER.fullmatch(text)) and int(match[1]):
+                return cls(int(match[1]), int(match[2] or match[1]))
+        raise refusal("This node's option `user` must be numbers, such as 1000:1000, and not root.")
+
+
+@dataclass(frozen=True)
+class Image:
+    """What an image says about itself, as far as it concerns the container."""
+
+    id: str
+    digest: str
+    user: str
+    volumes: Sequence[str]
+
+    @classmethod
+    def parse(cls, found: Mapping[str, Any], digest: str) -> Image:
+        config = found.get("Config") or {}
+        return cls(found["Id"], digest, config.get("User") or "", tuple(config.get("Volumes") or ()))
+
+
+def check(spec: WorkloadSpec) -> None:
+    """Refuse what no container can be made from, before anything is made."""
+    if not spec.image:
+        raise refusal("No image is named.")
+    if spec.limits.memory_mb < LEAST_MEMORY_MB:
+        raise refusal(f"Docker gives at least {LEAST_MEMORY_MB} MB of memory.")
+    if spec.data_path and not is_data_path(spec.data_path):
+        raise refusal(f"{spec.data_path!r} cannot be a directory for data.")
+    if not SIGNAL.fullmatch(spec.stop_signal):
+        raise refusal(f"{spec.stop_signal!r} is not a signal.")
+    texts = [*spec.command, *spec.env, *spec.env.values()]
+    if any("\0" in text for text in texts) or any("=" in name or not name for name in spec.env):
+        raise refusal("The command or an environment variable cannot be passed on.")
+
+
+def is_data_path(path: str) -> bool:
+    """Whether a volume may be put there: below the root, and not over what the system needs."""
+    parts = path.split("/")
+    inside = any(path == reserved or path.startswith(f"{reserved}/") for reserved in RESERVED_PATHS)
+    return bool(DATA_PATH.fullmatch(path)) and ".." not in parts and "." not in parts and not inside
+
+
+def container_config(
+    spec: WorkloadSpec, image: Image, account: Account, *, network: str, namespace: str, dns: Sequence[str]
+) -> dict[str, Any]:
+    """The body of Docker's request to create the container."""
+    config = {
+        "Image": image.id,
+        "User": str(account),
+        "Env": _environment(spec),
+        "ExposedPorts": {port: {} for port in _published(spec)},
+        "OpenStdin": True,
+        "StopSignal": spec.stop_signal,
+        "StopTimeout": spec.stop_grace_seconds + STOP_SPARE_SECONDS,
+        "Healthcheck": {"Test": ["NONE"]},  # the hub asks by the workload's own protocol
+        "HostConfig": _host_config(spec, image, network=network, dns=dns),
+        "NetworkingConfig": {"EndpointsConfig": {network: {}}},
+    }
+    if spec.command:
+        config["Cmd"] = list(spec.command)
+    if spec.data_path:
+        config["WorkingDir"] = spec.data_path
+    own_labels = {
+        LABEL_NAMESPACE: namespace,
+        LABEL_CONFIG: fingerprint(config),
+        LABEL_PORTS: dump_ports(spec.ports),
+        LABEL_DIGEST: image.digest,
+        LABEL_DISK_MB: str(spec.limits.disk_mb),
+    }
+    return {**config, "Labels": {**labels_for(spec), **own_labels}}
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """Whether a container that was left behind is still the one that is wanted; too short to tell a secret."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def masked_texts(container: Mapping[str, Any]) -> list[str]:
+    """The secrets that must not appear in what a container printed."""
+    prefix = f"{MASK_VARIABLE}="
+    for line in container["Config"].get("Env") or ():
+        if line.startswith(prefix):
+            return sorted((text for text in json.loads(line.removeprefix(prefix)) if text), key=len, reverse=True)
+    return []
+
+
+def _host_config(spec: WorkloadSpec, image: Image, *, network: str, dns: Sequence[str]) -> dict[str, Any]:
+    limits = spec.limits
+    scratch = f"rw,exec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777"  # games unpack programs there and run them
+    covered = [path for path in image.volumes if path.rstrip("/") != spec.data_path]
+    return {
+        "NetworkMode": network,
+        "Dns": list(dns),
+        "PortBindings": _published(spec),
+        "Memory": limits.memory_mb * MIB,
+        "MemorySwap": (limits.memory_mb + limits.swap_mb) * MIB,
+        "CpuPeriod": CPU_PERIOD_US,
+        "CpuQuota": max(1000, limits.cpu_percent * CPU_PERIOD_US // 100),
+        "PidsLimit": limits.pids + INIT_PROCESSES,
+        "Ulimits": [
+            {"Name": "nofile", "Soft": limits.open_files, "Hard": limits.open_files},
+            {"Name": "fsize", "Soft": limits.disk_mb * MIB, "Hard": limits.disk_mb * MIB},
+            {"Name": "core", "Soft": 0, "Hard": 0},
+        ],
+        "OomScoreAdj": OOM_SCORE,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "ReadonlyRootfs": True,
+        # A volume that the image declares would be writable and unwatched, so memory lies over it.
+        "Tmpfs": dict.fromkeys(["/tmp", *covered], scratch),  # noqa: S108 - inside the container
+        "ShmSize": limits.tmp_mb * MIB,
+        "Mounts": _mounts(spec),
+        "IpcMode": "private",
+        "Init": True,
+        "LogConfig": LOGS,
+        "RestartPolicy": {"Name": "no"},  # the hub restarts, because only it knows what is wanted
+    }
+
+
+def _mounts(spec: WorkloadSpec) -> list[dict[str, Any]]:
+    if not spec.data_path:
+        return []
+    return [{"Type": "volume", "Source": volume_name(spec.name), "Target": spec.data_path}]
+
+
+def _published(spec: WorkloadSpec) -> dict[str, list[dict[str, str]]]:
+    """Leased addresses, for TCP and UDP alike."""
+    published: dict[str, list[dict[str, str]]] = {}
+    for binding in spec.ports:
+        if binding.public:
+            for protocol in ("tcp", "udp"):
+                address = {"HostIp": binding.ip, "HostPort": str(binding.port)}
+                published.setdefault(f"{binding.target_port}/{protocol}", []).append(address)
+    return published
+
+
+def _environment(spec: WorkloadSpec) -> list[str]:
+    """The workload's variables, a home that it can write to, and what `logs` has to hide.
+
+    That goes here and not into a label: labels are shown by `docker ps`, sent with events and kept by monitoring.
+    """
+    values = {"HOME": spec.data_path or "/tmp", **spec.env}  # noqa: S108 - inside the container
+    if spec.secrets:
+        values[MASK_VARIABLE] = json.dumps(list(spec.secrets))
+    return [f"{name}={value}" for name, value in values.items()]
