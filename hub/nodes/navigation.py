@@ -9,12 +9,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.permissions import can
-from hub.pages import overview, palette
+from hub.pages import options, overview, palette
 from hub.pages.navigation import Count, Place, register
 from hub.pages.overview import Concern, Contribution, Panel, Total
 
 from .facts import node_badge
-from .models import AddressPool, Node
+from .models import AddressPool, Node, Region
 
 LOW_POOL_PERCENT = 90
 
@@ -94,5 +94,6 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
         yield palette.Hit(node.name, reverse("nodes:node_detail", args=[node.name]), "globe", f"Node, {node.engine}")
 
 
+options.register("regions", lambda: list(Region.objects.filter(is_enabled=True).values_list("slug", "name")))
 overview.contribute(40, _overview)
 palette.register(_find)

@@ -117,6 +117,12 @@ def lookup(table: dict[Any, Any], key: Any) -> Any:
 
 
 @register.filter
+def attr(row: Any, name: str) -> Any:
+    """An attribute whose name templates refuse, such as a private annotation."""
+    return getattr(row, name, "")
+
+
+@register.filter
 def exact(moment: datetime | None) -> str:
     """An exact time in the reader's zone."""
     return f"{timezone.localtime(moment):%-d %b %Y, %H:%M:%S}" if moment else ""

@@ -1,0 +1,96 @@
+"""What the lists of the audit trail and of users can do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from hub.pages.lists import Chip, Column, Spec, Tab
+
+from .choices import ActorKind
+from .roles import Role
+
+NOUNS = ("server", "token", "user", "node", "pool", "address", "region", "template", "login")
+
+
+class NounChip(Chip):
+    """Entries whose action begins with one of these words."""
+
+    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
+        found = Q()
+        for value in values:
+            found |= Q(action__startswith=f"{value}.")
+        return rows.filter(found)
+
+
+class RoleChip(Chip):
+    """Users in one of these roles."""
+
+    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
+        return rows.filter(pk__in=Group.objects.filter(name__in=values).values("user__pk"))
+
+
+def _noun_choices(request: HttpRequest) -> list[tuple[str, str]]:
+    return [(noun, noun.capitalize()) for noun in NOUNS]
+
+
+def _find_entry(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    found = Q(actor_name__iexact=text) | Q(target_name__icontains=text) | Q(action__icontains=text)
+    return rows.filter(found | Q(request_id=text) | Q(target_id=text))
+
+
+def _find_user(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    return rows.filter(Q(username__icontains=text) | Q(email__icontains=text) | Q(last_name__icontains=text))
+
+
+AUDIT = Spec(
+    key="audit",
+    columns=(
+        Column("what", "What", order="action", value=lambda entry: entry.action, is_fixed=True),
+        Column("target", "On what", order="target_name", value=lambda entry: entry.target_name, is_fixed=True),
+        Column("who", "Who", order="actor_name", value=lambda entry: entry.actor_name),
+        Column("more", "Details", value=lambda entry: str(entry.data or "")),
+        Column("via", "Through", order="via", value=lambda entry: entry.via),
+        Column("ip", "From", value=lambda entry: entry.ip),
+        Column("request", "Request", value=lambda entry: entry.request_id, is_default=False),
+        Column("when", "When", order="id", value=lambda entry: entry.at),
+    ),
+    chips=(
+        NounChip("noun", "About", _noun_choices),
+        Chip("via", "Through", lambda request: [("web", "Web"), ("api", "API"), ("admin", "Admin"), ("job", "Job")]),
+        Chip("actor_kind", "By", lambda request: ActorKind.choices),
+    ),
+    tabs=(
+        Tab("today", "Last 24 h", lambda user: Q(at__gte=timezone.now() - timedelta(days=1))),
+        Tab("mine", "Mine", lambda user: Q(actor_kind=ActorKind.USER, actor_id=str(user.pk))),
+    ),
+    search=_find_entry,
+    search_hint="Person, object, action or request id",
+    order="-id",
+)
+
+USERS = Spec(
+    key="users",
+    columns=(
+        Column("name", "Name", order="username", value=lambda user: user.username, is_fixed=True),
+        Column("role", "Role", value=lambda user: ", ".join(user._role_names), is_fixed=True),
+        Column("status", "Status", order="is_active", value=lambda user: "active" if user.can_act else "not active"),
+        Column("email", "E-mail", order="email", value=lambda user: user.email),
+        Column("login", "Last login", order="last_login", value=lambda user: user.last_login),
+        Column("joined", "Since", order="date_joined", value=lambda user: user.date_joined),
+    ),
+    chips=(RoleChip("role", "Role", lambda request: Role.choices),),
+    tabs=(
+        Tab("staff", "Staff", lambda user: Q(is_staff=True)),
+        Tab("suspended", "Suspended", lambda user: Q(suspended_at__isnull=False)),
+        Tab("services", "Services", lambda user: Q(is_service=True)),
+    ),
+    search=_find_user,
+    search_hint="Name or e-mail",
+    order="username",
+)

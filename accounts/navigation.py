@@ -1,0 +1,50 @@
+"""Places, panel and search of accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+
+from hub.pages import overview, palette
+from hub.pages.navigation import Place, register
+from hub.pages.overview import Contribution, Panel
+
+from .models import AuditEntry, User
+from .permissions import can
+
+LATEST = 8
+
+register(
+    Place(
+        "Administration", "Users", "accounts:user_list", "user", lambda u: can(u, "users.view_any"), position=10
+    ),
+    Place(
+        "Administration", "Audit", "accounts:audit_list", "shield", lambda u: can(u, "audit.view"), position=20
+    ),
+)
+
+
+def _overview(request: HttpRequest) -> Contribution:
+    """The newest entries of the audit trail, for those who may read it."""
+    entries = AuditEntry.objects.visible_to(request.user)[:LATEST]
+    rows = [
+        {"who": entry.actor_name or "somebody", "action": entry.action, "target": entry.target_name, "at": entry.at}
+        for entry in entries
+    ]
+    return Contribution(panels=[Panel("accounts/partials/activity_panel.html", {"rows": rows})] if rows else [])
+
+
+def _find(user: Any, text: str) -> Iterable[palette.Hit]:
+    if not can(user, "users.view_any") or len(text) < 2:
+        return
+    for found in User.objects.filter(username__icontains=text)[: palette.PER_GROUP]:
+        if User in admin.site._registry:
+            yield palette.Hit(found.username, reverse("admin:accounts_user_change", args=[found.pk]), "user", "User")
+
+
+overview.contribute(90, _overview)
+palette.register(_find)

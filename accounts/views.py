@@ -1,0 +1,147 @@
+"""Pages of the profile, API tokens, users and the audit trail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_POST
+
+from hub.exceptions import HubError
+from hub.pages import forms as page_forms
+from hub.pages import live
+from hub.pages.lists import ListPage
+
+from . import lists, quotas, services, tokens
+from .choices import Theme
+from .models import ApiToken, AuditEntry, User
+from .page_forms import ProfileForm, TokenForm
+from .permissions import require
+
+TOKEN_GOES_HERE = "<!-- token -->"  # noqa: S105 - a place in a page
+
+
+@login_required
+def profile(request: HttpRequest) -> HttpResponse:
+    """Name, e-mail, zone, theme; the way to password, second factor and sessions."""
+    user = _me(request)
+    form = ProfileForm(request.POST or None, initial=ProfileForm.initial_of(user))
+    if request.method == "POST" and form.is_valid():
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        if page_forms.call(form, services.update_profile, user, actor=user, **changes):
+            messages.success(request, "Profile saved.")
+            return redirect("accounts:profile")
+    context = {"form": form, "limits": quotas.quota_for(user), "role": user.role}
+    return render(request, "accounts/profile.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+@require_POST
+def set_theme(request: HttpRequest) -> HttpResponse:
+    """Light, dark, or as the device."""
+    theme = request.POST.get("theme", "")
+    if theme in Theme.values:
+        services.update_profile(_me(request), actor=_me(request), theme=theme)
+    return redirect(page_forms.back_url(request, "accounts:profile"))
+
+
+@login_required
+def token_list(request: HttpRequest) -> HttpResponse:
+    """One's API tokens, and a form to make one. The plain text is in the answer to the form and nowhere else."""
+    user = _me(request)
+    require(user, "tokens.own")
+    form = TokenForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        made = page_forms.call(form, tokens.create_token, user, actor=user, **form.asked())
+        if made:
+            return _show_once(request, *made)
+    return _token_page(request, form=form, status=422 if form.errors else 200)
+
+
+@login_required
+@require_POST
+def token_switch(request: HttpRequest, pk: int) -> HttpResponse:
+    """Switch a token off or on."""
+    token, is_on = _token(request, pk), request.POST.get("is_enabled") == "yes"
+    tokens.set_token_enabled(token, is_on, actor=_me(request))
+    messages.success(request, f"Token {token.name} is switched {'on' if is_on else 'off'}.")
+    return redirect("accounts:token_list")
+
+
+@login_required
+@require_POST
+def token_rotate(request: HttpRequest, pk: int) -> HttpResponse:
+    """Replace a token's text; the old one stops at once."""
+    try:
+        made = tokens.rotate_token(_token(request, pk), actor=_me(request))
+    except HubError as error:
+        messages.error(request, error.message)
+        return redirect("accounts:token_list")
+    return _show_once(request, *made)
+
+
+@login_required
+def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask, then delete a token."""
+    token = _token(request, pk)
+    return page_forms.confirm(
+        request,
+        title=f"Revoke token {token.name}?",
+        text="What uses it is refused from the next request on.",
+        action="Revoke token",
+        back="accounts:token_list",
+        do=lambda: tokens.revoke_token(token, actor=_me(request)),
+        done=f"Token {token.name} revoked.",
+    )
+
+
+@login_required
+def audit_list(request: HttpRequest) -> HttpResponse:
+    """Who did what, to what, from where."""
+    require(_me(request), "audit.view")
+    page = ListPage(request, lists.AUDIT, AuditEntry.objects.visible_to(_me(request)))
+    return page.as_csv() if "csv" in request.GET else render(request, "accounts/audit_list.html", {"list": page})
+
+
+@login_required
+def user_list(request: HttpRequest) -> HttpResponse:
+    """Accounts, for those who may see all of them; they are changed in the admin."""
+    require(_me(request), "users.view_any")
+    page = ListPage(request, lists.USERS, User.objects.visible_to(_me(request)).with_access())
+    return page.as_csv() if "csv" in request.GET else render(request, "accounts/user_list.html", {"list": page})
+
+
+@sensitive_variables("plain")
+def _show_once(request: HttpRequest, token: ApiToken, plain: str) -> HttpResponse:
+    """The page with the plain text put in after rendering, so that it is in no template's context; never cached."""
+    page = render_to_string("accounts/token_created.html", {"token": token, "here": TOKEN_GOES_HERE}, request)
+    box = format_html(
+        '<div class="k-copybox"><code class="k-whole">{}</code>'
+        '<button type="button" class="btn btn-sm k-js" data-copy="{}">Copy</button></div>',
+        plain,
+        plain,
+    )
+    response = HttpResponse(page.replace(TOKEN_GOES_HERE, box))
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _token_page(request: HttpRequest, *, form: TokenForm, status: int) -> HttpResponse:
+    mine = ApiToken.objects.filter(user=_me(request)).order_by("name")
+    return live.private(render(request, "accounts/token_list.html", {"tokens": mine, "form": form}, status=status))
+
+
+def _token(request: HttpRequest, pk: int) -> ApiToken:
+    token: ApiToken = get_object_or_404(ApiToken.objects.filter(user=_me(request)).with_owner(), pk=pk)
+    return token
+
+
+def _me(request: HttpRequest) -> Any:
+    """The person who asks; `login_required` has seen to it that there is one."""
+    return request.user
