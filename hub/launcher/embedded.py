@@ -133,7 +133,7 @@ class Embedded:
     def prepare(self) -> None:
         """Make the directories and, the first time, the database cluster; as root also a copy of the programs."""
         if os.geteuid() == 0:
-            programs = self.root / "programs"
+            programs = self.root / "embedded"
             make_directory(programs, 0o755)
             self.programs = copy_binaries(self.installed, programs)
         for path in (self.cluster.parent, self.root / "valkey", self.sockets):

@@ -100,7 +100,7 @@ class Place:
             raise errors.not_writable(self.data) from error
         if not os.access(self.data, os.W_OK | os.X_OK):
             raise errors.not_writable(self.data)
-        for name in ("logs", "backups"):
+        for name in ("logs", "backups", "static"):
             (self.data / name).mkdir(mode=0o700, exist_ok=True)
 
     def is_ours(self) -> bool:

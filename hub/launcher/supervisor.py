@@ -140,15 +140,14 @@ class Supervisor:
         try:
             output, _ = process.communicate(timeout=seconds)
             for line in output.decode(errors="replace").splitlines():
-                self.say(f"  {line}")
+                self._tell(line)
             trouble = describe_exit(process.returncode) if process.returncode else ""
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             trouble = f"not done in {seconds:.0f} s"
         if trouble:
-            logger.warning("%s failed: %s", name, trouble)
-            self.say(f"  {name} failed ({trouble}): see {self.place.log(name)}")
+            self._tell(f"{name} failed ({trouble}): see {self.place.log(name)}")
 
     def watch(self) -> None:
         """Restart what dies until somebody asks us to stop."""
@@ -170,12 +169,12 @@ class Supervisor:
         self.save()
         for child in reversed(self.children):
             if child.next_start is None and child.process.poll() is None:
-                self.say(f"  stopping {child.service.name}")
+                self._tell(f"stopping {child.service.name}")
                 child.process.send_signal(child.service.stop_signal)
                 try:
                     child.process.wait(child.service.stop_seconds)
                 except subprocess.TimeoutExpired:
-                    logger.warning("%s ignores the wish to stop: killed", child.service.name)
+                    self._tell(f"{child.service.name} does not stop: it is killed")
             _kill_group(child.process)
             child.process.wait()
             if after and child.service.name in after:
@@ -235,9 +234,8 @@ class Supervisor:
         child.pause = FIRST_PAUSE if steady else min(child.pause * 2, LONGEST_PAUSE)
         child.restarts += 1
         child.next_start = now + child.pause
-        message = f"{child.service.name} ended ({describe_exit(code)}): starting it again in {child.pause:.0f} s"
-        logger.warning(message)
-        self.say(f"  {message}; see {self.place.log(child.service.name)}")
+        reason = f"{child.service.name} ended ({describe_exit(code)})"
+        self._tell(f"{reason}: starting it again in {child.pause:.0f} s; see {self.place.log(child.service.name)}")
         self.save()
 
     def _until_next_start(self) -> float:
@@ -251,6 +249,11 @@ class Supervisor:
             self._wake.recv(64)
         except TimeoutError:
             return
+
+    def _tell(self, text: str) -> None:
+        """Tell the log, and the person at the terminal if there is one."""
+        logger.info(text)
+        self.say(f"  {text}")
 
     def _ask_to_stop(self, *_: object) -> None:
         self.stopping = True

@@ -16,6 +16,8 @@ from .processes import living_below
 from .supervisor import Stopped, Supervisor, end_orphans
 from .users import create_users
 
+logger = logging.getLogger(__name__)
+
 DATA_MB = 300
 WORKLOAD_SECONDS = 60
 STOP_SECONDS = 240
@@ -85,6 +87,7 @@ def _serve(place: Place, console: Console, tell: int | None = None) -> int:
         start.run()
         if tell is not None:
             _let_go_of_terminal(place, tell)
+        logger.info("ready at %s", place.address)
         supervisor.watch()
     except Stopped:
         pass
@@ -96,6 +99,7 @@ def _serve(place: Place, console: Console, tell: int | None = None) -> int:
         for path in (place.services_file, place.state_file):
             path.unlink(missing_ok=True)
         console.say("Everything is stopped.")
+        logger.info("everything is stopped")
     if failure:
         print(f"\n{failure}", file=sys.stderr, flush=True)
         return 1
@@ -103,11 +107,10 @@ def _serve(place: Place, console: Console, tell: int | None = None) -> int:
 
 
 def _let_go_of_terminal(place: Place, tell: int) -> None:
+    """Say that all is ready; what is printed from now on goes nowhere, because the log has it too."""
     sys.stdout.flush()
-    log = os.open(place.log("hub"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    for descriptor in (1, 2):
-        os.dup2(log, descriptor)
-    os.close(log)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(place.log("hub"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), 2)
     os.write(tell, b"1")
     os.close(tell)
 
@@ -178,7 +181,7 @@ class Start:
     def _tell(self) -> None:
         """Print what a person needs now: where to go, how to log in, and how long each step took."""
         rows = [("Address", self.place.address), ("Login", self._login())]
-        for key, title in (("server_address", "Game server"), ("console_command", "Console")):
+        for key, title in (("address", "Game server"), ("console", "Console")):
             if self.facts.get(key):
                 rows.append((title, str(self.facts[key])))
         rows.append(("Data and logs", str(self.place.data)))
