@@ -127,7 +127,7 @@ class Agent:
     def _worker(self) -> None:
         queues = [rq_queue(node_queue(self.node_name)), rq_queue(DEFAULT_QUEUE)]
         Worker(queues, connection=django_rq.get_connection(DEFAULT_QUEUE), serializer=JSONSerializer).work(
-            with_scheduler=False, logging_level=None
+            with_scheduler=False, logging_level="WARNING"
         )
 
     def _sweep_loop(self) -> None:

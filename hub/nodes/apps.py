@@ -2,6 +2,8 @@
 
 from django.apps import AppConfig
 
+from hub import health
+
 
 class NodesConfig(AppConfig):
     """Machines, addresses, operations and the mechanism that drives workloads."""
@@ -9,3 +11,8 @@ class NodesConfig(AppConfig):
     name = "hub.nodes"
     label = "nodes"
     verbose_name = "Nodes and addresses"
+
+    def ready(self) -> None:
+        from .checks import check_agents
+
+        health.register("agents", check_agents)
