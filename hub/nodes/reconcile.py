@@ -134,6 +134,7 @@ def store(workload: Workload, step: Step) -> bool:
     """Write what was seen and let go of the lease, if token and generation still match."""
     failpoint("reconcile.before_store")
     old_status = workload.observed_status
+    is_old_news = old_status == step.status == S.RUNNING and workload.started_at == step.changes.get("started_at")
     with transaction.atomic():
         stored = WORKLOAD_TRANSITIONS.apply(
             workload,
@@ -150,7 +151,7 @@ def store(workload: Workload, step: Step) -> bool:
         )
         if stored and step.status == S.DELETED:
             leases.release(workload.pk)
-        if stored and step.operation and not (old_status == step.status == S.RUNNING):
+        if stored and step.operation and not is_old_news:
             error = step.reason if step.operation == OperationStatus.FAILED else ""
             operations.mark(workload, step.operation, error=error)
         if stored and step.status in (S.CRASHED, S.FAILED) and old_status != step.status:

@@ -28,7 +28,7 @@ def test_a_stopped_workload_is_queued_before_anything_else(old: str, new: str) -
     assert WORKLOAD_TRANSITIONS.allows(old, new) == (new in allowed)
 
 
-@pytest.mark.parametrize(("old", "new"), [(S.DELETING, S.RUNNING), (S.STOPPED, S.RUNNING), (S.STOPPING, S.RUNNING)])
+@pytest.mark.parametrize(("old", "new"), [(S.DELETING, S.RUNNING), (S.STOPPED, S.RUNNING), (S.FAILED, S.CRASHED)])
 def test_illegal_moves_are_refused(old: str, new: str) -> None:
     with pytest.raises(Conflict):
         WORKLOAD_TRANSITIONS.check(old, new)
