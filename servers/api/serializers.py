@@ -123,7 +123,7 @@ class TemplateDefinitionSerializer(serializers.ModelSerializer[Template]):
         return fields
 
 
-class AddressSerializer(serializers.Serializer[Any]):
+class ServerAddressSerializer(serializers.Serializer[Any]):
     """A leased address."""
 
     name = serializers.CharField()
@@ -151,7 +151,7 @@ class ServerSerializer(serializers.ModelSerializer[GameServer]):
     desired_status = serializers.ChoiceField(choices=DesiredStatus.choices, read_only=True)
     admin_state = serializers.ChoiceField(choices=AdminState.choices, read_only=True)
     address = serializers.SerializerMethodField()
-    addresses = AddressSerializer(many=True, source="leased_addresses", read_only=True)
+    addresses = ServerAddressSerializer(many=True, source="leased_addresses", read_only=True)
     needs_restart = serializers.BooleanField(read_only=True)
 
     class Meta:
@@ -323,7 +323,7 @@ class PublishPortSerializer(serializers.Serializer[Any]):
     port_name = serializers.CharField(max_length=20)
 
 
-class SuspensionSerializer(serializers.Serializer[Any]):
+class ServerSuspensionSerializer(serializers.Serializer[Any]):
     """Why; its owner reads it."""
 
     reason = serializers.CharField(max_length=300)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -37,8 +38,8 @@ from .serializers import (
     ServerDetailSerializer,
     ServerPreviewRequestSerializer,
     ServerSerializer,
+    ServerSuspensionSerializer,
     ServerUpdateSerializer,
-    SuspensionSerializer,
     TemplateDefinitionSerializer,
     TemplateSerializer,
 )
@@ -175,12 +176,12 @@ class ServerViewSet(HubViewSet):
 
     @extend_schema(
         summary="Suspend a server",
-        request=SuspensionSerializer,
+        request=ServerSuspensionSerializer,
         responses={200: PowerAnswerSerializer, 202: PowerAnswerSerializer},
     )
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, pk: str) -> Response:
-        return self._power(request, services.suspend_server, **_parsed(SuspensionSerializer, request))
+        return self._power(request, services.suspend_server, **_parsed(ServerSuspensionSerializer, request))
 
     @extend_schema(summary="Lift a suspension", request=None, responses=ServerDetailSerializer)
     @action(detail=True, methods=["post"])
@@ -293,16 +294,18 @@ def _asker(request: Request) -> User:
 
 def _resolved(asked: dict[str, Any], asker: User) -> dict[str, Any]:
     """Names as the rows that services take; limits that are missing as the template has them."""
-    template = Template.objects.visible_to(asker).filter(slug=asked["template"]).first()
-    if template is None:
-        raise Invalid("There is no such template.", field="template")
-    slug = asked.get("region") or asker.region_preference
-    region = Region.objects.filter(slug=slug).first() if slug else None
-    if region is None:
-        raise Invalid("There is no such region." if slug else "A region is needed.", field="region")
+    template = _named(Template.objects.visible_to(asker).with_variables(), asked["template"], "template")
+    region = _named(Region.objects.all(), asked.get("region") or asker.region_preference, "region")
     limits = {name: asked.get(name, getattr(template, f"default_{name}")) for name in LIMITS}
     owner = _owner(asked["owner"], asker) if "owner" in asked else None
     return {**asked, **limits, "template": template, "region": region, "owner": owner}
+
+
+def _named(rows: QuerySet[Any], slug: str, field: str) -> Any:
+    try:
+        return rows.get(slug=slug)
+    except ObjectDoesNotExist:
+        raise Invalid(f"There is no such {field}." if slug else f"A {field} is needed.", field=field) from None
 
 
 def _owner(username: str, asker: User) -> User:
