@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import include, path
 from django_rq.urls import get_admin_urlpatterns, get_api_urlpatterns
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
@@ -24,20 +22,12 @@ admin.site.site_header = admin.site.site_title = "Kutanga Hub"
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # the way allauth documents
 
 
-def _existing(prefix: str, module: str) -> list[URLPattern | URLResolver]:
-    try:
-        found = find_spec(module) is not None
-    except ModuleNotFoundError:
-        found = False
-    return [path(prefix, include(module))] if found else []
-
-
 api_v1 = [
     path("schema", schema, name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
-    *_existing("", "accounts.api.urls"),
-    *_existing("", "hub.nodes.api.urls"),
-    *_existing("", "servers.api.urls"),
+    path("", include("accounts.api.urls")),
+    path("", include("hub.nodes.api.urls")),
+    path("", include("servers.api.urls")),
 ]
 
 rq_dashboard = get_api_urlpatterns() + get_admin_urlpatterns()
@@ -53,8 +43,8 @@ urlpatterns = [
     path("api/v1/", include((api_v1, "api"))),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
-    *_existing("", "accounts.urls"),
-    *_existing("", "hub.nodes.urls"),
-    *_existing("", "servers.urls"),
+    path("", include("accounts.urls")),
+    path("", include("hub.nodes.urls")),
+    path("", include("servers.urls")),
     path("jobs/", include((rq_dashboard, "django_rq"))),
 ]
