@@ -34,8 +34,8 @@ class Transitions:
     def apply(self, row: models.Model, new: str, *, guard: Mapping[str, Any] | None = None, **values: Any) -> bool:
         """Move a row and set `values` with it; False when somebody else moved it first.
 
-        `guard` adds conditions to the UPDATE (a lease token, a generation). The instance is changed only on success; the
-        value of an expression such as `Now()` is fetched when asked for.
+        `guard` adds conditions to the UPDATE (a lease token, a generation). The instance is changed only on success;
+        the value of an expression such as `Now()` is fetched when asked for.
         """
         old = getattr(row, self.field)
         self.check(old, new)

@@ -25,6 +25,8 @@ class Vault(models.Model):
     password = EncryptedTextField(purpose="vault.password", blank=True, default="")
     note = EncryptedTextField(purpose="vault.note", null=True)
 
+    objects = models.Manager["Vault"]()
+
     class Meta:
         app_label = "hub"
         managed = False

@@ -84,7 +84,8 @@ class RunsView(APIView):
 
     @idempotent
     def post(self, request: Request) -> Response:
-        task = request.data["task"]
+        data: Any = request.data
+        task = data["task"]
         with connection.cursor() as cursor:
             cursor.execute("SELECT clock_timestamp()")
             run = PeriodicRun.objects.create(task=task, due_at=cursor.fetchone()[0])
