@@ -1,0 +1,108 @@
+"""Overview, search, kit, saved views and theme."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from accounts.tests.factories import UserFactory
+from hub.pages.models import SavedView
+
+pytestmark = pytest.mark.django_db
+
+PAGES = ["overview", "search", "kit"]
+
+
+@pytest.fixture
+def player(client):
+    user = UserFactory(username="tendai")
+    client.force_login(user)
+    return user
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_ask_for_a_login(client, name):
+    answer = client.get(reverse(name))
+
+    assert answer.status_code == 302
+    assert reverse("account_login") in answer["Location"]
+
+
+@pytest.mark.parametrize("role", ["Admin", "Operator", "Viewer", "Player"])
+def test_overview_works_for_every_role(client, role):
+    client.force_login(UserFactory(role=role))
+
+    assert client.get(reverse("overview")).status_code == 200
+
+
+def test_overview_fragment_is_304_while_nothing_changed(client, player):
+    headers = {"HX-Request": "true", "HX-Target": "overview"}
+    first = client.get(reverse("overview"), headers=headers)
+
+    again = client.get(reverse("overview"), headers={**headers, "If-None-Match": first["ETag"]})
+
+    assert (first.status_code, again.status_code) == (200, 304)
+
+
+def test_kit_is_for_staff(client, player):
+    assert client.get(reverse("kit")).status_code == 302
+
+    client.force_login(UserFactory(role="Viewer"))
+
+    assert client.get(reverse("kit")).status_code == 200
+
+
+def test_search_finds_pages_and_actions(client, player):
+    text = client.get(reverse("search"), {"q": "new server"}).content.decode()
+
+    assert reverse("servers:server_create") in text
+
+
+def test_search_fragment_is_only_the_results(client, player):
+    text = client.get(reverse("search"), {"q": "temp"}, headers={"HX-Request": "true"}).content.decode()
+
+    assert "<html" not in text
+    assert 'role="option"' in text
+
+
+def test_search_shows_what_was_typed_escaped(client, player):
+    assert b"<script>x" not in client.get(reverse("search"), {"q": "<script>x"}).content
+
+
+def save(client, **values):
+    usual = {"page": "servers", "name": "Mine", "query": "status=running", "next": "/servers/?status=running"}
+    return client.post(reverse("save_view"), {**usual, **values})
+
+
+def test_saved_view_is_kept_for_its_person(client, player):
+    answer = save(client)
+
+    assert answer["Location"] == "/servers/?status=running"
+    assert SavedView.objects.get().user == player
+
+
+def test_same_name_replaces(client, player):
+    save(client)
+    save(client, query="status=stopped")
+
+    assert SavedView.objects.get().query == "status=stopped"
+
+
+def test_saved_views_have_a_limit(client, player):
+    for number in range(21):
+        save(client, name=f"View {number}")
+
+    assert SavedView.objects.count() == 20
+
+
+def test_view_of_somebody_else_cannot_be_forgotten(client, player):
+    view = SavedView.objects.create(user=UserFactory(), page="servers", name="Hers", query="")
+
+    assert client.post(reverse("forget_view", args=[view.pk])).status_code == 404
+
+
+@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "javascript:alert(1)"])
+def test_forms_do_not_lead_to_other_sites(client, player, target):
+    view = SavedView.objects.create(user=player, page="servers", name="Mine", query="")
+
+    assert client.post(reverse("forget_view", args=[view.pk]), {"next": target})["Location"] == "/"
