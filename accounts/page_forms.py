@@ -17,11 +17,10 @@ from .scopes import NOUNS, READ, is_scope
 
 
 class ProfileForm(forms.Form):
-    """What a person says about himself."""
+    """What a person says about himself; the e-mail address is confirmed on a page of its own."""
 
     first_name = forms.CharField(max_length=150, required=False)
     last_name = forms.CharField(max_length=150, required=False)
-    email = forms.EmailField(label="E-mail", required=False)
     timezone = forms.ChoiceField(label="Time zone", help_text="All times are shown in it.")
     region_preference = forms.ChoiceField(label="Preferred region", required=False)
     theme = forms.ChoiceField(choices=Theme.choices)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
@@ -63,6 +64,7 @@ class LimitsForm(forms.Form):
                 "max": _number(getattr(template, f"max_{column}") / per_unit),
             }
             self.fields[name].widget.attrs.update(bounds, step=step)
+            self.fields[name].validators += [MinValueValidator(bounds["min"]), MaxValueValidator(bounds["max"])]
             self.fields[name].initial = _number(getattr(template, f"default_{column}") / per_unit)
 
     @staticmethod

@@ -18,7 +18,7 @@ from . import live
 T = TypeVar("T")
 
 
-def call(form: BaseForm, service: Callable[..., T], *args: Any, **values: Any) -> T | None:
+def call(form: BaseForm, service: Callable[..., T], /, *args: Any, **values: Any) -> T | None:
     """Call a service with what a form said; a refusal goes to the field at fault, and what was typed stays.
 
     A form whose fields have other names than the service's has a table `field_names`.

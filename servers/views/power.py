@@ -10,7 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
-from hub.exceptions import Conflict, LimitReached, NotAllowed
+from hub.exceptions import Conflict, LimitReached
 from hub.nodes.choices import ObservedStatus
 from hub.pages import forms as page_forms
 from servers import services
@@ -37,7 +37,7 @@ def server_power(request: HttpRequest, pk: UUID, verb: str) -> HttpResponse:
             messages.success(request, words.format(server.name))
         else:
             messages.info(request, "That was asked already.")
-    except (Conflict, LimitReached, NotAllowed) as error:
+    except (Conflict, LimitReached) as error:
         messages.error(request, error.message)
     return answer_action(request, server)
 
@@ -89,6 +89,6 @@ def server_suspend(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         services.suspend_server(server, actor=request.user, reason=request.POST.get("reason", ""))
         messages.success(request, f"{server.name} is suspended.")
-    except (Conflict, NotAllowed) as error:
+    except Conflict as error:
         messages.error(request, error.message)
     return answer_action(request, server)
