@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +15,7 @@ from hub.exceptions import HubError
 from hub.pages import forms as page_forms
 from hub.pages import live
 from hub.pages.lists import ListPage
+from hub.pages.requests import me
 
 from . import lists, quotas, services, tokens
 from .choices import Theme
@@ -30,7 +29,7 @@ TOKEN_GOES_HERE = "<!-- token -->"  # noqa: S105 - a place in a page
 @login_required
 def profile(request: HttpRequest) -> HttpResponse:
     """Name, e-mail, zone, theme; the way to password, second factor and sessions."""
-    user = _me(request)
+    user = me(request)
     form = ProfileForm(request.POST or None, initial=ProfileForm.initial_of(user))
     if request.method == "POST" and form.is_valid():
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
@@ -47,14 +46,14 @@ def set_theme(request: HttpRequest) -> HttpResponse:
     """Light, dark, or as the device."""
     theme = request.POST.get("theme", "")
     if theme in Theme.values:
-        services.update_profile(_me(request), actor=_me(request), theme=theme)
+        services.update_profile(me(request), actor=me(request), theme=theme)
     return redirect(page_forms.back_url(request, "accounts:profile"))
 
 
 @login_required
 def token_list(request: HttpRequest) -> HttpResponse:
     """One's API tokens, and a form to make one. The plain text is in the answer to the form and nowhere else."""
-    user = _me(request)
+    user = me(request)
     require(user, "tokens.own")
     form = TokenForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -69,7 +68,7 @@ def token_list(request: HttpRequest) -> HttpResponse:
 def token_switch(request: HttpRequest, pk: int) -> HttpResponse:
     """Switch a token off or on."""
     token, is_on = _token(request, pk), request.POST.get("is_enabled") == "yes"
-    tokens.set_token_enabled(token, is_on, actor=_me(request))
+    tokens.set_token_enabled(token, is_on, actor=me(request))
     messages.success(request, f"Token {token.name} is switched {'on' if is_on else 'off'}.")
     return redirect("accounts:token_list")
 
@@ -79,7 +78,7 @@ def token_switch(request: HttpRequest, pk: int) -> HttpResponse:
 def token_rotate(request: HttpRequest, pk: int) -> HttpResponse:
     """Replace a token's text; the old one stops at once."""
     try:
-        made = tokens.rotate_token(_token(request, pk), actor=_me(request))
+        made = tokens.rotate_token(_token(request, pk), actor=me(request))
     except HubError as error:
         messages.error(request, error.message)
         return redirect("accounts:token_list")
@@ -96,7 +95,7 @@ def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
         text="What uses it is refused from the next request on.",
         action="Revoke token",
         back="accounts:token_list",
-        do=lambda: tokens.revoke_token(token, actor=_me(request)),
+        do=lambda: tokens.revoke_token(token, actor=me(request)),
         done=f"Token {token.name} revoked.",
     )
 
@@ -104,16 +103,16 @@ def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 def audit_list(request: HttpRequest) -> HttpResponse:
     """Who did what, to what, from where."""
-    require(_me(request), "audit.view")
-    page = ListPage(request, lists.AUDIT, AuditEntry.objects.visible_to(_me(request)))
+    require(me(request), "audit.view")
+    page = ListPage(request, lists.AUDIT, AuditEntry.objects.visible_to(me(request)))
     return page.as_csv() if "csv" in request.GET else render(request, "accounts/audit_list.html", {"list": page})
 
 
 @login_required
 def user_list(request: HttpRequest) -> HttpResponse:
     """Accounts, for those who may see all of them; they are changed in the admin."""
-    require(_me(request), "users.view_any")
-    page = ListPage(request, lists.USERS, User.objects.visible_to(_me(request)).with_access())
+    require(me(request), "users.view_any")
+    page = ListPage(request, lists.USERS, User.objects.visible_to(me(request)).with_access())
     return page.as_csv() if "csv" in request.GET else render(request, "accounts/user_list.html", {"list": page})
 
 
@@ -133,15 +132,10 @@ def _show_once(request: HttpRequest, token: ApiToken, plain: str) -> HttpRespons
 
 
 def _token_page(request: HttpRequest, *, form: TokenForm, status: int) -> HttpResponse:
-    mine = ApiToken.objects.filter(user=_me(request)).order_by("name")
+    mine = ApiToken.objects.filter(user=me(request)).order_by("name")
     return live.private(render(request, "accounts/token_list.html", {"tokens": mine, "form": form}, status=status))
 
 
 def _token(request: HttpRequest, pk: int) -> ApiToken:
-    token: ApiToken = get_object_or_404(ApiToken.objects.filter(user=_me(request)).with_owner(), pk=pk)
+    token: ApiToken = get_object_or_404(ApiToken.objects.filter(user=me(request)).with_owner(), pk=pk)
     return token
-
-
-def _me(request: HttpRequest) -> Any:
-    """The person who asks; `login_required` has seen to it that there is one."""
-    return request.user

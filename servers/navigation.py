@@ -76,7 +76,7 @@ def _concern(server: GameServer) -> Concern:
 
 def _find(user: Any, text: str) -> Iterable[palette.Hit]:
     """Servers, and for the best one what may be done with it."""
-    found = list(find(GameServer.objects.visible_to(user).alive(), text).with_details()[: palette.PER_GROUP])
+    found = list(find(GameServer.objects.visible_to(user).alive().with_details(), text)[: palette.PER_GROUP])
     for server in found:
         address = str(server.address or "")
         note = ", ".join(filter(None, ("Server", workload_badge(server).word.lower(), address)))

@@ -106,9 +106,11 @@ def region_list(request: HttpRequest) -> HttpResponse:
     form = RegionForm(request.POST or None)
     if request.method == "POST":
         require(request.user, "regions.change")
-        if form.is_valid() and page_forms.call(form, services.create_region, actor=request.user, **form.cleaned_data):
-            messages.success(request, f"Region {form.cleaned_data['name']} added.")
-            return redirect("nodes:region_list")
+        if form.is_valid():
+            region = page_forms.call(form, services.create_region, actor=request.user, **form.cleaned_data)
+            if region:
+                messages.success(request, f"Region {region.name} added.")
+                return redirect("nodes:region_list")
     regions = Region.objects.annotate(node_count=Count("nodes"))
     context = {"regions": regions, "form": form, "may_change": can(request.user, "regions.change")}
     return render(request, "nodes/region_list.html", context, status=422 if form.errors else 200)

@@ -16,6 +16,7 @@ from . import live, palette
 from . import overview as overviews
 from .kit import kit_context
 from .models import SavedView
+from .requests import me
 
 SAVED_VIEWS = 20
 
@@ -57,7 +58,7 @@ def save_view(request: HttpRequest) -> HttpResponse:
     if mine.count() >= SAVED_VIEWS and not mine.filter(name=name).exists():
         messages.error(request, f"You have {SAVED_VIEWS} views of this list. Forget one first.")
         return redirect(path)
-    SavedView.objects.update_or_create(user_id=request.user.pk, page=page, name=name, defaults={"query": query})
+    SavedView.objects.update_or_create(user=me(request), page=page, name=name, defaults={"query": query})
     messages.success(request, f"View {name} saved.")
     return redirect(f"{urlsplit(path).path}?{query}" if query else path)
 

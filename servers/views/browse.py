@@ -18,6 +18,7 @@ from accounts.permissions import can
 from hub.exceptions import HubError
 from hub.pages import live
 from hub.pages.lists import ListPage
+from hub.pages.requests import me
 from servers import services
 from servers.lists import spec_for
 from servers.models import GameServer
@@ -57,7 +58,7 @@ def server_list(request: HttpRequest) -> HttpResponse:
     if live.is_fragment(request, "list"):
         return live.answer(request, "servers/partials/server_table.html", context, tag=tag)
     if not servers and not page.is_narrowed and context["may_create"]:
-        context["quota"] = quotas.quota_for(request.user)
+        context["quota"] = quotas.quota_for(me(request))
     return live.private(render(request, "servers/server_list.html", context))
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 
 from hub.nodes.choices import ObservedStatus
 from hub.pages import live
@@ -44,9 +45,6 @@ def answer_action(request: HttpRequest, server: GameServer) -> HttpResponse:
         return live.private(render(request, "servers/partials/server_head.html", context))
     if server.observed_status == ObservedStatus.DELETED:
         return redirect("servers:server_list")
-    return redirect(request.POST.get("next") if _is_list(request) else server.get_absolute_url())
-
-
-def _is_list(request: HttpRequest) -> bool:
-    """Whether the button stood in the list, where one wants to stay."""
-    return request.POST.get("next", "").startswith("/servers/?") or request.POST.get("next") == "/servers/"
+    came_from = request.POST.get("next", "")
+    stood_in_list = came_from.partition("?")[0] == reverse("servers:server_list")
+    return redirect(came_from if stood_in_list else server.get_absolute_url())

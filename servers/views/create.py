@@ -13,6 +13,7 @@ from accounts import quotas
 from accounts.permissions import require
 from hub.pages import forms as page_forms
 from hub.pages import live
+from hub.pages.requests import me
 from servers import services, usage
 from servers.forms import ServerForm, region_cards
 from servers.models import Template
@@ -31,7 +32,7 @@ def server_create(request: HttpRequest) -> HttpResponse:
             return render(request, "servers/server_choose.html", {"templates": templates})
         template = only_one
     cards = region_cards(template)
-    form = ServerForm(request.POST or None, template=template, user=request.user, initial=_initial(request, cards))
+    form = ServerForm(request.POST or None, template=template, user=me(request), initial=_initial(request, cards))
     if request.method == "POST" and "check" not in request.POST and form.is_valid():
         server = page_forms.call(form, _create, form=form, request=request)
         if server:
@@ -54,7 +55,7 @@ def server_preview(request: HttpRequest) -> HttpResponse:
     """Where it would run and what would be left of the quota, for the form as it stands."""
     require(request.user, "servers.create")
     template = get_object_or_404(Template.objects.visible_to(request.user), slug=request.GET.get("template", ""))
-    form = ServerForm(request.GET, template=template, user=request.user)
+    form = ServerForm(request.GET, template=template, user=me(request))
     context = {"template": template, **_preview(request, form, template, [])}
     return live.private(render(request, "servers/partials/preview.html", context))
 
@@ -62,7 +63,7 @@ def server_preview(request: HttpRequest) -> HttpResponse:
 def _create(*, form: ServerForm, request: HttpRequest) -> Any:
     values = form.cleaned_data
     return services.create_server(
-        actor=request.user,
+        actor=me(request),
         name=values["name"],
         description=values["description"],
         published_ports=values.get("published_ports", ()),
@@ -84,7 +85,7 @@ def _initial(request: HttpRequest, cards: list[dict[str, Any]]) -> dict[str, Any
 def _preview(request: HttpRequest, form: ServerForm, template: Template, cards: list[dict[str, Any]]) -> dict[str, Any]:
     """The preview and the quota bars; of an unbound form for its initial values."""
     asked = _asked(form, cards)
-    owner = (asked or {}).get("owner") or request.user
+    owner = (asked or {}).get("owner") or me(request)
     limits, used = quotas.quota_for(owner), usage.of_owner(owner).totals
     preview = services.preview_server(actor=request.user, **asked) if asked else None
     wants = asked or {"memory_mb": 0, "disk_mb": 0, "cpu_percent": 0}

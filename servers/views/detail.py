@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from hub.exceptions import HubError
 from hub.nodes.models import Operation
 from hub.pages import forms as page_forms
 from hub.pages import live
+from hub.pages.requests import me
 from servers import services
 from servers.forms import LimitsForm, RenameForm, VariablesForm
 from servers.models import GameServer
@@ -111,7 +113,7 @@ def server_settings(request: HttpRequest, pk: UUID) -> HttpResponse:
             auto_id="resize_%s",
         ),
         "variables": VariablesForm(
-            request.POST if asked == "variables" else None, server=server, user=request.user, auto_id="set_%s"
+            request.POST if asked == "variables" else None, server=server, user=me(request), auto_id="set_%s"
         ),
     }
     if request.method == "POST" and asked in forms and forms[asked].is_valid():
@@ -196,7 +198,7 @@ def _set(server: GameServer, form: VariablesForm, user: Any) -> GameServer:
     return services.update_variables(server, actor=user, values=form.values())
 
 
-_SAVERS = {"rename": _rename, "resize": _resize, "variables": _set}
+_SAVERS: dict[str, Callable[..., GameServer]] = {"rename": _rename, "resize": _resize, "variables": _set}
 
 
 def _saved_words(server: GameServer) -> str:

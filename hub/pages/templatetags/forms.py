@@ -17,7 +17,7 @@ def field(bound: BoundField, hint: str = "", **attrs: Any) -> dict[str, Any]:
 
     Further keyword arguments become attributes of the control (`_` for `-`).
     """
-    hint = hint or bound.help_text
+    hint = hint or str(bound.help_text)
     extra = {name.replace("_", "-"): value for name, value in attrs.items()}
     return {
         "field": bound,
