@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +21,7 @@ from hub.nodes.workloads import Health, PortRequest, Workload
 from hub.secrets import EncryptedTextField
 
 from . import health, launching, logs, stopping, template_rules
+from .addresses import ServerAddress, rows_held_by
 from .choices import (
     CPU_PERCENT_BOUNDS,
     DISK_MB_BOUNDS,
@@ -173,19 +173,6 @@ class TemplateVariable(models.Model):
         return self.kind == VariableKind.SECRET
 
 
-@dataclass(frozen=True)
-class ServerAddress:
-    """A leased address of a server, as lists and answers show it."""
-
-    name: str
-    ip: str
-    port: int
-    is_public: bool
-
-    def __str__(self) -> str:
-        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
-
-
 class GameServer(Workload):
     """A player's server: what it is made from, its settings and its secrets."""
 
@@ -237,10 +224,7 @@ class GameServer(Workload):
     def leased_addresses(self) -> list[ServerAddress]:
         """Its addresses, public ones first; without a query when fetched `with_details`."""
         if not hasattr(self, "address_rows"):
-            self.address_rows = [
-                {"name": row.port_name, "ip": str(row.ip), "port": row.port, "is_public": row.pool.is_public}
-                for row in self.addresses()
-            ]
+            self.address_rows = rows_held_by(self.pk)
         return [ServerAddress(**row) for row in self.address_rows]
 
     @property
@@ -291,6 +275,13 @@ class GameServer(Workload):
     def node_facts(cls) -> dict[str, Any]:
         named = Template.objects.exclude(process_program="").values_list("process_program", flat=True)
         return {"programs": {program: shutil.which(program) is not None for program in named.distinct().order_by()}}
+
+    @classmethod
+    def images_wanted(cls) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for image, name in Template.objects.exclude(image="").values_list("image", "name"):
+            found.setdefault(image, []).append(f"template {name}")
+        return found
 
     @classmethod
     def serve_watchers(cls, node: Node, engine: Engine) -> None:

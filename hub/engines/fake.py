@@ -26,6 +26,7 @@ from .base import (
     Enforcement,
     Engine,
     EngineError,
+    ImageInfo,
     LogChunk,
     Observation,
     ProgressCallback,
@@ -39,6 +40,7 @@ from .base import (
 
 MASK = "***"
 MAX_LOG_BYTES = 64 * 1024
+FAKE_IMAGE_BYTES = 10 * 1024**2
 DEFAULT_PULL = (PullProgress("Pulling", None), PullProgress("Downloading", 50), PullProgress("Complete", 100))
 
 P = ParamSpec("P")
@@ -354,6 +356,23 @@ class FakeEngine(Engine):
         return found.digest
 
     @_verb
+    def images(self) -> list[ImageInfo]:
+        return [
+            ImageInfo(digest, (name,), FAKE_IMAGE_BYTES, used_by=self._users_of(name))
+            for name, digest in self.state.local_images.items()
+        ]
+
+    @_verb
+    def remove_images(self, ids: Sequence[str]) -> dict[str, str]:
+        left = {}
+        for image in self.images():
+            if image.id in ids:
+                left[image.id] = f"It is used by {', '.join(image.used_by)}." if image.used_by else ""
+                if not image.used_by:
+                    del self.state.local_images[image.names[0]]
+        return left
+
+    @_verb
     def probe_address(self, ip: str, port: int) -> str:
         return self._obstacle(ip, port)
 
@@ -363,6 +382,9 @@ class FakeEngine(Engine):
         if ip in self.state.missing_ips:
             raise EngineError(f"This node has no address {ip}.", reason=Reason.ADDRESS_MISSING, ip=ip, port=port)
         return f"{ip}:{port} is in use by another program." if (ip, port) in self.state.occupied else ""
+
+    def _users_of(self, image: str) -> tuple[str, ...]:
+        return tuple(name for name, workload in self.state.workloads.items() if workload.spec.image == image)
 
     def _behaviour(self, name: str) -> Behaviour:
         return self.state.behaviours.get(name, self.state.default_behaviour)

@@ -30,6 +30,7 @@ from rq.serializers import JSONSerializer
 from hub.engines.base import EngineError
 from hub.jobs import DEFAULT_QUEUE, node_queue, rq_queue
 
+from . import chores
 from .engines import engine_for
 from .models import Node
 from .sweep import sweep, tick
@@ -132,7 +133,7 @@ class Agent:
 
     def _sweep_loop(self) -> None:
         """Ticks, sweeps and beats; a database that is away is waited for."""
-        next_sweep = next_beat = 0.0
+        next_sweep = next_beat = next_look = next_images = 0.0
         while True:
             now = time.monotonic()
             try:
@@ -144,6 +145,11 @@ class Agent:
                     sweep(node)
                     next_sweep = now + settings.HUB_SWEEP_SECONDS
                 tick(node)
+                chores.take_up(node)
+                if now >= next_look:
+                    chores.look_around(node, with_images=now >= next_images)
+                    next_look = now + chores.LOOK_SECONDS
+                    next_images = now + chores.LIST_IMAGES_SECONDS if now >= next_images else next_images
             except Node.DoesNotExist:
                 logger.warning("there is no node %s; waiting for it", self.node_name)
                 time.sleep(5)
@@ -172,11 +178,20 @@ def beat(node: Node) -> None:
         ),
         "boot_time": int(psutil.boot_time()),
         "ephemeral_ports": _ephemeral_ports(),
-        "limits": dict(engine_for(node).capabilities.limits),
+        "limits": _limits(node),
     }
     for model in workload_models():
         facts |= model.node_facts()
     Node.objects.filter(pk=node.pk).update(agent_seen_at=Now(), agent_version=settings.VERSION, agent_facts=facts)
+
+
+def _limits(node: Node) -> dict[str, str]:
+    """How each limit is kept here; what the engine declares while it does not answer."""
+    engine = engine_for(node)
+    try:
+        return {name: str(kept) for name, kept in engine.limits().items()}
+    except EngineError:
+        return {name: str(kept) for name, kept in engine.capabilities.limits.items()}
 
 
 def _ephemeral_ports() -> list[int]:

@@ -102,6 +102,44 @@ class PoolKind(models.TextChoices):
     SUBNETS = "subnets", "Private subnets"
 
 
+class TaskVerb(models.TextChoices):
+    """What a node's agent can be asked to do on its machine."""
+
+    LOOK = "look", "Look again"
+    ADOPT = "adopt", "Adopt"
+    REPAIR = "repair", "Repair"
+    REMOVE = "remove", "Remove"
+    LIST_IMAGES = "list-images", "List images"
+    PULL_IMAGE = "pull-image", "Pull image"
+    REMOVE_IMAGES = "remove-images", "Remove images"
+
+
+class ReportKind(models.TextChoices):
+    """What an agent reports about its machine."""
+
+    DRIFT = "drift", "Drift"
+    IMAGES = "images", "Images"
+
+
+class Finding(models.TextChoices):
+    """What comparing a node's database rows, engine and sockets can show, the gravest first."""
+
+    MISSING = "missing", "Gone from the engine"
+    TAKEN = "taken", "Port taken by a stranger"
+    DIFFERS = "differs", "Differs"
+    UNNOTICED = "unnoticed", "Runs unnoticed"
+    ORPHAN = "orphan", "Only in the engine"
+    SILENT = "silent", "Nobody listens"
+    DEAD_LEASE = "dead-lease", "Leased by nobody alive"
+    STRANGER = "stranger", "A stranger listens"
+    UNUSED_BLOCK = "unused-block", "Blocked, yet free"
+    BUSY = "busy", "Under way"
+    IN_STEP = "in-step", "In step"
+
+
+PROBLEMS = frozenset(Finding) - {Finding.UNUSED_BLOCK, Finding.BUSY, Finding.IN_STEP}
+
+
 class EngineKind(models.TextChoices):
     """What runs the workloads of a node; the class is found through settings.HUB_ENGINES."""
 

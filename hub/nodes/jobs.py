@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from . import chores
 from .reconcile import kill_now, reconcile
 from .workloads import workload_model
 
@@ -20,3 +21,8 @@ def kill_workload(kind: str, pk: str) -> None:
     if workload is not None:
         kill_now(workload)
     reconcile(model, uuid.UUID(pk))
+
+
+def do_task(pk: str) -> None:
+    """Do what a node's agent was asked."""
+    chores.do_task(uuid.UUID(pk))

@@ -217,6 +217,12 @@ def replace_blocked(workload: Workload, address: Address, *, reason: str) -> boo
         block(address, reason=reason)
         if lease_ports(node=workload.node, holder=workload.pk, wanted=wanted, overtake=True):
             return True
+def unblock(address: Address) -> bool:
+    """Put a blocked address back into use; False when it is not blocked."""
+    blocked = Address.objects.filter(pk=address.pk, state=AddressState.BLOCKED)
+    return bool(blocked.update(state=AddressState.FREE, reason=""))
+
+
         queue_for_ports(workload, wanted)
         return False
 

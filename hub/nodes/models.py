@@ -1,4 +1,4 @@
-"""Regions, nodes, address pools, addresses, the queue for them, and operations."""
+"""Regions, nodes, address pools, addresses, the queue for them, operations; what agents are asked and have found."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ from django.utils import timezone
 
 from hub.secrets import EncryptedTextField
 
-from .choices import OPEN_OPERATIONS, AddressState, EngineKind, OperationStatus, PoolKind
-from .querysets import AddressQuerySet, NodeQuerySet, OperationQuerySet, PoolQuerySet, RegionQuerySet
+from .choices import OPEN_OPERATIONS, AddressState, EngineKind, OperationStatus, PoolKind, ReportKind, TaskVerb
+from .querysets import (
+    AddressQuerySet,
+    NodeQuerySet,
+    OperationQuerySet,
+    PoolQuerySet,
+    RegionQuerySet,
+    ReportQuerySet,
+    TaskQuerySet,
+)
 
 PORT_VALIDATORS = [MinValueValidator(1024), MaxValueValidator(65535)]
 AGENT_SILENT_AFTER_SECONDS = 60
@@ -142,6 +150,9 @@ class Address(models.Model):
     port_name = models.CharField(max_length=40, blank=True)
     reason = models.TextField(blank=True)
     leased_at = models.DateTimeField(null=True, blank=True)
+    proven_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its holder was first started on it; empty: to be probed before that."
+    )
     released_at = models.DateTimeField(null=True, blank=True)
     rest_until = models.DateTimeField(null=True, blank=True)
 
@@ -235,3 +246,75 @@ class Operation(models.Model):
     @property
     def is_open(self) -> bool:
         return self.status in OPEN_OPERATIONS
+
+
+class NodeTask(models.Model):
+    """What a node's agent is asked to do on its machine, apart from any wish for a workload; from click to fate.
+
+    A task is idempotent: one whose worker died is begun again, at most `MAX_ATTEMPTS` times.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="tasks")
+    verb = models.CharField(max_length=20, choices=TaskVerb.choices)
+    subject = models.CharField(max_length=300, blank=True, help_text="What it is about, for people.")
+    arguments = models.JSONField(default=dict, blank=True)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    actor_name = models.CharField(max_length=150)
+    request_id = models.CharField(max_length=64, blank=True)
+    status = models.CharField(max_length=12, choices=OperationStatus.choices, default=OperationStatus.QUEUED)
+    message = models.TextField(blank=True, help_text="How far it is; once it is over, what came of it.")
+    progress_percent = models.PositiveSmallIntegerField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "task of a node"
+        verbose_name_plural = "tasks of nodes"
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["node", "-created_at"], name="node_task_newest"),
+            models.Index(fields=["node"], name="node_task_open", condition=Q(status__in=OPEN_OPERATIONS)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_verb_display()} {self.subject}".strip()
+
+    @property
+    def region_slug(self) -> str:
+        return self.node.region.slug
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN_OPERATIONS
+
+
+class NodeReport(models.Model):
+    """What a node's agent last found of one kind on its machine; the web process never looks there itself."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="reports")
+    kind = models.CharField(max_length=10, choices=ReportKind.choices)
+    rows = models.JSONField(default=list, blank=True)
+    error = models.TextField(blank=True, help_text="Why the agent could not look; the rows are then older.")
+    taken_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ReportQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "report of a node"
+        verbose_name_plural = "reports of nodes"
+        ordering = ["node", "kind"]
+        constraints = [models.UniqueConstraint(fields=["node", "kind"], name="report_once_per_node")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.node.name}"
+
+    @property
+    def region_slug(self) -> str:
+        return self.node.region.slug

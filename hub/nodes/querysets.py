@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from accounts.permissions import can
 
-from .choices import OPEN_OPERATIONS, AddressState, ObservedStatus
+from .choices import OPEN_OPERATIONS, AddressState, ObservedStatus, OperationStatus
 
 
 class RegionQuerySet(models.QuerySet[Any]):
@@ -79,3 +79,24 @@ class WorkloadQuerySet(models.QuerySet[Any]):
     def due(self) -> WorkloadQuerySet:
         """Rows that asked to be looked at by now and are not being looked at."""
         return self.alive().filter(Q(lease_until__isnull=True) | Q(lease_until__lt=Now()), next_check_at__lte=Now())
+
+
+class TaskQuerySet(models.QuerySet[Any]):
+    """Filters of what agents are asked."""
+
+    def visible_to(self, user: Any) -> TaskQuerySet:
+        return self if can(user, "nodes.view") else self.none()
+
+    def open(self) -> TaskQuerySet:
+        return self.filter(status__in=OPEN_OPERATIONS)
+
+    def takeable(self) -> TaskQuerySet:
+        """Those that nobody is at: not begun yet, or begun by a worker that has died."""
+        return self.filter(Q(status=OperationStatus.QUEUED) | Q(status=OperationStatus.RUNNING, lease_until__lt=Now()))
+
+
+class ReportQuerySet(models.QuerySet[Any]):
+    """Filters of what agents have found."""
+
+    def visible_to(self, user: Any) -> ReportQuerySet:
+        return self if can(user, "nodes.view") else self.none()

@@ -131,11 +131,9 @@ def unblock_address(address: Address, *, actor: Any) -> None:
     """Put a blocked address back into use."""
     require(actor, "addresses.change", address)
     with transaction.atomic():
-        locked = Address.objects.select_for_update().get(pk=address.pk)
-        if locked.state != AddressState.BLOCKED:
+        if not leases.unblock(address):
             raise Conflict("The address is not blocked.", code="address_not_blocked")
-        Address.objects.filter(pk=locked.pk).update(state=AddressState.FREE, reason="")
-        audit.record(actor, "address.unblocked", locked)
+        audit.record(actor, "address.unblocked", address)
 
 
 def _refuse_unusable(pool: AddressPool) -> None:

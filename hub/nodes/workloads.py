@@ -149,6 +149,11 @@ class Workload(models.Model):
         return {}
 
     @classmethod
+    def images_wanted(cls) -> dict[str, list[str]]:
+        """Images that workloads of this kind are or will be made from, each with who says so, for people."""
+        return {}
+
+    @classmethod
     def serve_watchers(cls, node: Node, engine: Engine) -> None:
         """Called about twice a second: bring those who watch a workload of this node what is new, such as its log."""
 
