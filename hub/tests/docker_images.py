@@ -1,6 +1,6 @@
 """Images for tests, made from Debian packages without a registry: `python -m hub.tests.docker_images [name ...]`.
 
-The packages and all they depend on are downloaded and unpacked, without their install scripts, and imported as one layer;
+The packages and all they depend on are downloaded, unpacked without their install scripts, and imported as one layer;
 busybox is the shell. An image is kept under the digest of its recipe, so it is made once per machine.
 """
 
