@@ -131,7 +131,7 @@ def database(url: str) -> dict[str, object]:
         )
     options = dict(parse_qsl(parts.query))
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "hub.postgres",
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or options.pop("user", "")),
         "PASSWORD": unquote(parts.password or ""),
@@ -233,6 +233,13 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # --- API ----------------------------------------------------------------------------------------------------------
+HUB_API_RATES = {
+    "anonymous": env.integer(
+        "HUB_API_RATE_ANONYMOUS", 60, minimum=0, help="API requests a minute from one address, not logged in; 0: any."
+    ),
+    "user": env.integer("HUB_API_RATE_USER", 1000, minimum=0, help="API requests a minute of one account; 0: any."),
+}
+HUB_API_UNLIMITED = env.networks("HUB_API_UNLIMITED", help="Addresses or networks without a limit of API requests.")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.authentication.ApiTokenAuthentication",
