@@ -106,6 +106,13 @@ class Place:
     def is_ours(self) -> bool:
         return (self.data / MARKER).is_file()
 
+    def has_run(self) -> bool:
+        """Whether a hub has once been completely up on these data."""
+        return bool(read_json(self.data / MARKER).get("has_run"))
+
+    def note_run(self) -> None:
+        write_json(self.data / MARKER, {**read_json(self.data / MARKER), "has_run": True})
+
     def secrets(self) -> None:
         """Create the signing key and the key ring once; losing them makes stored secrets unreadable."""
         path = self.data / "secrets.json"
@@ -117,7 +124,7 @@ class Place:
         """Remove the data directory; one that was there before us keeps its own (empty) place."""
         if not self.is_ours():
             raise errors.foreign_directory(self.data)
-        if json.loads((self.data / MARKER).read_text(encoding="utf-8")).get("created"):
+        if read_json(self.data / MARKER).get("created"):
             shutil.rmtree(self.data)
             return
         for entry in self.data.iterdir():

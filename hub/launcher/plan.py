@@ -71,7 +71,7 @@ def hub_services(place: Place) -> list[Service]:
             "web",
             gunicorn,
             environment,
-            lambda: web_answers(place, "/health/ready") == 200,
+            lambda: fetch(*place.own_address, "/health/ready")[0] == 200,
             stop_seconds=WEB_STOP_SECONDS + 5,
             directory=place.checkout,
         ),
@@ -89,14 +89,8 @@ def settled() -> Callable[[], bool]:
     return answer
 
 
-def web_answers(place: Place, path: str) -> int:
-    """Return the status of a page of our own web server, 0 when it does not answer."""
-    return fetch(place, path)[0]
-
-
-def fetch(place: Place, path: str) -> tuple[int, bytes]:
+def fetch(host: str, port: int, path: str) -> tuple[int, bytes]:
     """Ask our own web server for a page: its status and content, status 0 when it does not answer."""
-    host, port = place.own_address
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         # By name, because the settings answer to it whatever address we listen on.

@@ -136,8 +136,22 @@ class Start:
         with self.console.step("Web, scheduler and agent"):
             self.supervisor.start(*plan.hub_services(self.place))
         with self.console.step("First game server"):
-            self.facts.update(self._manage("first_server", log="first-server"))
+            self._first_server()
         self._tell()
+
+    def _first_server(self) -> None:
+        """Prove with a game server that all of it works; later starts only look whether it is still there.
+
+        A hub that ran once is more than its first server: there a server that does not come up is told and outlived.
+        """
+        if not self.place.has_run():
+            self.facts.update(self._manage("first_server", log="first-server"))
+            self.place.note_run()
+            return
+        try:
+            self.facts.update(self._manage("first_server", "--existing", log="first-server"))
+        except errors.LaunchError as error:
+            self.console.say(f"    {error}")
 
     def stop_workloads(self) -> None:
         """End the game servers once no agent would start them again; what was asked of them stays."""

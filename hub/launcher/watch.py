@@ -28,7 +28,8 @@ def status(place: Place, console: Console) -> int:
         rows.append((name, *told, _age(child["since"]), str(child["restarts"]), str(place.log(name))))
     for line in columns(rows):
         console.say(line)
-    code, body = fetch(place, "/health")
+    host, port = state.get("own_address", place.own_address)
+    code, body = fetch(host, port, "/health")
     console.say(f"Health: {_describe_health(code, body)}")
     return 0 if code == 200 and all(child["running"] for child in children.values()) else 1
 

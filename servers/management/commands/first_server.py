@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.models import User
 from accounts.services import ADMIN_USERNAME
 from hub.exceptions import HubError
-from hub.nodes.choices import ObservedStatus
+from hub.nodes.choices import DesiredStatus, ObservedStatus
 from hub.nodes.models import Node, Region
 from servers.models import GameServer, Template
 from servers.services import create_server, start_server
@@ -28,13 +28,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--timeout", type=float, default=60.0, help="Seconds to wait (60).")
+        parser.add_argument("--existing", action="store_true", help="Leave it deleted or stopped if it is.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         began = time.monotonic()
         try:
-            server = find_or_create()
+            server = find() if options["existing"] else find_or_create()
         except HubError as error:
             raise CommandError(error.message) from error
+        if server is None or server.desired_status != DesiredStatus.RUNNING:
+            return
         self._wait(server, began + options["timeout"])
         address = server.address
         if address is None:
@@ -59,14 +62,18 @@ class Command(BaseCommand):
             server.refresh_from_db()
 
 
+def find() -> GameServer | None:
+    """The admin's first server, if it is still there."""
+    return GameServer.objects.alive().filter(owner__username=ADMIN_USERNAME, name__iexact=NAME).first()
+
+
 def find_or_create() -> GameServer:
     """The admin's first server, asked to run. Raises HubError when it cannot be."""
     admin = User.objects.filter(username=ADMIN_USERNAME).first()
     template = Template.objects.filter(slug=TEMPLATE).first()
     if admin is None or template is None:
         raise CommandError("Run `manage.py bootstrap` first.")
-    server = GameServer.objects.owned_by(admin).alive().filter(name__iexact=NAME).first()
-    if server is not None:
+    if (server := find()) is not None:
         start_server(server, actor=admin)
         return server
     return create_server(
