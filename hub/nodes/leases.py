@@ -168,17 +168,31 @@ def _serve_first(node: Node) -> tuple[str, uuid.UUID] | None:
         first = AddressRequest.objects.filter(node=node).order_by("id").first()
         if first is None:
             return None
-        requests = AddressRequest.objects.filter(holder=first.holder)
-        wanted = [PortRequest(request.port_name, request.is_public) for request in requests]
+        # Locked, so that a holder who is deleted meanwhile waits, and then releases what is leased here.
+        requests = AddressRequest.objects.filter(holder=first.holder).order_by("id")
+        wanted = [PortRequest(row.port_name, row.is_public) for row in requests.select_for_update()]
+        if not wanted:
+            return None
         if lease_ports(node=node, holder=first.holder, wanted=wanted, overtake=True) is None:
             return None
         requests.delete()
         return first.holder_kind, first.holder
 
 
+def _forget_requests(holder: uuid.UUID) -> None:
+    """Give up a holder's places in the queue; locked in the order of `_serve_first`, so that both cannot deadlock."""
+    sql = """
+        DELETE FROM nodes_addressrequest WHERE id IN (
+            SELECT id FROM nodes_addressrequest WHERE holder = %s ORDER BY id FOR UPDATE
+        )
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [holder])
+
+
 def release(holder: uuid.UUID, *, ids: Sequence[int] | None = None) -> int:
     """Send a holder's addresses (or those named) into quarantine and end its waiting; says how many."""
-    AddressRequest.objects.filter(holder=holder).delete()
+    _forget_requests(holder)
     held = Address.objects.filter(holder=holder, state=AddressState.LEASED)
     if ids is not None:
         held = held.filter(pk__in=ids)
@@ -208,8 +222,17 @@ def block(address: Address, *, reason: str) -> None:
     )
 
 
+def unblock(address: Address) -> bool:
+    """Put a blocked address back into use; False when it is not blocked."""
+    blocked = Address.objects.filter(pk=address.pk, state=AddressState.BLOCKED)
+    return bool(blocked.update(state=AddressState.FREE, reason=""))
+
+
 def replace_blocked(workload: Workload, address: Address, *, reason: str) -> bool:
-    """Block a leased address that is in use by something else and lease another; False when the pool has no other."""
+    """Block a leased address that is in use by something else and lease another; False when the pool has no other.
+
+    The caller holds the workload's row: then the address is still its own.
+    """
     from .workloads import PortRequest
 
     wanted = [PortRequest(address.port_name, address.pool.is_public)]
@@ -217,12 +240,6 @@ def replace_blocked(workload: Workload, address: Address, *, reason: str) -> boo
         block(address, reason=reason)
         if lease_ports(node=workload.node, holder=workload.pk, wanted=wanted, overtake=True):
             return True
-def unblock(address: Address) -> bool:
-    """Put a blocked address back into use; False when it is not blocked."""
-    blocked = Address.objects.filter(pk=address.pk, state=AddressState.BLOCKED)
-    return bool(blocked.update(state=AddressState.FREE, reason=""))
-
-
         queue_for_ports(workload, wanted)
         return False
 

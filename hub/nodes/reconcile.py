@@ -74,6 +74,9 @@ class Step:
     changes: dict[str, Any] = field(default_factory=dict)
 
 
+OVERTAKEN = Step(S.QUEUED, again=True)  # is never stored: token or generation no longer match
+
+
 def reconcile(model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = None) -> None:
     """Take the steps that can be taken now.
 
@@ -128,6 +131,14 @@ def _held(workload: Workload) -> Any:
     return type(workload)._base_manager.filter(
         pk=workload.pk, lease_token=workload.lease_token, generation=workload.generation
     )
+
+
+def _lock_held(workload: Workload) -> bool:
+    """Lock the row for the transaction at hand; False when somebody else took it over or a newer wish came.
+
+    Without this, a worker that wakes up late would lease addresses for a workload that is deleted.
+    """
+    return _held(workload).select_for_update(no_key=True).values("pk").first() is not None
 
 
 def store(workload: Workload, step: Step) -> bool:
@@ -314,6 +325,8 @@ def _probe(engine: Engine, address: Address) -> str:
 
 def _lease_missing(workload: Workload, missing: list[Any]) -> Step:
     with transaction.atomic():
+        if not _lock_held(workload):
+            return OVERTAKEN
         if leases.place_in_queue(workload.pk) is None:
             if leases.lease_ports(node=workload.node, holder=workload.pk, wanted=missing) is not None:
                 return Step(S.QUEUED, "", again=True)
@@ -330,7 +343,11 @@ def waiting_reason(workload: Workload) -> str:
 def _move_address(workload: Workload, address: Address, taken: str) -> Step:
     """The leased address cannot be bound: block it with the reason, take the next, and say so."""
     logger.warning("address %s of %s cannot be used: %s", address, workload.engine_name, taken)
-    if leases.replace_blocked(workload, address, reason=taken):
+    with transaction.atomic():
+        if not _lock_held(workload):
+            return OVERTAKEN
+        is_moved = leases.replace_blocked(workload, address, reason=taken)
+    if is_moved:
         return Step(S.QUEUED, f"{address} is in use by something else ({taken}); moved to another address.", again=True)
     return Step(S.QUEUED, waiting_reason(workload), check_in=RETRY_SECONDS)
 

@@ -74,8 +74,9 @@ def sweep(node: Node, *, engine: Engine | None = None) -> SweepReport:
             report.reconciled += 1
             _reconcile(model, row["pk"], engine)
     for seen in held.values():
-        if not _belongs(seen, node):
-            _remove_orphan(engine, seen, report)
+        status = _status_of(seen, node)
+        if status in (None, ObservedStatus.DELETED):
+            _remove_orphan(engine, seen, report, keep_data=status is None)
     _tidy(engine)
     return report
 
@@ -100,22 +101,23 @@ def _differs(row: dict[str, Any], seen: Observation | None) -> bool:
     return True
 
 
-def _belongs(seen: Observation, node: Node) -> bool:
-    """Whether a live row of this node stands behind what the engine holds (it may have been made since we listed)."""
+def _status_of(seen: Observation, node: Node) -> str | None:
+    """The status of the row behind what the engine holds (it may have been made since we listed); None without one."""
     try:
         model = workload_model(seen.kind)
     except LookupError:
-        return False
-    return bool(model.objects.filter(pk=seen.id, node=node).alive().exists())
+        return None
+    return model.objects.filter(pk=seen.id, node=node).values_list("observed_status", flat=True).first()
 
 
-def _remove_orphan(engine: Engine, seen: Observation, report: SweepReport) -> None:
-    """Remove something that carries our labels and belongs to nobody; its data stays, because nobody asked to lose
-    it.
+def _remove_orphan(engine: Engine, seen: Observation, report: SweepReport, *, keep_data: bool) -> None:
+    """Remove something that carries our labels and belongs to nobody.
+
+    Its data stays, because nobody asked to lose it; unless its row says deleted: then a late worker has launched it.
     """
     failpoint("sweep.before_remove_orphan")
     try:
-        engine.remove(seen.name, keep_data=True)
+        engine.remove(seen.name, keep_data=keep_data)
     except EngineError as error:
         logger.warning("orphan %s could not be removed: %s", seen.name, error)
         return

@@ -7,13 +7,13 @@ with database, engine and machine together.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
 import socket
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -42,6 +42,7 @@ from servers.services import create_server
 
 from .factories import TemplateFactory
 
+logger = logging.getLogger(__name__)
 PATIENCE = 20.0
 PORTS = range(21_000, 32_000)
 S = ObservedStatus
@@ -201,8 +202,8 @@ def shim_names() -> list[str]:
 def in_child(action: Callable[[], object], *, failpoint: str = "") -> int:
     """Fork a process that acts, killed at a failpoint if one is named; returns its pid. Wait for it with `ending_of`.
 
-    `name=sleep:0.5` delays it instead.
-    Connections and above all the threads of the connection pool do not survive a fork, so they are closed before.
+    `name=sleep:0.5` delays it instead. Connections do not survive a fork, nor do the threads of their pool: both are
+    closed before.
     """
     connections.close_all()
     connection.close_pool()
@@ -220,7 +221,7 @@ def in_child(action: Callable[[], object], *, failpoint: str = "") -> int:
         action()
         code = 0
     except Exception:
-        traceback.print_exc()
+        logger.exception("a child of the test failed")
     finally:
         os._exit(code)
 
