@@ -98,7 +98,7 @@ def container_config(
         "StopSignal": spec.stop_signal,
         "StopTimeout": spec.stop_grace_seconds + STOP_SPARE_SECONDS,
         "Healthcheck": {"Test": ["NONE"]},  # the hub asks by the workload's own protocol
-        "HostConfig": _host_config(spec, image, network=network, dns=dns),
+        "HostConfig": _host_config(spec, image, account, network=network, dns=dns),
         "NetworkingConfig": {"EndpointsConfig": {network: {}}},
     }
     if spec.command:
@@ -129,9 +129,13 @@ def masked_texts(container: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _host_config(spec: WorkloadSpec, image: Image, *, network: str, dns: Sequence[str]) -> dict[str, Any]:
+def _host_config(
+    spec: WorkloadSpec, image: Image, account: Account, *, network: str, dns: Sequence[str]
+) -> dict[str, Any]:
     limits = spec.limits
-    scratch = f"rw,exec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777"  # games unpack programs there and run them
+    # Games unpack programs there and run them. It belongs to the workload, because runc gives it the mode that the
+    # image's own directory has, whatever is asked.
+    scratch = f"rw,exec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777,uid={account.uid},gid={account.gid}"
     covered = [path for path in image.volumes if path.rstrip("/") != spec.data_path]
     return {
         "NetworkMode": network,
