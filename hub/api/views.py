@@ -19,6 +19,7 @@ from hub.exceptions import Invalid
 from .csv import CsvRenderer
 from .pagination import ExportPagination
 from .permissions import IsAllowed
+from .throttles import ThrottledView
 
 FIELDS = OpenApiParameter("fields", str, description="Only these fields, by comma.")
 READS = ("list", "retrieve")
@@ -47,7 +48,7 @@ def _keep_fields(serializer: BaseSerializer[Any], wanted: str) -> None:
 
 
 @extend_schema_view(list=extend_schema(parameters=[FIELDS]), retrieve=extend_schema(parameters=[FIELDS]))
-class HubViewSet(FieldsMixin, ListModelMixin, RetrieveModelMixin, GenericViewSet[Any]):
+class HubViewSet(ThrottledView, FieldsMixin, ListModelMixin, RetrieveModelMixin, GenericViewSet[Any]):
     """List and detail of what the user may see, for those who hold the verb.
 
     `verbs = {"list": "servers.view", "*": "servers.change"}` gives each action its verb. The queryset has
