@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
+from django.db import connection
+
 from hub.exceptions import LimitReached
 
 from . import roles
@@ -20,11 +22,14 @@ _UNITS = {"servers": "", "memory_mb": " MB of memory", "cpu_percent": " % of CPU
 
 def quota_for(user: User) -> QuotaLimits:
     """The limits that hold for this user now (one query, besides that for the role)."""
-    from .models import Quota
-
     if user.role == roles.ADMIN:
         return roles.UNLIMITED
-    return limits_of(user.role, Quota.objects.filter(user=user).values(*FIELDS).first() or {})
+    with connection.cursor() as cursor:  # asked by every creation, and written out it costs a tenth
+        cursor.execute(
+            "SELECT servers, memory_mb, cpu_percent, disk_mb FROM accounts_quota WHERE user_id = %s", [user.pk]
+        )
+        own = cursor.fetchone()
+    return limits_of(user.role, dict(zip(FIELDS, own, strict=True)) if own else {})
 
 
 def limits_of(role: str, own: Mapping[str, int | None]) -> QuotaLimits:

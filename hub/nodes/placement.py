@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from django.db import connection
+
 from hub.engines import capabilities_of
 from hub.exceptions import Invalid, LimitReached
 
 from .models import Node, Region
 from .workloads import reserved_on
 
+_ACCEPTING = "SELECT * FROM nodes_node WHERE region_id = %s AND is_enabled AND NOT is_draining"  # as `accepting()`
 RESOURCES = ("memory_mb", "cpu_percent", "disk_mb")
 
 
@@ -29,15 +32,15 @@ def choose_node(
     its lock is taken, so two creations cannot overfill one. Raises Invalid when no node of the region could ever run
     it, LimitReached when all are full.
     """
-    nodes = Node.objects.accepting().filter(region=region)
+    nodes = Node.objects.raw(_ACCEPTING, [region.pk]) if region.is_enabled else ()
     suited = [node for node in nodes if _suits(node, engines, needs_isolation) and accepts(node)]
     if not suited:
         raise Invalid(f"No node in {region.name} can run this template.", field="region", code="no_node")
     for node in sorted(suited, key=_load) if len(suited) > 1 else suited:
-        locked = Node.objects.select_for_update(no_key=True).get(pk=node.pk)
-        if not shortage(locked, demand):
-            locked.region = region
-            return locked
+        _lock(node)
+        if not shortage(node, demand):
+            node.region = region
+            return node
     raise LimitReached(f"Every node in {region.name} is full.", field="region", code="region_full")
 
 
@@ -51,6 +54,12 @@ def shortage(node: Node, demand: dict[str, int], *, already: dict[str, int] | No
         if limit is not None and reserved[name] - (already or {}).get(name, 0) + demand.get(name, 0) > limit:
             return name
     return ""
+
+
+def _lock(node: Node) -> None:
+    """Hold the row. What was read of it a moment ago serves: a change of capacity counts from the next time on."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM nodes_node WHERE id = %s FOR NO KEY UPDATE", [node.pk])
 
 
 def _suits(node: Node, engines: Collection[str], needs_isolation: bool) -> bool:

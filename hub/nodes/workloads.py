@@ -10,8 +10,8 @@ from typing import Any
 
 from django.apps import apps
 from django.core.validators import MinValueValidator
-from django.db import models
-from django.db.models import F, Q
+from django.db import connection, models
+from django.db.models import Q
 
 from accounts.permissions import sees_all
 from hub.engines.base import Engine, Limits, Observation, PortBinding, WorkloadSpec, workload_name
@@ -185,16 +185,21 @@ def operations_visible_to(user: Any) -> models.QuerySet[Operation]:
     return Operation.objects.filter(visible)
 
 
+_PROMISED = "SELECT memory_mb, cpu_percent, disk_mb FROM {} WHERE node_id = %(node)s AND observed_status <> 'deleted'"
+_SUMS = "SELECT coalesce(sum(memory_mb), 0), coalesce(sum(cpu_percent), 0), coalesce(sum(disk_mb), 0) FROM ({}) rows"
+
+
 def reserved_on(node: Node) -> dict[str, int]:
-    """What all live workloads of a node were promised: memory_mb, cpu_percent and disk_mb."""
-    total = {"memory_mb": 0, "cpu_percent": 0, "disk_mb": 0}
-    for model in workload_models():
-        sums = model._base_manager.filter(~Q(observed_status=ObservedStatus.DELETED), node=node).aggregate(
-            **{f"{name}_sum": models.Sum(F(name)) for name in total}
-        )
-        for name in total:
-            total[name] += sums[f"{name}_sum"] or 0
-    return total
+    """What all live workloads of a node were promised: memory_mb, cpu_percent and disk_mb.
+
+    One written statement over the tables of all kinds: every creation asks this, and composing it costs more than
+    running it.
+    """
+    rows = " UNION ALL ".join(_PROMISED.format(model._meta.db_table) for model in workload_models())
+    with connection.cursor() as cursor:
+        cursor.execute(_SUMS.format(rows), {"node": node.pk})
+        memory_mb, cpu_percent, disk_mb = cursor.fetchone()
+    return {"memory_mb": memory_mb, "cpu_percent": cpu_percent, "disk_mb": disk_mb}
 
 
 def bindings(addresses: Sequence[Address], target_ports: dict[str, int] | None = None) -> list[PortBinding]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -25,6 +24,7 @@ from hub.nodes.api.serializers import OperationSerializer
 from hub.nodes.models import Operation, Region
 from servers import services
 from servers.models import GameServer, Template
+from servers.offers import find_template
 
 from . import filters
 from .serializers import (
@@ -294,18 +294,20 @@ def _asker(request: Request) -> User:
 
 def _resolved(asked: dict[str, Any], asker: User) -> dict[str, Any]:
     """Names as the rows that services take; limits that are missing as the template has them."""
-    template = _named(Template.objects.visible_to(asker).with_variables(), asked["template"], "template")
-    region = _named(Region.objects.all(), asked.get("region") or asker.region_preference, "region")
+    template = find_template(asked["template"], asker=asker)
+    if template is None:
+        raise Invalid("There is no such template.", field="template")
+    region = _region(asked.get("region") or asker.region_preference)
     limits = {name: asked.get(name, getattr(template, f"default_{name}")) for name in LIMITS}
     owner = _owner(asked["owner"], asker) if "owner" in asked else None
     return {**asked, **limits, "template": template, "region": region, "owner": owner}
 
 
-def _named(rows: QuerySet[Any], slug: str, field: str) -> Any:
+def _region(slug: str) -> Region:
     try:
-        return rows.get(slug=slug)
-    except ObjectDoesNotExist:
-        raise Invalid(f"There is no such {field}." if slug else f"A {field} is needed.", field=field) from None
+        return Region.objects.get(slug=slug)
+    except Region.DoesNotExist:
+        raise Invalid("There is no such region." if slug else "A region is needed.", field="region") from None
 
 
 def _owner(username: str, asker: User) -> User:

@@ -23,9 +23,10 @@ from hub.nodes.models import Node, Region
 from hub.nodes.reconcile import waiting_reason
 from hub.nodes.workloads import PortRequest
 from servers import names, usage, variables
+from servers.addresses import ServerAddress
 from servers.launching import ports_wanted
 from servers.limits import check_limits
-from servers.models import GameServer, ServerAddress, Template
+from servers.models import GameServer, Template
 
 if TYPE_CHECKING:
     from accounts.actors import Asker
@@ -77,8 +78,8 @@ def create_server(
     published = _publishable(template, published_ports)
     asked = QuotaLimits(servers=1, memory_mb=memory_mb, cpu_percent=cpu_percent, disk_mb=disk_mb)
     with transaction.atomic():
-        locked_owner = quotas.lock_owner(owner)
-        used = usage.of_owner(locked_owner, name=name)
+        usage.lock_owner(owner)
+        used = usage.of_owner(owner, name=name)
         _check_rate(used, actor)
         if used.has_name:
             raise Conflict("You have a server of this name already.", code="name_taken", field="name")
