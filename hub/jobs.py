@@ -22,8 +22,10 @@ from rq import Queue, get_current_job
 from rq.serializers import JSONSerializer
 
 from . import context
+from .failpoints import declare, failpoint
 
 logger = logging.getLogger(__name__)
+declare("jobs.before_send", "jobs.after_send")
 
 DEFAULT_QUEUE = "default"
 JOB_TIMEOUT_SECONDS = 960
@@ -65,6 +67,7 @@ def perform(path: str, request_id: str, *args: Any) -> None:
 
 
 def _send(path: str, args: tuple[Any, ...], queue: str, request_id: str) -> None:
+    failpoint("jobs.before_send")
     try:
         rq_queue(queue).enqueue(
             "hub.jobs.perform",
@@ -76,3 +79,4 @@ def _send(path: str, args: tuple[Any, ...], queue: str, request_id: str) -> None
         )
     except RedisError as error:
         logger.warning("job %s not sent, the sweep will find the work: %s", path, error)
+    failpoint("jobs.after_send")

@@ -87,6 +87,7 @@ SHIM_END_POINTS = ["process.shim.before_leftovers", "process.shim.before_exit_st
 PULL_POINTS = ["reconcile.before_pull", "reconcile.after_pull"]
 QUEUE_POINTS = ["leases.after_lease"]
 WEB_POINTS = ["leases.after_lease", "operations.before_commit"]
+AFTER_COMMIT_POINTS = ["jobs.before_send", "jobs.after_send"]
 TESTED_ELSEWHERE = ("docker.", "tasks.")  # with that engine, and with the tasks of nodes
 QUICK = {"reconcile.after_ensure", "reconcile.in_store", "process.remove.after_rename"}
 
@@ -255,6 +256,16 @@ def test_web_process_killed_while_it_creates_a_server_has_stored_nothing(house: 
     assert not AuditEntry.objects.filter(action="server.created").exists()
 
 
+@pytest.mark.parametrize("point", AFTER_COMMIT_POINTS)
+def test_web_process_killed_after_it_has_created_a_server_has_created_it(house: House, point: str) -> None:
+    ending = ending_of(in_child(house.create, failpoint=point))
+    recover(house)
+
+    assert ending == KILLED
+    assert GameServer.objects.get().observed_status == "running"
+    assert house.complaints() == []
+
+
 def test_web_process_killed_while_it_takes_a_wish_has_stored_nothing(house: House) -> None:
     server = house.create()
     work(house.node, house.is_settled)
@@ -273,7 +284,7 @@ def test_web_process_killed_while_it_takes_a_wish_has_stored_nothing(house: Hous
 
 def test_every_failpoint_has_a_test() -> None:
     tested = {*KILLED_IN, *ORPHAN_POINTS, *SHIM_START_POINTS, *SHIM_END_POINTS, *PULL_POINTS, *QUEUE_POINTS}
-    tested |= set(WEB_POINTS)
+    tested |= {*WEB_POINTS, *AFTER_COMMIT_POINTS}
 
     assert tested == {name for name in FAILPOINTS if not name.startswith(TESTED_ELSEWHERE)}
 
