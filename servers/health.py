@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 2.0
 LOG_TAIL = 500
+MAX_LOG_CHUNKS = 32
 
 
 def check(server: GameServer, engine: Engine, observation: Observation) -> Health:
@@ -70,7 +71,12 @@ def _by_log(server: GameServer, engine: Engine) -> Health:
     if server.observed_status in (ObservedStatus.RUNNING, ObservedStatus.UNHEALTHY):
         return Health(is_ok=True)
     pattern = re.compile(server.template.readiness_pattern)
-    chunk = engine.logs(server.engine_name, tail=LOG_TAIL, cursor=server.log_cursor)
-    if any(pattern.search(line) for line in chunk.lines):
-        return Health(is_ok=True)
+    cursor = server.log_cursor
+    for _ in range(MAX_LOG_CHUNKS):
+        chunk = engine.logs(server.engine_name, tail=LOG_TAIL, cursor=cursor)
+        if any(pattern.search(line) for line in chunk.lines):
+            return Health(is_ok=True)
+        if not chunk.lines or chunk.cursor == cursor:
+            break
+        cursor = chunk.cursor
     return Health(is_ok=False, detail="It has not said yet that it is ready.")

@@ -43,7 +43,10 @@ def build_spec(server: GameServer, addresses: Sequence[Address], engine: Engine)
     by_image = engine.capabilities.images
     if not by_image:
         _need_program(template.process_program)
-    secrets = secret_environment(server)
+    settings = current_settings(server)
+    secrets = settings.secret | _console_passwords(server)
+    wanted = {port.name for port in ports_wanted(server)}
+    addresses = [address for address in addresses if address.port_name in wanted]
     facts = _facts(server, addresses, by_image=by_image)
     command = template.image_command if by_image else template.process_command
     return WorkloadSpec(
@@ -53,22 +56,34 @@ def build_spec(server: GameServer, addresses: Sequence[Address], engine: Engine)
         owner=str(server.owner_id),
         image=template.image if by_image else "",
         command=[placeholders.fill(word, facts) for word in command],
-        env=_environment(server, facts) | secrets,
+        env=_environment(server, settings.plain, facts) | secrets,
         ports=bindings(addresses, {port.name: port.target_port for port in template.named_ports} if by_image else None),
         limits=server.limits(),
         data_path=template.data_path if by_image else "",
         stop_grace_seconds=template.stop_grace_seconds,
-        secrets=[*secrets.values(), *filter(None, [server.panel_password.reveal() if server.panel_password else ""])],
+        secrets=[secret for secret in (*secrets.values(), _panel_password(server)) if secret],
     )
 
 
-def secret_environment(server: GameServer) -> dict[str, str]:
-    """Each secret under the one variable that is its own."""
-    found = dict(variables.of_server(server).secret)
-    for port in server.template.named_ports:
-        if port.password_variable and server.rcon_password:
-            found[port.password_variable] = server.rcon_password.reveal()
-    return found
+def current_settings(server: GameServer) -> variables.Settings:
+    """The server's values for the variables its template has now: one that was added since has its default."""
+    stored, settings = variables.of_server(server), variables.Settings()
+    for variable in server.template.variables.all():
+        if variable.is_secret:
+            settings.secret[variable.key] = stored.secret.get(variable.key, "")
+        else:
+            settings.plain[variable.key] = stored.plain.get(variable.key, variable.default)
+    return settings
+
+
+def _console_passwords(server: GameServer) -> dict[str, str]:
+    """The password of the remote console under the one variable that is its own."""
+    ports = [port for port in server.template.named_ports if port.password_variable and server.rcon_password]
+    return {port.password_variable: server.rcon_password.reveal() for port in ports}
+
+
+def _panel_password(server: GameServer) -> str:
+    return server.panel_password.reveal() if server.panel_password else ""
 
 
 def heap_mb(memory_mb: int) -> int:
@@ -105,13 +120,13 @@ def _inner_address(port: TemplatePort, leased: Mapping[str, Address], *, by_imag
     return str(leased[port.name].ip), str(leased[port.name].port)
 
 
-def _environment(server: GameServer, facts: Mapping[str, str]) -> dict[str, str]:
+def _environment(server: GameServer, plain: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, str]:
     """Built from nothing: facts, ports, the owner's values, the template's own texts."""
-    known = {**facts, "SERVER_NAME": server.name, **server.values}
+    known = {**facts, "SERVER_NAME": server.name, **plain}
     told = {"SERVER_ID", "SERVER_NAME", "SERVER_IP", "SERVER_PORT", "MEMORY_MB"}
     told |= {name for port in server.template.named_ports for name in port.told if name in facts}
     environment = {name: known[name] for name in sorted(told)}
-    environment |= {key: value for key, value in server.values.items() if value}
+    environment |= {key: value for key, value in plain.items() if value}
     return environment | {name: placeholders.fill(text, known) for name, text in server.template.env.items()}
 
 

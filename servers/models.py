@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Lower
 from django.urls import reverse
 
 from hub.engines.base import Engine, Observation, WorkloadSpec
@@ -285,8 +285,8 @@ class GameServer(Workload):
 
     @classmethod
     def serve_watchers(cls, node: Node, engine: Engine) -> None:
-        for server in cls.objects.filter(node=node, stored_log__wanted_until__gt=Now()).alive():
-            ServerLog.objects.keep(server, logs.newest(engine, server.engine_name))
+        for log in ServerLog.objects.wanted().filter(server__node=node).select_related("server"):
+            ServerLog.objects.keep(log.server, logs.newest(engine, log.server.engine_name))
 
 
 class ServerLog(models.Model):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .models import GameServer, ServerLog, Template  # noqa: F401 - base classes name them as strings
 
 WATCHED_SECONDS = 30
+FRESH_SECONDS = 1.5
 
 
 class TemplateQuerySet(models.QuerySet["Template"]):
@@ -71,9 +72,18 @@ class GameServerQuerySet(WorkloadQuerySet):
 class ServerLogQuerySet(models.QuerySet["ServerLog"]):
     """Stored output of servers."""
 
+    def wanted(self) -> ServerLogQuerySet:
+        """Those that somebody looks at and that were not brought within the last moments."""
+        stale = Q(captured_at=None) | Q(captured_at__lt=Now() - timedelta(seconds=FRESH_SECONDS))
+        return self.filter(stale, wanted_until__gt=Now())
+
     def keep(self, server: GameServer, text: str | None) -> None:
-        """Store what the agent read; None keeps what is there."""
-        if text is not None:
+        """Store what the agent read, its 64 KiB only when they changed; None keeps what is there."""
+        if text is None:
+            return
+        stored = self.filter(server=server)
+        changed = stored.exclude(text=text).update(text=text, captured_at=Now())
+        if not changed and not stored.update(captured_at=Now()):
             self.update_or_create(server=server, defaults={"text": text, "captured_at": Now()})
 
     def want(self, server: GameServer, *, seconds: int = WATCHED_SECONDS) -> ServerLog:

@@ -5,7 +5,7 @@ from .creation import Preview, create_server, preview_server
 from .credentials import Credentials, reveal_credentials, rotate_credentials
 from .power import delete_server, kill_server, restart_server, start_server, stop_server
 from .settings import rename_server, resize_server, update_variables
-from .state import allowed_actions
+from .state import allowed_actions, lock_for_change
 from .suspension import suspend_server, unsuspend_server
 from .templates import create_template, delete_template, update_template
 from .watching import read_log
@@ -19,6 +19,7 @@ __all__ = [
     "delete_server",
     "delete_template",
     "kill_server",
+    "lock_for_change",
     "move_port",
     "preview_server",
     "publish_port",

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts import audit
+from accounts.permissions import can
 from hub import secrets
 from servers import variables
 from servers.models import GameServer
@@ -40,7 +41,7 @@ def reveal_credentials(server: GameServer, *, actor: Asker) -> Credentials:
         locked = state.lock(server)
         state.check(locked, "reveal_credentials")
         audit.record(actor, "server.credentials_revealed", locked)
-    return _open(locked)
+    return _open(locked, shows_all=can(actor, "templates.change"))
 
 
 def rotate_credentials(server: GameServer, *, actor: Asker) -> GameServer:
@@ -63,9 +64,11 @@ def rotate_credentials(server: GameServer, *, actor: Asker) -> GameServer:
     return server
 
 
-def _open(server: GameServer) -> Credentials:
+def _open(server: GameServer, *, shows_all: bool) -> Credentials:
     port = server.template.console_port
     published = next((a for a in server.leased_addresses if port and a.name == port.name and a.is_public), None)
+    secrets_of_it = variables.of_server(server).secret
+    visible = {variable.key for variable in server.template.variables.all() if variable.is_visible}
     url = f"{settings.HUB_URL}/servers/{server.pk}"
     return Credentials(
         panel_url=url,
@@ -74,7 +77,7 @@ def _open(server: GameServer) -> Credentials:
         rcon_host=published.ip if published else "",
         rcon_port=published.port if published else None,
         rcon_password=server.rcon_password.reveal() if port else "",
-        secret_values=variables.of_server(server).secret,
+        secret_values={key: value for key, value in secrets_of_it.items() if shows_all or key in visible},
         setup_instructions=tuple(_instructions(server, url, has_console=port is not None, is_open=bool(published))),
     )
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from accounts import quotas
 from accounts.permissions import can, require
 from hub.exceptions import Conflict
 from hub.nodes.choices import AdminState, DesiredStatus, ObservedStatus
+from hub.nodes.models import Node
 from servers.models import GameServer
 
 if TYPE_CHECKING:
@@ -136,6 +138,13 @@ def lock(server: GameServer) -> GameServer:
     """The server's row as it is now, locked. Lock owner and node before, where they are needed."""
     rows = GameServer.objects.select_for_update(no_key=True, of=("self",))
     return rows.select_related("owner", "template", "node__region").get(pk=server.pk)
+
+
+def lock_for_change(server: GameServer) -> None:
+    """Lock all that any change of it locks, in the order in which they do: owner, node, server."""
+    quotas.lock_owner(server.owner)
+    Node.objects.select_for_update(no_key=True).get(pk=server.node_id)
+    lock(server)
 
 
 def refresh(server: GameServer, locked: GameServer) -> None:

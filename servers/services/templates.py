@@ -41,7 +41,7 @@ def update_template(
     """
     require(actor, "templates.change", template)
     with transaction.atomic():
-        locked = Template.objects.select_for_update().get(pk=template.pk)
+        locked = Template.objects.select_for_update(no_key=True).get(pk=template.pk)
         _refuse_programs(locked, actor)
         before = {name: getattr(locked, name) for name in changes}
         for name, value in changes.items():

@@ -1,0 +1,18 @@
+"""What workers and the scheduler run for servers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models.functions import Now
+
+from .models import GameServer, ServerLog
+
+KEPT = timedelta(days=1)
+
+
+def forget_secrets_of_deleted() -> None:
+    """Wipe passwords, settings and output of servers deleted a day ago; the row stays as history."""
+    gone = GameServer.objects.filter(deleted_at__lt=Now() - KEPT)
+    ServerLog.objects.filter(server__in=gone).delete()
+    gone.exclude(rcon_password="").update(rcon_password="", panel_password="", secret_values="", values={})
