@@ -129,6 +129,8 @@ MODEL_NOUNS: Final[dict[str, str]] = {
     "nodes.addresspool": "pools",
     "nodes.address": "addresses",
     "nodes.operation": "operations",
+    "nodes.nodetask": "nodes",
+    "nodes.nodereport": "nodes",
     "servers.template": "templates",
     "servers.templatevariable": "templates",
     "servers.gameserver": "servers",

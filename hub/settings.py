@@ -267,7 +267,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"ObservedStatusEnum": "hub.nodes.choices.ObservedStatus"},
+    "ENUM_NAME_OVERRIDES": {
+        "ObservedStatusEnum": "hub.nodes.choices.ObservedStatus",
+        "OperationStatusEnum": "hub.nodes.choices.OperationStatus",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "hub.api.schema.add_error_answers",

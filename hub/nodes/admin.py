@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from hub.exceptions import HubError
 
 from . import services
-from .models import Address, AddressPool, Node, Operation, Region
+from .models import Address, AddressPool, Node, NodeReport, NodeTask, Operation, Region
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
@@ -153,3 +153,24 @@ class OperationAdmin(ReadOnlyAdmin):
     list_filter = ["status", "verb", "workload_kind"]
     search_fields = ["workload_name", "=workload_id", "request_id"]
     date_hierarchy = "created_at"
+
+
+@admin.register(NodeTask)
+class NodeTaskAdmin(ReadOnlyAdmin):
+    """What agents were asked, and their fate."""
+
+    list_display = ["created_at", "node", "verb", "subject", "status", "actor_name", "finished_at", "message"]
+    list_filter = ["status", "verb", "node"]
+    list_select_related = ["node"]
+    search_fields = ["subject", "request_id"]
+    exclude = ["lease_token", "lease_until"]
+    date_hierarchy = "created_at"
+
+
+@admin.register(NodeReport)
+class NodeReportAdmin(ReadOnlyAdmin):
+    """What agents have found on their machines."""
+
+    list_display = ["node", "kind", "taken_at", "error"]
+    list_filter = ["kind", "node"]
+    list_select_related = ["node"]

@@ -19,11 +19,13 @@ from hub.engines.base import Engine, EngineError, Observation, State, workload_n
 from . import sockets
 from .choices import LIVE, PROBLEMS, AddressState, DesiredStatus, Finding, ObservedStatus, PoolKind, ReportKind
 from .models import Address, Node, NodeReport
-from .workloads import Workload, workload_model, workload_models
+from .sweep import status_of
+from .workloads import Workload, workload_models
 
 MAX_HARMLESS_ROWS = 300
 NOTHING = "–"
 ORDER = {kind: place for place, kind in enumerate(Finding)}
+NO_LIVE_ROW = (None, ObservedStatus.DELETED)
 UNDER_WAY = frozenset(
     {
         ObservedStatus.QUEUED,
@@ -121,7 +123,7 @@ def _workloads(node: Node, engine: Engine, held: dict[str, Observation], heard: 
                 workload=(workload.kind, str(workload.pk)),
             )
     for seen in held.values():
-        if has_no_row(seen, node) and engine.inspect(seen.name) is not None:
+        if status_of(seen, node) in NO_LIVE_ROW and engine.inspect(seen.name) is not None:
             why = "It carries this hub's labels, and no live row stands behind it. The next sweep removes it, too."
             yield Row(
                 f"workload:{seen.name}", Finding.ORPHAN, seen.name, engine=_engine_words(seen), why=why,
@@ -158,15 +160,6 @@ def _judge_live(workload: Workload, seen: Observation | None) -> tuple[Finding, 
     if seen.state == State.PAUSED:
         return Finding.DIFFERS, "Somebody has paused it; resume it or restart it."
     return Finding.IN_STEP, workload.status_reason
-
-
-def has_no_row(seen: Observation, node: Node) -> bool:
-    """Whether no live row of this node stands behind what the engine holds."""
-    try:
-        model = workload_model(seen.kind)
-    except LookupError:
-        return True
-    return not model.objects.filter(pk=seen.id, node=node).alive().exists()
 
 
 def _status_words(workload: Workload) -> str:

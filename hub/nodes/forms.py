@@ -44,6 +44,16 @@ class RegionForm(forms.ModelForm):
         fields = ("name", "slug", "position")
 
 
+class RegistryForm(forms.Form):
+    """Credentials of an image registry; they are never shown again."""
+
+    registry = forms.CharField(max_length=200, help_text="As images name it, such as ghcr.io or ghcr.io/team.")
+    username = forms.CharField(max_length=200, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    password = forms.CharField(
+        label="Password or token", widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    )
+
+
 class PoolForm(forms.Form):
     """A pool; its addresses are made with it, so it cannot be changed later."""
 

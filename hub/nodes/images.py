@@ -245,7 +245,11 @@ def do_remove(task: NodeTask, engine: Engine) -> str:
         if image is None:
             continue
         tasks.note_progress(task, f"Removing {image.title}")
-        why = f"needed by {image.needed_by}" if not image.is_unused else engine.remove_images([image.id]).get(image.id, "")
+        why = (
+            f"needed by {image.needed_by}"
+            if not image.is_unused
+            else engine.remove_images([image.id]).get(image.id, "")
+        )
         if why:
             kept.append(f"{image.title} stays: {why}")
         else:

@@ -72,6 +72,7 @@ class Step:
     check_in: float | None = None
     operation: OperationStatus | None = None
     changes: dict[str, Any] = field(default_factory=dict)
+    is_adoption: bool = False
 
 
 OVERTAKEN = Step(S.QUEUED, again=True)  # is never stored: token or generation no longer match
@@ -167,6 +168,8 @@ def store(workload: Workload, step: Step) -> bool:
             operations.mark(workload, step.operation, error=error)
         if stored and step.status in (S.CRASHED, S.FAILED) and old_status != step.status:
             audit.record(SYSTEM, f"{workload.kind}.{step.status}", workload, reason=step.reason)
+        if stored and step.is_adoption:
+            audit.record(SYSTEM, "workload.adopted", workload.node, name=workload.name, was=old_status)
         failpoint("reconcile.in_store")
     failpoint("reconcile.after_store")
     return stored
@@ -202,7 +205,9 @@ def _towards_running(workload: Workload, engine: Engine, seen: Observation | Non
     if seen is not None and seen.is_running:
         if seen.generation < workload.generation:
             return _stop_step(workload, engine, seen, S.STOPPING)
-        return _watch(workload, engine, seen)
+        step = _watch(workload, engine, seen)
+        step.is_adoption = workload.observed_status in (S.CRASHED, S.FAILED, S.LOST)
+        return step
     if workload.observed_status == S.FAILED:
         return Step(S.FAILED, workload.status_reason, operation=OperationStatus.FAILED)
     if workload.restart_after and workload.restart_after > timezone.now():

@@ -23,6 +23,7 @@ from . import drift, leases, operations, sockets, tasks
 from .choices import AddressState, DesiredStatus, Finding, TaskVerb
 from .models import Address, Node, NodeTask
 from .reconcile import reconcile
+from .sweep import status_of
 from .workloads import Workload, workload_model
 
 
@@ -122,15 +123,16 @@ def _restart(task: NodeTask, engine: Engine) -> str:
 
 
 def _remove_orphan(task: NodeTask, engine: Engine) -> str:
-    kind, pk = task.arguments["workload"]
+    """Its data stay, unless its row says deleted: then somebody has asked to lose them."""
     name = task.arguments["key"].removeprefix("workload:")
     seen = engine.inspect(name)
     if seen is None:
         return "It was gone already."
-    if not drift.has_no_row(seen, task.node):
+    status = status_of(seen, task.node)
+    if status not in drift.NO_LIVE_ROW:
         raise Conflict("A live row stands behind it now.", code="not_now")
-    engine.remove(name, keep_data=True)
-    return f"{kind.capitalize()} {pk} is removed from the engine; its data are kept."
+    engine.remove(name, keep_data=status is None)
+    return f"{name} is removed from the engine; its data are {'kept' if status is None else 'deleted, as was asked'}."
 
 
 def _workload(task: NodeTask) -> Workload:
@@ -222,7 +224,7 @@ REMEDIES: dict[Finding, tuple[Remedy, ...]] = {
     Finding.MISSING: (Remedy(TaskVerb.REPAIR, "Launch again", "nodes.change", _reconcile),),
     Finding.DIFFERS: (Remedy(TaskVerb.REPAIR, "Repair", "nodes.change", _reconcile),),
     Finding.UNNOTICED: (Remedy(TaskVerb.ADOPT, "Adopt", "nodes.change", _reconcile),),
-    Finding.ORPHAN: (Remedy(TaskVerb.REMOVE, "Remove, keep data", "nodes.change", _remove_orphan),),
+    Finding.ORPHAN: (Remedy(TaskVerb.REMOVE, "Remove", "nodes.change", _remove_orphan),),
     Finding.SILENT: (Remedy(TaskVerb.REPAIR, "Restart", "nodes.change", _restart),),
     Finding.TAKEN: (Remedy(TaskVerb.REPAIR, "Move to another port", "addresses.release_any", _move),),
     Finding.STRANGER: (Remedy(TaskVerb.REPAIR, "Block port", "addresses.change", _block),),

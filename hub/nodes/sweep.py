@@ -67,16 +67,16 @@ def sweep(node: Node, *, engine: Engine | None = None) -> SweepReport:
         report.error = str(error)
         _note_engine(node, str(error))
         return report
-    _note_engine(node, "")
+    _note_engine(node, _prepare(engine))
     report.seen = len(held)
     for model, row in _rows(node):
         if _differs(row, held.pop(row["pk"], None)):
             report.reconciled += 1
             _reconcile(model, row["pk"], engine)
     for seen in held.values():
-        status = _status_of(seen, node)
+        status = status_of(seen, node)
         if status in (None, ObservedStatus.DELETED):
-            _remove_orphan(engine, seen, report, keep_data=status is None)
+            _remove_orphan(node, engine, seen, report, keep_data=status is None)
     _tidy(engine)
     return report
 
@@ -101,7 +101,7 @@ def _differs(row: dict[str, Any], seen: Observation | None) -> bool:
     return True
 
 
-def _status_of(seen: Observation, node: Node) -> str | None:
+def status_of(seen: Observation, node: Node) -> str | None:
     """The status of the row behind what the engine holds (it may have been made since we listed); None without one."""
     try:
         model = workload_model(seen.kind)
@@ -110,7 +110,7 @@ def _status_of(seen: Observation, node: Node) -> str | None:
     return model.objects.filter(pk=seen.id, node=node).values_list("observed_status", flat=True).first()
 
 
-def _remove_orphan(engine: Engine, seen: Observation, report: SweepReport, *, keep_data: bool) -> None:
+def _remove_orphan(node: Node, engine: Engine, seen: Observation, report: SweepReport, *, keep_data: bool) -> None:
     """Remove something that carries our labels and belongs to nobody.
 
     Its data stays, because nobody asked to lose it; unless its row says deleted: then a late worker has launched it.
@@ -123,8 +123,25 @@ def _remove_orphan(engine: Engine, seen: Observation, report: SweepReport, *, ke
         return
     failpoint("sweep.after_remove_orphan")
     report.orphans_removed.append(seen.name)
-    audit.record(SYSTEM, "workload.orphan_removed", None, name=seen.name, generation=seen.generation)
+    audit.record(
+        SYSTEM,
+        "workload.orphan_removed",
+        node,
+        name=seen.name,
+        generation=seen.generation,
+        data="kept" if keep_data else "deleted",
+    )
     logger.warning("removed orphan %s: no live row stands behind it", seen.name)
+
+
+def _prepare(engine: Engine) -> str:
+    """Lay again what a restarted daemon or firewall has forgotten; says what stands in the way of it."""
+    try:
+        engine.prepare()
+    except EngineError as error:
+        logger.warning("%s is not prepared: %s", engine.node, error)
+        return str(error)
+    return ""
 
 
 def _tidy(engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from . import upkeep_views, views
 
 app_name = "nodes"
 urlpatterns = [
@@ -11,6 +11,15 @@ urlpatterns = [
     path("nodes/<slug:name>/", views.node_detail, name="node_detail"),
     path("nodes/<slug:name>/edit", views.node_update, name="node_update"),
     path("nodes/<slug:name>/delete", views.node_delete, name="node_delete"),
+    path("nodes/<slug:name>/drift", upkeep_views.node_drift, name="node_drift"),
+    path("nodes/<slug:name>/drift/<slug:verb>", upkeep_views.node_mend, name="node_mend"),
+    path("nodes/<slug:name>/images", upkeep_views.node_images, name="node_images"),
+    path("nodes/<slug:name>/images/tasks", upkeep_views.node_image_tasks, name="node_image_tasks"),
+    path("nodes/<slug:name>/images/list", upkeep_views.node_images_list, name="node_images_list"),
+    path("nodes/<slug:name>/images/pull", upkeep_views.node_image_pull, name="node_image_pull"),
+    path("nodes/<slug:name>/images/remove", upkeep_views.node_images_remove, name="node_images_remove"),
+    path("nodes/<slug:name>/registries", upkeep_views.registry_set, name="registry_set"),
+    path("nodes/<slug:name>/registries/forget", upkeep_views.registry_forget, name="registry_forget"),
     path("regions/", views.region_list, name="region_list"),
     path("pools/", views.pool_list, name="pool_list"),
     path("pools/new", views.pool_create, name="pool_create"),

@@ -186,7 +186,7 @@ function isBusy(element) {
   const isTyping = element.contains(active) && active.matches("input:not([type=checkbox]), textarea, select");
   const selection = getSelection();
   const isMarking = !selection.isCollapsed && element.contains(selection.anchorNode);
-  return isTyping || isMarking || element.querySelector("details.k-menu[open]") !== null;
+  return isTyping || isMarking || element.querySelector("details.k-menu[open], details[data-hold][open]") !== null;
 }
 
 on("htmx:configRequest", (event) => {

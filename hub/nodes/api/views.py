@@ -25,6 +25,7 @@ from .serializers import (
     PoolSerializer,
     RegionSerializer,
 )
+from .upkeep import UpkeepActions
 
 
 class RegionViewSet(HubViewSet):
@@ -47,14 +48,19 @@ class RegionViewSet(HubViewSet):
         return Response(RegionSerializer(region).data, status=201)
 
 
-class NodeViewSet(HubViewSet):
+class NodeViewSet(UpkeepActions, HubViewSet):
     """Machines and clusters that run workloads."""
 
     queryset = Node.objects.select_related("region")
     serializer_class = NodeSerializer
     filterset_class = NodeFilter
     lookup_field = "name"
-    verbs: ClassVar[dict[str, str]] = {"list": "nodes.view", "retrieve": "nodes.view", "*": "nodes.change"}
+    verbs: ClassVar[dict[str, str]] = {
+        "list": "nodes.view",
+        "retrieve": "nodes.view",
+        **UpkeepActions.upkeep_verbs,
+        "*": "nodes.change",
+    }
     ordering_fields = ["name", "engine", "agent_seen_at"]
 
     @extend_schema(responses={201: NodeSerializer})

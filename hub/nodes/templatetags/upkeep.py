@@ -1,0 +1,33 @@
+"""Cards about a node's upkeep: `{% load upkeep %}{% drift_card node %}`, `{% limits_card node %}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+
+from hub.nodes import images
+from hub.nodes.models import Node
+from hub.nodes.upkeep import DriftCard, limits_of
+
+register = template.Library()
+
+
+@register.inclusion_tag("nodes/partials/drift.html", takes_context=True)
+def drift_card(context: dict[str, Any], node: Node) -> dict[str, Any]:
+    """Database, engine and sockets side by side."""
+    request = context["request"]
+    return {"request": request, "node": node, "card": DriftCard(node, request.user)}
+
+
+@register.inclusion_tag("nodes/partials/limits.html")
+def limits_card(node: Node) -> dict[str, Any]:
+    """How each limit is kept there."""
+    return {"node": node, "limits": limits_of(node)}
+
+
+@register.inclusion_tag("nodes/partials/images_card.html")
+def images_card(node: Node) -> dict[str, Any]:
+    """How many images it holds; nothing where the engine has none."""
+    has_images = images.has_images(node)
+    return {"node": node, "has_images": has_images, "shelf": images.shelf(node) if has_images else None}
