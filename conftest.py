@@ -13,6 +13,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -87,14 +88,15 @@ def docker_answers() -> bool:
 
 
 @pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """Use the machine's Chromium; its sandbox does not work for root."""
+def browser_type_launch_args(
+    browser_type_launch_args: dict[str, Any], django_db_setup: None
+) -> Iterator[dict[str, Any]]:
+    """Use the machine's Chromium; its sandbox does not work for root.
+
+    Playwright keeps an event loop in this thread, which Django takes for asynchronous code: the database is made before
+    it starts, and used beside it until it has ended.
+    """
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": sandbox}
-
-
-@pytest.fixture(autouse=True)
-def _allow_database_beside_playwright(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Playwright keeps an event loop in this thread, which Django takes for asynchronous code."""
-    if "browser" in request.keywords:
-        monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield {**browser_type_launch_args, "executable_path": CHROMIUM, "args": sandbox}

@@ -323,7 +323,7 @@ on("submit", (event) => {
   const theme = event.submitter.value;
   if (theme === "auto") delete root.dataset.bsTheme;
   else root.dataset.bsTheme = theme;
-  fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), redirect: "manual" });
+  fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), redirect: "manual", keepalive: true });
   delete form.dataset.sent;
   form.closest("details").open = false;
 });

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -93,7 +95,7 @@ def test_pool_list_costs_the_same_queries_with_more_rows(client, node):
     ("values", "word"),
     [
         ({"agent_seen_at": None}, "Never seen"),
-        ({"agent_seen_at": timezone.now() - timezone.timedelta(hours=1)}, "Not seen"),
+        ({"agent_seen_at": timezone.now() - timedelta(hours=1)}, "Not seen"),
         ({"engine_error": "dockerd does not answer"}, "Engine down"),
         ({"is_draining": True}, "Draining"),
         ({"is_enabled": False}, "Off"),

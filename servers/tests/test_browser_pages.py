@@ -1,0 +1,156 @@
+"""Every page in a real browser: nothing serious for axe, no complaint of the browser, nothing wider than the screen.
+
+With HUB_SCREENSHOTS naming a directory, a picture of each page is left there.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.core.cache import cache
+from django.db import connection
+from django.utils import timezone
+from playwright.sync_api import Browser, Page
+
+from accounts.tests.factories import PASSWORD, UserFactory, token_for
+from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus
+from hub.nodes.models import Address, AddressPool, Node, Operation
+from servers.models import GameServer, ServerLog
+
+from .factories import TemplateFactory, VariableFactory, make_node, make_server
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+SCREENS = {
+    "1440": {"width": 1440, "height": 900},
+    "1024": {"width": 1024, "height": 768},
+    "390": {"width": 390, "height": 844},
+}
+SERIOUS = ("serious", "critical")
+PICTURES = os.environ.get("HUB_SCREENSHOTS", "")
+STATES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("smp-harare", ObservedStatus.RUNNING, {"facts": {"players": 38, "max_players": 60, "latency_ms": 3.2}}),
+    ("creative-plots", ObservedStatus.RUNNING, {"facts": {"players": 17, "max_players": 40, "latency_ms": 2.1}}),
+    ("skyblock-delta", ObservedStatus.PULLING, {"progress_percent": 64}),
+    ("modded-atm10", ObservedStatus.CRASHED, {"status_reason": "Out of memory at 1 GiB. Started again in 2 min 40 s."}),
+    ("teeworlds-gctf", ObservedStatus.FAILED, {"status_reason": "The image hub/teeworlds:0.7.6 does not exist."}),
+    ("survival-kids", ObservedStatus.UNHEALTHY, {"status_reason": "No answer to the list ping for 3 min."}),
+    ("event-uhc", ObservedStatus.STARTING, {"status_reason": "Waiting for the port to answer."}),
+    ("hardcore-s4", ObservedStatus.STOPPED, {"desired_status": DesiredStatus.STOPPED}),
+)
+LOG = """10:41:58 [Server thread/INFO]: Kudzi_ZW joined the game
+10:42:31 [Server thread/WARN]: Can't keep up! Running 2104 ms or 42 ticks behind
+10:43:10 [Server thread/ERROR]: Could not save region r.0.0
+"""
+
+
+def fill() -> dict[str, str]:
+    """A hub with something in every state; answers the address of each page by its name."""
+    cache.clear()
+    admin = UserFactory(username="tendai", role="Admin")
+    node = make_node(size=40, name="harare-1", memory_mb=65_536, cpu_percent=3200)
+    Node.objects.update(agent_seen_at=timezone.now(), agent_version="0.1.0")
+    template = TemplateFactory(slug="minecraft-java", name="Minecraft Java", description="The block game.")
+    TemplateFactory(slug="luanti", name="Luanti", game="Luanti")
+    VariableFactory(template=template, key="MOTD", label="Welcome line", default="Mauya! Be kind, build tall.")
+    VariableFactory(template=template, key="PLAYERS", label="Players at most", kind="integer", default="60", minimum=1)
+    for name, status, values in STATES:
+        server = make_server(owner=admin, node=node, template=template, name=name)
+        GameServer.objects.filter(pk=server.pk).update(observed_status=status, started_at=timezone.now(), **values)
+    first = GameServer.objects.get(name="smp-harare")
+    broken = GameServer.objects.get(name="teeworlds-gctf")
+    Operation.objects.exclude(workload_id=broken.pk).update(status="done", finished_at=timezone.now())
+    Operation.objects.filter(workload_id=broken.pk).update(status="failed", error="The image does not exist.")
+    ServerLog.objects.create(server=first, text=LOG, captured_at=timezone.now())
+    Address.objects.filter(port=25600).update(state=AddressState.BLOCKED, reason="In use by another program.")
+    token_for(admin, name="backup script")
+    connection.close()
+    at = first.get_absolute_url()
+    return {
+        "overview": "/",
+        "servers": "/servers/",
+        "server": at,
+        "server-failed": broken.get_absolute_url(),
+        "server-log": f"{at}/log",
+        "server-operations": f"{at}/operations",
+        "server-settings": f"{at}/settings",
+        "server-activity": f"{at}/activity",
+        "server-delete": f"{at}/delete",
+        "server-choose": "/servers/new",
+        "server-new": f"/servers/new?template={template.slug}",
+        "templates": "/templates/",
+        "template": f"/templates/{template.slug}",
+        "operations": "/operations/",
+        "nodes": "/nodes/",
+        "node": f"/nodes/{node.name}/",
+        "node-new": "/nodes/new",
+        "pools": "/pools/",
+        "pool": f"/pools/{AddressPool.objects.values_list('pk', flat=True).first()}/",
+        "pool-new": "/pools/new",
+        "regions": "/regions/",
+        "users": "/users/",
+        "audit": "/audit/",
+        "profile": "/profile",
+        "tokens": "/tokens/",
+        "search": "/search?q=smp",
+        "kit": "/kit",
+        "not-found": "/nowhere",
+        "password": "/accounts/password/change/",
+    }
+
+
+def log_in(page: Page, url: str) -> None:
+    page.goto(f"{url}/accounts/login/")
+    page.get_by_label("User name or e-mail").fill("tendai")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{url}/")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_is_sound(browser: Browser, live_server: Any, theme: str) -> None:
+    pages = fill()
+    context = browser.new_context(color_scheme=theme, viewport=SCREENS["1440"])
+    complaints: list[str] = []
+    context.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    page = context.new_page()
+    page.goto(f"{live_server.url}/accounts/login/")
+    found = judge(page, "login", theme)
+    log_in(page, live_server.url)
+
+    for name, path in pages.items():
+        page.goto(f"{live_server.url}{path}")
+        found += judge(page, name, theme)
+
+    complaints = [text for text in complaints if "404" not in text]
+    assert (found, complaints) == ([], [])
+
+
+def judge(page: Page, name: str, theme: str) -> list[str]:
+    """What is wrong with the page at any width."""
+    wrong = []
+    for width, screen in SCREENS.items():
+        page.set_viewport_size(screen)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        if wide > screen["width"]:
+            wrong.append(f"{name} is {wide} px wide at {width}")
+        if PICTURES:
+            page.screenshot(path=Path(PICTURES) / f"{name}-{theme}-{width}.png", full_page=True)
+        if width != "1024":
+            wrong += [f"{name} {width} {theme}: {text}" for text in serious(page)]
+    return wrong
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds serious, with the first place of each."""
+    violations = Axe().run(page).response["violations"]
+    return [
+        f"{violation['id']} at {violation['nodes'][0]['target']}: {violation['nodes'][0]['failureSummary']}"
+        for violation in violations
+        if violation["impact"] in SERIOUS
+    ]
