@@ -16,6 +16,7 @@ from rest_framework.serializers import Serializer
 
 from accounts import services, tokens
 from accounts.models import ApiToken, AuditEntry, User
+from hub.api.etags import conditional
 from hub.api.views import HubViewSet
 from hub.exceptions import Invalid
 
@@ -65,6 +66,7 @@ class UserViewSet(HubViewSet):
     serializer_class = UserSerializer
     filterset_class = filters.UserFilter
     ordering_fields = ("username", "email", "date_joined", "last_login")
+    version_fields = (*services.PROFILE_FIELDS, "username", "role", "is_active", "suspended_at")
     ordering = ("username",)
     lookup_value_regex = r"\d+"
     verbs = {
@@ -90,6 +92,7 @@ class UserViewSet(HubViewSet):
         return self._answer(user, status.HTTP_201_CREATED)
 
     @extend_schema(summary="Change a user's profile", request=ProfileSerializer, responses=UserSerializer)
+    @conditional
     def partial_update(self, request: Request, pk: str) -> Response:
         values = _parsed(ProfileSerializer, request, partial=True)
         return self._answer(services.update_profile(self.get_object(), actor=_asker(request), **values))
@@ -147,6 +150,7 @@ class UserViewSet(HubViewSet):
 
     def _answer(self, user: User, code: int = status.HTTP_200_OK) -> Response:
         fresh = User.objects.with_access().select_related("quota").get(pk=user.pk)
+        self.shown = fresh
         return Response(UserSerializer(fresh).data, status=code)
 
 
@@ -161,6 +165,7 @@ class TokenViewSet(HubViewSet):
     serializer_class = TokenSerializer
     filterset_class = filters.TokenFilter
     ordering_fields = ("name", "created", "expiry", "last_used_at")
+    version_fields = ("name", "is_enabled", "scopes", "allowed_networks", "expiry")
     ordering = ("name", "id")
     lookup_value_regex = r"\d+"
     verbs = {"list": "tokens.view", "retrieve": "tokens.view", "create": "tokens.own", "*": "tokens.change"}
@@ -173,12 +178,14 @@ class TokenViewSet(HubViewSet):
         return _with_secret(*tokens.create_token(owner, actor=asker, **values))
 
     @extend_schema(summary="Switch a token off or on", request=TokenUpdateSerializer, responses=TokenSerializer)
+    @conditional
     def partial_update(self, request: Request, pk: str) -> Response:
         values = _parsed(TokenUpdateSerializer, request)
-        token = tokens.set_token_enabled(self.get_object(), values["is_enabled"], actor=_asker(request))
-        return Response(TokenSerializer(token).data)
+        self.shown = tokens.set_token_enabled(self.get_object(), values["is_enabled"], actor=_asker(request))
+        return Response(TokenSerializer(self.shown).data)
 
     @extend_schema(summary="Revoke a token", responses={204: None})
+    @conditional
     def destroy(self, request: Request, pk: str) -> Response:
         tokens.revoke_token(self.get_object(), actor=_asker(request))
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -17,6 +17,7 @@ from rest_framework.viewsets import GenericViewSet
 from hub.exceptions import Invalid
 
 from .csv import CsvRenderer
+from .etags import VersionedView
 from .pagination import ExportPagination
 from .permissions import IsAllowed
 from .throttles import ThrottledView
@@ -48,7 +49,7 @@ def _keep_fields(serializer: BaseSerializer[Any], wanted: str) -> None:
 
 
 @extend_schema_view(list=extend_schema(parameters=[FIELDS]), retrieve=extend_schema(parameters=[FIELDS]))
-class HubViewSet(ThrottledView, FieldsMixin, ListModelMixin, RetrieveModelMixin, GenericViewSet[Any]):
+class HubViewSet(ThrottledView, VersionedView, FieldsMixin, ListModelMixin, RetrieveModelMixin, GenericViewSet[Any]):
     """List and detail of what the user may see, for those who hold the verb.
 
     `verbs = {"list": "servers.view", "*": "servers.change"}` gives each action its verb. The queryset has

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, Serializer
 
 from accounts.models import User
+from hub.api.etags import conditional
 from hub.api.idempotency import idempotent
 from hub.api.views import HubViewSet
 from hub.exceptions import Invalid
@@ -59,6 +60,15 @@ class ServerViewSet(HubViewSet):
     ordering_fields = ("name", "created_at", "observed_status", "memory_mb", "disk_mb", "cpu_percent")
     ordering = ("-created_at",)
     lookup_value_regex = UUID_PATTERN
+    version_fields = (
+        "name",
+        "description",
+        *LIMITS,
+        "config_version",
+        "published_ports",
+        "admin_state",
+        "owner_id",
+    )
     verbs: ClassVar[dict[str, str]] = {
         "list": "servers.view",
         "retrieve": "servers.view",
@@ -83,6 +93,9 @@ class ServerViewSet(HubViewSet):
         servers = servers.alive().with_details()
         return servers.prefetch_related("template__variables") if self.detail else servers
 
+    def lock(self, row: Any) -> None:
+        services.lock_for_change(row)
+
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:
         return ServerDetailSerializer if self.action == "retrieve" else ServerSerializer
 
@@ -106,6 +119,7 @@ class ServerViewSet(HubViewSet):
     @extend_schema(
         summary="Change name, settings or limits", request=ServerUpdateSerializer, responses=ServerDetailSerializer
     )
+    @conditional
     def partial_update(self, request: Request, pk: str) -> Response:
         asked, server, actor = _parsed(ServerUpdateSerializer, request), self.get_object(), _asker(request)
         with transaction.atomic():
@@ -120,6 +134,7 @@ class ServerViewSet(HubViewSet):
         return self._detail(request, pk)
 
     @extend_schema(summary="Delete a server and its data", responses={202: PowerAnswerSerializer})
+    @conditional
     def destroy(self, request: Request, pk: str) -> Response:
         return self._power(request, services.delete_server)
 
@@ -241,6 +256,7 @@ class TemplateViewSet(HubViewSet):
     ordering = ("name",)
     lookup_field = "slug"
     lookup_value_regex = r"[-a-zA-Z0-9_]+"
+    version_fields = ("updated_at",)
     verbs: ClassVar[dict[str, str]] = {"list": "templates.view", "retrieve": "templates.view", "*": "templates.change"}
 
     def get_permissions(self) -> list[BasePermission]:
@@ -260,14 +276,16 @@ class TemplateViewSet(HubViewSet):
     @extend_schema(
         summary="Change a template", request=TemplateDefinitionSerializer, responses=TemplateDefinitionSerializer
     )
+    @conditional
     def partial_update(self, request: Request, slug: str) -> Response:
         template: Template = self.get_object()
         asked = TemplateDefinitionSerializer(template, data=request.data, partial=True)
         asked.is_valid(raise_exception=True)
-        changed = services.update_template(template, actor=_asker(request), **asked.validated_data)
-        return Response(TemplateDefinitionSerializer(changed).data)
+        self.shown = services.update_template(template, actor=_asker(request), **asked.validated_data)
+        return Response(TemplateDefinitionSerializer(self.shown).data)
 
     @extend_schema(summary="Remove a template that was never used", responses={204: None})
+    @conditional
     def destroy(self, request: Request, slug: str) -> Response:
         services.delete_template(self.get_object(), actor=_asker(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
