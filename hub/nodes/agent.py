@@ -24,7 +24,8 @@ import psutil
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 from django.db.models.functions import Now
-from rq import Worker
+from rq import Queue, Worker
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from hub.engines.base import EngineError
@@ -43,6 +44,18 @@ BEAT_SECONDS = 10
 FIRST_RESTART_SECONDS, LONGEST_RESTART_SECONDS = 0.5, 30.0
 STOP_SECONDS = 20.0
 PR_SET_PDEATHSIG = 1
+
+
+class NodeWorker(Worker):
+    """An rq worker whose work-horse does not outlive it: with its agent killed, nobody would know of that one."""
+
+    def main_work_horse(self, job: Job, queue: Queue) -> None:
+        _die_with(self.own_pid)
+        super().main_work_horse(job, queue)
+
+    def fork_work_horse(self, job: Job, queue: Queue) -> None:
+        self.own_pid = os.getpid()
+        super().fork_work_horse(job, queue)
 
 
 @dataclass
@@ -127,7 +140,7 @@ class Agent:
 
     def _worker(self) -> None:
         queues = [rq_queue(node_queue(self.node_name)), rq_queue(DEFAULT_QUEUE)]
-        Worker(queues, connection=django_rq.get_connection(DEFAULT_QUEUE), serializer=JSONSerializer).work(
+        NodeWorker(queues, connection=django_rq.get_connection(DEFAULT_QUEUE), serializer=JSONSerializer).work(
             with_scheduler=False, logging_level="WARNING"
         )
 
