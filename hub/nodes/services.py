@@ -34,6 +34,30 @@ def create_region(*, actor: Any, slug: str, name: str, position: int = 0) -> Reg
     return region
 
 
+def update_region(region: Region, *, actor: Any, **changes: Any) -> Region:
+    """Change a region's name, position, or whether it takes new servers."""
+    require(actor, "regions.change", region)
+    with transaction.atomic():
+        locked = Region.objects.select_for_update(no_key=True).get(pk=region.pk)
+        before = {name: getattr(locked, name) for name in changes}
+        for name, value in changes.items():
+            setattr(locked, name, value)
+        _clean_and_save(locked)
+        audit.record(actor, "region.updated", locked, **audit.changes(before, changes))
+    return locked
+
+
+def delete_region(region: Region, *, actor: Any) -> None:
+    """Remove a region in which no node stands."""
+    require(actor, "regions.change", region)
+    with transaction.atomic():
+        locked = Region.objects.select_for_update().get(pk=region.pk)
+        if locked.nodes.exists():
+            raise Conflict("Nodes stand in this region.", code="region_in_use")
+        audit.record(actor, "region.deleted", locked)
+        locked.delete()
+
+
 def create_node(*, actor: Any, name: str, region: Region, engine: str, **values: Any) -> Node:
     """Add a node; it takes workloads once it has a pool and its agent runs."""
     require(actor, "nodes.change")

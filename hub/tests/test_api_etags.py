@@ -116,6 +116,9 @@ def test_what_one_may_not_see_is_a_404_with_any_tag(url: str, world: World) -> N
 CHANGES = [
     ("users/{user}", {"first_name": "Ada"}),
     ("tokens/{token}", {"is_enabled": False}),
+    ("regions/{region}", {"name": "Frankfurt"}),
+    ("nodes/{node}", {"is_draining": True}),
+    ("address-pools/{pool}", {"is_enabled": False}),
     ("templates/{template}", {"description": "Better."}),
     ("servers/{server}", {"description": "Better."}),
 ]
@@ -127,6 +130,7 @@ def test_every_change_follows_the_tag(world: World, path: str, body: dict[str, A
     address = "/api/v1/" + path.format(
         user=world.person("owner").pk,
         token=world.token.pk,
+        region=world.node.region.slug,
         node=world.node.name,
         pool=world.pool.pk,
         template=world.template.slug,

@@ -17,6 +17,13 @@ class RegionSerializer(serializers.ModelSerializer[Region]):
         model = Region
         fields = ["slug", "name", "position", "is_enabled"]
 
+    def get_fields(self) -> dict[str, Any]:
+        """A slug stands in profiles and scripts, so it stays."""
+        fields = super().get_fields()
+        if self.instance is not None and not isinstance(self.parent, serializers.ListSerializer):
+            fields["slug"].read_only = True
+        return fields
+
 
 class NodeSerializer(serializers.ModelSerializer[Node]):
     """A node; its credentials never leave the hub."""

@@ -10,6 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from hub.api.etags import conditional
 from hub.api.views import HubViewSet
 from hub.nodes import services
 from hub.nodes.models import Address, AddressPool, Node, Operation, Region
@@ -27,6 +28,8 @@ from .serializers import (
 )
 from .upkeep import UpkeepActions
 
+CAPACITY = ("memory_mb", "cpu_percent", "disk_mb", "overcommit")
+
 
 class RegionViewSet(HubViewSet):
     """Where nodes stand."""
@@ -36,6 +39,7 @@ class RegionViewSet(HubViewSet):
     lookup_field = "slug"
     verbs: ClassVar[dict[str, str]] = {"list": "regions.view", "retrieve": "regions.view", "*": "regions.change"}
     ordering_fields = ["position", "name"]
+    version_fields = ("name", "position", "is_enabled")
 
     @extend_schema(responses={201: RegionSerializer})
     def create(self, request: Request) -> Response:
@@ -46,6 +50,20 @@ class RegionViewSet(HubViewSet):
         }
         region = services.create_region(actor=request.user, **wanted)
         return Response(RegionSerializer(region).data, status=201)
+
+    @extend_schema(request=RegionSerializer, responses=RegionSerializer)
+    @conditional
+    def partial_update(self, request: Request, slug: str) -> Response:
+        asked = RegionSerializer(self.get_object(), data=request.data, partial=True)
+        asked.is_valid(raise_exception=True)
+        self.shown = services.update_region(self.get_object(), actor=request.user, **asked.validated_data)
+        return Response(RegionSerializer(self.shown).data)
+
+    @extend_schema(responses={204: None})
+    @conditional
+    def destroy(self, request: Request, slug: str) -> Response:
+        services.delete_region(self.get_object(), actor=request.user)
+        return Response(status=204)
 
 
 class NodeViewSet(UpkeepActions, HubViewSet):
@@ -62,6 +80,7 @@ class NodeViewSet(UpkeepActions, HubViewSet):
         "*": "nodes.change",
     }
     ordering_fields = ["name", "engine", "agent_seen_at"]
+    version_fields = ("region_id", "options", "is_enabled", "is_draining", *CAPACITY)
 
     @extend_schema(responses={201: NodeSerializer})
     def create(self, request: Request) -> Response:
@@ -71,13 +90,15 @@ class NodeViewSet(UpkeepActions, HubViewSet):
         return Response(NodeSerializer(node).data, status=201)
 
     @extend_schema(request=NodeSerializer, responses=NodeSerializer)
+    @conditional
     def partial_update(self, request: Request, name: str) -> Response:
         asked = NodeSerializer(self.get_object(), data=request.data, partial=True)
         asked.is_valid(raise_exception=True)
-        node = services.update_node(self.get_object(), actor=request.user, **asked.validated_data)
-        return Response(NodeSerializer(node).data)
+        self.shown = services.update_node(self.get_object(), actor=request.user, **asked.validated_data)
+        return Response(NodeSerializer(self.shown).data)
 
     @extend_schema(responses={204: None})
+    @conditional
     def destroy(self, request: Request, name: str) -> Response:
         services.delete_node(self.get_object(), actor=request.user)
         return Response(status=204)
@@ -91,6 +112,7 @@ class PoolViewSet(HubViewSet):
     filterset_class = PoolFilter
     verbs: ClassVar[dict[str, str]] = {"list": "pools.view", "retrieve": "pools.view", "*": "pools.change"}
     ordering_fields = ["node__name", "name", "created_at"]
+    version_fields = ("is_enabled",)
 
     def get_queryset(self) -> QuerySet[Any]:
         queryset: Any = super().get_queryset()
@@ -104,6 +126,7 @@ class PoolViewSet(HubViewSet):
         return Response(PoolSerializer(self.get_queryset().get(pk=pool.pk)).data, status=201)
 
     @extend_schema(request=PoolChangeSerializer, responses=PoolSerializer)
+    @conditional
     def partial_update(self, request: Request, pk: str) -> Response:
         asked = PoolChangeSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -111,6 +134,7 @@ class PoolViewSet(HubViewSet):
         return Response(PoolSerializer(self.get_object()).data)
 
     @extend_schema(responses={204: None})
+    @conditional
     def destroy(self, request: Request, pk: str) -> Response:
         services.delete_pool(self.get_object(), actor=request.user)
         return Response(status=204)
@@ -124,6 +148,7 @@ class AddressViewSet(HubViewSet):
     filterset_class = AddressFilter
     verbs: ClassVar[dict[str, str]] = {"list": "addresses.view", "retrieve": "addresses.view", "*": "addresses.change"}
     ordering_fields = ["ip", "port", "state", "leased_at", "released_at"]
+    version_fields = ("state", "reason")
 
     @extend_schema(request=BlockSerializer, responses=AddressSerializer)
     @action(detail=True, methods=["post"])
