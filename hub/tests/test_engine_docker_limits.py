@@ -34,7 +34,7 @@ def test_more_memory_than_allowed_is_an_oom_kill_by_name(lab: Lab):
     lab.engine.ensure(spec)
     lab.wait_for_exit(spec.name)
 
-    seen = lab.engine.inspect(spec.name)
+    seen = lab.look(spec.name)
     assert (seen.oom_killed, seen.exit_code, seen.engine_restarted) == (True, -signal.SIGKILL, False)
 
 
@@ -47,7 +47,7 @@ def test_memory_in_tmp_counts(lab: Lab):
     lab.engine.ensure(spec)
     lab.wait_for_exit(spec.name)
 
-    assert lab.engine.inspect(spec.name).oom_killed
+    assert lab.look(spec.name).oom_killed
 
 
 def test_no_more_processes_than_allowed(lab: Lab):
@@ -65,9 +65,9 @@ def test_no_more_cpu_than_allowed(lab: Lab):
     lab.engine.ensure(spec)
     lab.wait_for_line(spec.name, "ready")
 
-    before, begun = lab.engine.usage()[spec.name], time.monotonic()
+    before, begun = lab.usage(spec), time.monotonic()
     time.sleep(2.0)
-    after, seconds = lab.engine.usage()[spec.name], time.monotonic() - begun
+    after, seconds = lab.usage(spec), time.monotonic() - begun
 
     share = (after.cpu_seconds_total - before.cpu_seconds_total) / seconds
     assert 0.1 < share < 0.32
@@ -93,7 +93,7 @@ def test_one_file_cannot_outgrow_the_disk_limit(lab: Lab):
     lab.engine.ensure(spec)
     lab.wait_for_exit(spec.name)
 
-    seen = lab.engine.inspect(spec.name)
+    seen = lab.look(spec.name)
 
     assert seen.exit_code == -signal.SIGXFSZ
     assert "larger than its disk limit" in seen.detail
@@ -105,8 +105,9 @@ def test_too_much_data_is_seen_and_blocks_the_next_start(lab: Lab, monkeypatch: 
     lab.engine.ensure(spec)
     lab.wait_for_line(spec.name, "ready")
 
-    used = lab.engine.usage()[spec.name].disk_bytes
-    seen = lab.reopen().inspect(spec.name)
+    used = lab.usage(spec).disk_bytes
+    lab.engine = lab.reopen()
+    seen = lab.look(spec.name)
     lab.engine.kill(spec.name)
     with pytest.raises(EngineError) as refused:
         lab.engine.ensure(spec)
@@ -114,7 +115,7 @@ def test_too_much_data_is_seen_and_blocks_the_next_start(lab: Lab, monkeypatch: 
     assert used >= 24 * MIB
     assert "24 MB; the limit is 16 MB" in seen.detail
     assert refused.value.reason is Reason.DISK_FULL
-    assert not lab.engine.inspect(spec.name).is_running
+    assert not lab.look(spec.name).is_running
 
 
 def test_data_is_counted_once_a_minute(lab: Lab, monkeypatch: pytest.MonkeyPatch):
@@ -159,7 +160,7 @@ def test_workload_may_run_programs_from_tmp_but_not_as_somebody_else(lab: Lab):
 def test_workload_may_listen_on_a_low_port(lab: Lab):
     lines = lab.output_of("timeout 1 nc -l -p 80; echo $?")
 
-    assert lines[-1] == "143", "nc waited until it was ended"
+    assert "143" in lines, "nc waited until it was ended"
 
 
 def test_main_program_is_not_the_first_process(lab: Lab):

@@ -14,6 +14,8 @@ from urllib.parse import quote, urlencode
 
 import docker
 from docker.transport.unixconn import UnixHTTPConnectionPool
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import ProtocolError
 
 from .errors import from_answer, refusal
 
@@ -59,12 +61,19 @@ class Client:
         url = f"{self.prefix}{quote(path, safe='/:@')}"
         if query:
             url += "?" + urlencode({key: _parameter(value) for key, value in query.items()})
-        answer = self._pool.urlopen("GET", url, timeout=self.timeout_seconds, retries=1)
+        answer = self._ask(url)
         if answer.status == 404:
             return None
         if answer.status >= 400:
             raise from_answer(answer.status, _message(answer.data))
         return bytes(answer.data)
+
+    def _ask(self, url: str) -> BaseHTTPResponse:
+        """A kept connection may have been closed by a daemon that is there again: that is worth a second try."""
+        try:
+            return self._pool.urlopen("GET", url, timeout=self.timeout_seconds, retries=False)
+        except ProtocolError:
+            return self._pool.urlopen("GET", url, timeout=self.timeout_seconds, retries=False)
 
     @property
     def prefix(self) -> str:
