@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, ClassVar
 
 LABEL_KIND = "kutanga.kind"
@@ -133,7 +134,7 @@ class WorkloadSpec:
     command: Sequence[str]
     limits: Limits
     image: str = ""
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     ports: Sequence[PortBinding] = ()
     data_path: str = ""
     stop_signal: str = "SIGTERM"
@@ -270,6 +271,10 @@ class Engine(ABC):
     def images(self) -> Sequence[ImageInfo]:
         """The images on the node."""
         return ()
+
+    def import_image(self, archive: Path, names: Sequence[str], *, command: Sequence[str] = ()) -> None:
+        """Make an image of a file system in a tar archive, under these names, in place of what they named."""
+        raise EngineError("This engine makes no images.", reason=Reason.REFUSED, permanent=True)
 
     def remove_images(self, ids: Sequence[str]) -> dict[str, str]:
         """Remove images that nothing uses; says for each why it is still there, or ""."""
