@@ -140,7 +140,7 @@ class WorkloadSpec:
     stop_signal: str = "SIGTERM"
     stop_grace_seconds: int = 30
     expires_at: datetime | None = None
-    secrets: Sequence[str] = ()
+    secrets: Sequence[str] = field(default=(), repr=False)
     subnet: str = ""
 
     @property
