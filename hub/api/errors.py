@@ -60,6 +60,7 @@ class Problem:
         return {"Retry-After": str(self.retry_after)} if self.retry_after else {}
 
 
+NOT_FOUND = Problem(404, "not_found", "There is no such object, or none that you may see.")
 DATABASE_AWAY = Problem(503, "unavailable", "The database does not answer right now. Try again.", retry_after=5)
 
 
@@ -99,7 +100,7 @@ def foreseen(error: Exception) -> Problem | None:
 def _of_framework(error: Exception) -> Problem | None:
     match error:
         case Http404():
-            return Problem(404, "not_found", "There is no such object, or none that you may see.")
+            return NOT_FOUND
         case PermissionDenied():
             return Problem(403, "not_allowed", "You may not do this.")
         case ValidationError():

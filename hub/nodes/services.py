@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -11,6 +12,7 @@ from django.db import IntegrityError, transaction
 
 from accounts import audit
 from accounts.permissions import require
+from hub import bulk
 from hub.exceptions import Conflict, Invalid
 
 from . import leases
@@ -158,6 +160,20 @@ def unblock_address(address: Address, *, actor: Any) -> None:
         if not leases.unblock(address):
             raise Conflict("The address is not blocked.", code="address_not_blocked")
         audit.record(actor, "address.unblocked", address)
+
+
+def block_addresses(ids: Iterable[int], *, actor: Any, reason: str) -> list[bulk.Result[Address]]:
+    """Take many out of use, with a result for each."""
+    require(actor, "addresses.change")
+    rows = Address.objects.visible_to(actor)
+    return bulk.for_keys(ids, rows, lambda address: block_address(address, actor=actor, reason=reason))
+
+
+def unblock_addresses(ids: Iterable[int], *, actor: Any) -> list[bulk.Result[Address]]:
+    """Put many back into use, with a result for each."""
+    require(actor, "addresses.change")
+    rows = Address.objects.visible_to(actor)
+    return bulk.for_keys(ids, rows, lambda address: unblock_address(address, actor=actor))
 
 
 def _refuse_unusable(pool: AddressPool) -> None:

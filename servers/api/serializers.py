@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from accounts.permissions import can
+from hub.api.bulk import BulkErrorSerializer, ids_field
 from hub.nodes.api.serializers import OperationSerializer
 from hub.nodes.choices import AdminState, DesiredStatus, ObservedStatus
 from servers import services
@@ -308,6 +309,22 @@ class PowerAnswerSerializer(serializers.Serializer[Any]):
 
     server = ServerSerializer()
     operation = OperationSerializer(allow_null=True)
+
+
+class ServerBulkSerializer(serializers.Serializer[Any]):
+    """One verb for many servers."""
+
+    verb = serializers.ChoiceField(choices=list(services.POWERS))
+    ids = ids_field(serializers.UUIDField())
+
+
+class ServerBulkResultSerializer(serializers.Serializer[Any]):
+    """What came of it for one server: the status and body that a request for it alone would have had."""
+
+    id = serializers.UUIDField()
+    status = serializers.IntegerField()
+    operation = OperationSerializer(allow_null=True)
+    error = BulkErrorSerializer(allow_null=True)
 
 
 class MovePortSerializer(serializers.Serializer[Any]):

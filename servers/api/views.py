@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, Serializer
 
 from accounts.models import User
+from hub.api.bulk import bulk_entry
 from hub.api.etags import conditional
 from hub.api.idempotency import idempotent
 from hub.api.views import HubViewSet
@@ -35,6 +36,8 @@ from .serializers import (
     PowerAnswerSerializer,
     PreviewSerializer,
     PublishPortSerializer,
+    ServerBulkResultSerializer,
+    ServerBulkSerializer,
     ServerCreateSerializer,
     ServerDetailSerializer,
     ServerPreviewRequestSerializer,
@@ -73,6 +76,7 @@ class ServerViewSet(HubViewSet):
         "list": "servers.view",
         "retrieve": "servers.view",
         "operations": "servers.view",
+        "bulk": "servers.view",  # the service asks for the right to the verb
         "create": "servers.create",
         "preview": "servers.create",
         "partial_update": "servers.change",
@@ -137,6 +141,19 @@ class ServerViewSet(HubViewSet):
     @conditional
     def destroy(self, request: Request, pk: str) -> Response:
         return self._power(request, services.delete_server)
+
+    @extend_schema(
+        summary="One verb for many servers, with a result for each",
+        request=ServerBulkSerializer,
+        responses=ServerBulkResultSerializer(many=True),
+        filters=False,
+    )
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def bulk(self, request: Request) -> Response:
+        asked = _parsed(ServerBulkSerializer, request)
+        results = services.ask_many(asked["ids"], asked["verb"], actor=_asker(request))
+        rows = [bulk_entry(each, status=202 if each.value else 200, operation=each.value) for each in results]
+        return Response(ServerBulkResultSerializer(rows, many=True).data)
 
     @power
     @extend_schema(summary="Start a server")

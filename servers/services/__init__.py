@@ -1,6 +1,7 @@
 """What people do with game servers: one function per verb, for pages, API, admin and commands alike."""
 
 from .addresses import move_port, publish_port, unpublish_port
+from .bulk import POWERS, ask_many
 from .creation import Preview, create_server, preview_server
 from .credentials import Credentials, reveal_credentials, rotate_credentials
 from .power import delete_server, kill_server, restart_server, start_server, stop_server
@@ -11,9 +12,11 @@ from .templates import create_template, delete_template, update_template
 from .watching import read_log
 
 __all__ = [
+    "POWERS",
     "Credentials",
     "Preview",
     "allowed_actions",
+    "ask_many",
     "create_server",
     "create_template",
     "delete_server",

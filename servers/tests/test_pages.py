@@ -589,9 +589,9 @@ def test_bulk_says_the_result_of_each(web, node, owner):
 
     answer = bulk(web, "restart", running, stopped)
 
-    results = {result.server.name: result for result in answer.context["results"]}
+    results = {result.row.name: result for result in answer.context["results"]}
     assert results["running"].is_done
-    assert "start it instead" in results["stopped"].text
+    assert "start it instead" in results["stopped"].problem.detail
 
 
 def test_bulk_leaves_out_servers_one_may_not_see(web, server, node):

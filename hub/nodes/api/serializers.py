@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from hub.api.bulk import BulkErrorSerializer, ids_field
 from hub.nodes.choices import EngineKind, PoolKind
 from hub.nodes.models import Address, AddressPool, Node, Operation, Region
 
@@ -130,6 +131,27 @@ class BlockSerializer(serializers.Serializer[Any]):
     """Why an address is taken out of use."""
 
     reason = serializers.CharField(max_length=200)
+
+
+class AddressBulkSerializer(serializers.Serializer[Any]):
+    """Take many addresses out of use, or put them back."""
+
+    verb = serializers.ChoiceField(choices=["block", "unblock"])
+    ids = ids_field(serializers.IntegerField(min_value=1, max_value=2**63 - 1))
+    reason = serializers.CharField(max_length=200, required=False, help_text="Why; for `block`.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["verb"] == "block" and not attrs.get("reason"):
+            raise serializers.ValidationError({"reason": "Say why they are taken out of use."})
+        return attrs
+
+
+class AddressBulkResultSerializer(serializers.Serializer[Any]):
+    """What came of it for one address."""
+
+    id = serializers.IntegerField()
+    status = serializers.IntegerField()
+    error = BulkErrorSerializer(allow_null=True)
 
 
 class OperationSerializer(serializers.ModelSerializer[Operation]):

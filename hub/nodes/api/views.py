@@ -10,6 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from hub.api.bulk import bulk_entry
 from hub.api.etags import conditional
 from hub.api.views import HubViewSet
 from hub.nodes import services
@@ -18,6 +19,8 @@ from hub.nodes.workloads import operations_visible_to
 
 from .filters import AddressFilter, NodeFilter, OperationFilter, PoolFilter
 from .serializers import (
+    AddressBulkResultSerializer,
+    AddressBulkSerializer,
     AddressSerializer,
     BlockSerializer,
     NodeSerializer,
@@ -163,6 +166,19 @@ class AddressViewSet(HubViewSet):
     def unblock(self, request: Request, pk: str) -> Response:
         services.unblock_address(self.get_object(), actor=request.user)
         return Response(AddressSerializer(self.get_object()).data)
+
+    @extend_schema(request=AddressBulkSerializer, responses=AddressBulkResultSerializer(many=True), filters=False)
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def bulk(self, request: Request) -> Response:
+        asked = AddressBulkSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        values = asked.validated_data
+        if values["verb"] == "block":
+            results = services.block_addresses(values["ids"], actor=request.user, reason=values["reason"])
+        else:
+            results = services.unblock_addresses(values["ids"], actor=request.user)
+        rows = [bulk_entry(result, status=200) for result in results]
+        return Response(AddressBulkResultSerializer(rows, many=True).data)
 
 
 class OperationViewSet(HubViewSet):
