@@ -111,24 +111,19 @@ HEAD_FIELDS = (
 )
 
 
-def row_tag(servers: list[GameServer], *more: object) -> str:
-    """A fingerprint of the rows of a list."""
-    rows = [
-        (
-            server.pk,
-            server.name,
-            server.desired_status,
-            server.observed_status,
-            server.admin_state,
-            server.status_reason,
-            server.progress_percent,
-            server.facts,
-            server.config_version,
-            len(server.leased_addresses),
-        )
-        for server in servers
-    ]
-    return live.etag(rows, more)
+ROW_FACTS = (
+    "pk",
+    "name",
+    "generation",
+    "desired_status",
+    "observed_status",
+    "admin_state",
+    "status_reason",
+    "progress_percent",
+    "facts__players",
+    "config_version",
+)
+"""What a row of the list shows that can change; its address changes with the generation or the reason."""
 
 
 def log_html(text: str) -> SafeString:

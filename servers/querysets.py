@@ -22,6 +22,27 @@ WATCHED_SECONDS = 30
 FRESH_SECONDS = 1.5
 
 
+LIST_FIELDS = (
+    "name",
+    "desired_status",
+    "observed_status",
+    "admin_state",
+    "status_reason",
+    "progress_percent",
+    "facts",
+    "memory_mb",
+    "cpu_percent",
+    "disk_mb",
+    "created_at",
+    "owner__username",
+    "template__name",
+    "template__ports",
+    "node__name",
+    "node__region__slug",
+    "node__region__name",
+)
+
+
 class TemplateQuerySet(models.QuerySet["Template"]):
     """Filters of templates."""
 
@@ -59,6 +80,10 @@ class GameServerQuerySet(WorkloadQuerySet):
 
     def alive(self) -> GameServerQuerySet:
         return super().alive()  # type: ignore[return-value]  # the same class; the base does not know it
+
+    def for_list(self) -> GameServerQuerySet:
+        """`with_details`, of the joined rows only what a list shows: the rest is most of the cost of fifty rows."""
+        return self.with_details().only(*LIST_FIELDS)
 
     def with_details(self) -> GameServerQuerySet:
         """Fetch what lists show, addresses included, in one query."""

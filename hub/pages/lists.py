@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Window
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from hub.api.csv import safe_cell
@@ -118,6 +118,8 @@ class ListPage:
         self.request, self.spec, self.all_rows = request, spec, rows
         self.query = request.GET
         self.q = self.query.get("q", "").strip()[:100]
+        self._fetched_choices: dict[str, Sequence[tuple[str, str]]] = {}
+        self._count: int | None = None
 
     @cached_property
     def columns(self) -> list[Column]:
@@ -146,14 +148,17 @@ class ListPage:
         """The values chosen for each filter; what is not among its choices does not count."""
         found = {}
         for chip in self.spec.chips:
-            known = {value for value, _ in self._choices[chip.name]}
-            if values := [value for value in self.query.getlist(chip.name) if value in known]:
-                found[chip.name] = values
+            if asked := self.query.getlist(chip.name):
+                known = {value for value, _ in self._choices(chip)}
+                if values := [value for value in asked if value in known]:
+                    found[chip.name] = values
         return found
 
-    @cached_property
-    def _choices(self) -> dict[str, Sequence[tuple[str, str]]]:
-        return {chip.name: chip.choices(self.request) for chip in self.spec.chips}
+    def _choices(self, chip: Chip) -> Sequence[tuple[str, str]]:
+        """The choices of a filter; fetched when the menu is drawn or something of it is chosen, and once."""
+        if chip.name not in self._fetched_choices:
+            self._fetched_choices[chip.name] = chip.choices(self.request)
+        return self._fetched_choices[chip.name]
 
     @cached_property
     def order(self) -> str:
@@ -182,7 +187,20 @@ class ListPage:
 
     @cached_property
     def page(self) -> Page[Any]:
-        return Paginator(self.rows, self.page_size).get_page(self.query.get("page"))
+        paginator = Paginator(self.rows, self.page_size)
+        if self._count is not None:
+            paginator.count = self._count
+        return paginator.get_page(self.query.get("page"))
+
+    def fingerprint(self, *columns: str) -> list[tuple[Any, ...]]:
+        """These columns of the page's rows and the number of all rows, in one narrow query instead of the full ones."""
+        asked = self.query.get("page", "")
+        start = (int(asked) - 1) * self.page_size if asked.isdigit() and 0 < int(asked) < 100_000 else 0
+        rows = self.rows.annotate(number_of_all=Window(Count("*"))).values_list(*columns, "number_of_all")
+        found = list(rows[start : start + self.page_size])
+        if found:
+            self._count = found[0][-1]
+        return found
 
     @property
     def is_narrowed(self) -> bool:
@@ -206,7 +224,7 @@ class ListPage:
             ChipState(
                 chip.name,
                 chip.label,
-                [(value, label, value in self.chosen.get(chip.name, ())) for value, label in self._choices[chip.name]],
+                [(value, label, value in self.chosen.get(chip.name, ())) for value, label in self._choices(chip)],
                 self.url(**{chip.name: None}),
                 self._others(chip.name),
             )
@@ -238,6 +256,8 @@ class ListPage:
         user = self.request.user
         conditions = {tab.key: Count("pk", filter=tab.condition(user)) for tab in self.spec.tabs}
         counts = self.all_rows.order_by().aggregate(all_=Count("pk"), **conditions)
+        if not self.chosen and not self.q:
+            self._count = counts[self.tab or "all_"]  # saves the pager its own count, when the tabs are drawn first
         now = self._bare(self.query)
         saved = SavedView.objects.filter(user=user.pk, page=self.spec.key)
         states = [

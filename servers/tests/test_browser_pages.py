@@ -128,7 +128,8 @@ def test_every_page_is_sound(browser: Browser, live_server: Any, theme: str) -> 
         found += judge(page, name, theme)
 
     complaints = [text for text in complaints if "404" not in text]
-    assert (found, complaints) == ([], [])
+    assert not found, "\n".join(found)
+    assert not complaints
 
 
 def judge(page: Page, name: str, theme: str) -> list[str]:

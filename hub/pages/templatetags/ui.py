@@ -168,8 +168,10 @@ def seconds(value: float | None) -> str:
 
 @register.filter
 def action_words(action: str) -> str:
-    """An audit action as words: `server.started` reads `started server`."""
+    """An audit action as words: `server.started` reads `started server`, `user.logged_in` just `logged in`."""
     noun, _, verb = action.partition(".")
+    if verb.startswith("logged"):
+        noun = ""
     return f"{verb.replace('_', ' ')} {noun.replace('_', ' ')}".strip()
 
 
