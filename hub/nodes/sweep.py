@@ -23,7 +23,7 @@ from . import leases
 from .choices import LIVE, DesiredStatus, ObservedStatus
 from .engines import engine_for
 from .models import AddressRequest, Node
-from .reconcile import reconcile
+from .reconcile import kill_now, reconcile
 from .workloads import Workload, workload_model, workload_models
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class SweepReport:
 def tick(node: Node, *, engine: Engine | None = None) -> int:
     """Do what is due on a node now; says how many workloads were looked at."""
     leases.end_quarantines(node)
+    _kill_below_others(node, engine)
     if AddressRequest.objects.filter(node=node).exists():
         for kind, pk in leases.serve_queue(node):
             _reconcile(workload_model(kind), pk, engine)
@@ -55,6 +56,17 @@ def tick(node: Node, *, engine: Engine | None = None) -> int:
     for model in workload_models():
         model.serve_watchers(node, engine or engine_for(node))
     return looked_at
+
+
+def _kill_below_others(node: Node, engine: Engine | None) -> None:
+    """A kill whose job was lost, while another worker hangs in the engine with the row's lease."""
+    for model in workload_models():
+        hanging = model.objects.filter(node=node, is_kill_wanted=True, lease_until__gt=Now()).alive()
+        for workload in hanging.exclude(observed_status=ObservedStatus.STOPPED).select_related("node"):
+            try:
+                kill_now(workload, engine=engine)
+            except EngineError as error:
+                logger.warning("%s could not be killed: %s", workload.engine_name, error)
 
 
 def sweep(node: Node, *, engine: Engine | None = None) -> SweepReport:
