@@ -144,6 +144,9 @@ def install_assets(place: Place, console: Console) -> None:
             shutil.copy(place.checkout / file, folder)
         npm = _system_npm() or _packaged_npm(place, console, folder)
         command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
+        # npm's own patience with a dead network is minutes.
+        command += ["--prefer-offline", "--fetch-retries", "2", "--fetch-retry-mintimeout", "1000"]
+        command += ["--fetch-retry-maxtimeout", "5000"]
         run_installer(command, "The front-end files", place, lambda line: None, directory=folder)
         _copy_assets(folder / "node_modules", place)
 

@@ -138,7 +138,7 @@ class Embedded:
             self.programs = copy_binaries(self.installed, programs)
         for path in (self.cluster.parent, self.root / "valkey", self.sockets):
             make_directory(path, 0o700, self.account)
-        self._check_reachable()
+        check_reachable(self.cluster.parent, self.account)
         self._clear_lock()
         if not self.cluster.exists():
             self._create_cluster()
@@ -174,12 +174,6 @@ class Embedded:
     def remove_sockets(self) -> None:
         """Remove the socket directory, which may lie outside the data."""
         shutil.rmtree(self.sockets, ignore_errors=True)
-
-    def _check_reachable(self) -> None:
-        """Let the servers' user look at its own directory: only it knows which parents it may enter."""
-        probe = subprocess.run(["test", "-w", self.cluster.parent], check=False, cwd="/", **run_as(self.account))
-        if probe.returncode != 0:
-            raise not_reachable(self.root, self.account.name)
 
     def _clear_lock(self) -> None:
         """End a PostgreSQL that still serves this cluster, and forget the lock file of one that was killed.
@@ -219,6 +213,13 @@ class Embedded:
         if done.returncode != 0:
             raise LaunchError(f"PostgreSQL could not create its data directory {self.cluster}: {_last_line(done)}")
         draft.rename(self.cluster)
+
+
+def check_reachable(path: Path, account: Account) -> None:
+    """Let the servers' user look for itself: only it knows which directories on the way it may enter."""
+    probe = subprocess.run(["test", "-x", path], check=False, cwd="/", **run_as(account))
+    if probe.returncode != 0:
+        raise not_reachable(path, account.name)
 
 
 def make_directory(path: Path, mode: int, owner: Account | None = None) -> None:

@@ -4,23 +4,28 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 from typing import Any
 
 from . import bootstrap, errors, plan
 from .console import Console, columns
-from .embedded import Embedded, find_binaries
+from .embedded import Embedded, check_reachable, find_binaries
 from .place import Lock, Place, check_address, check_space, read_json, write_json
 from .processes import living_below
 from .supervisor import Stopped, Supervisor, end_orphans
-from .users import create_users
+from .users import create_users, service_user
 
 logger = logging.getLogger(__name__)
 
 DATA_MB = 300
 WORKLOAD_SECONDS = 60
 STOP_SECONDS = 240
+CONTAINER_SECONDS = 300
+ENGINE_FILE = "engine.json"  # what the first records chose to run game servers in, and why
+
+ENGINE_WORDS = {"docker": "Docker containers", "process": "processes of this machine"}
 
 
 def up(place: Place, console: Console, *, detach: bool) -> int:
@@ -29,8 +34,8 @@ def up(place: Place, console: Console, *, detach: bool) -> int:
     if place.is_ours() and not lock.is_free():
         return _already_up(place, console)
     check_address(place.bind, place.port)
-    place.claim()
     check_space(place.data, DATA_MB)
+    _claim(place)
     bootstrap.prepare(place, console)
     if not lock.take():
         return _already_up(place, console)
@@ -38,6 +43,19 @@ def up(place: Place, console: Console, *, detach: bool) -> int:
     if detach:
         return _in_background(place, console)
     return _serve(place, console)
+
+
+def _claim(place: Place) -> None:
+    """Make the data directory ours; one that turns out to be of no use is not left behind."""
+    was_ours = place.is_ours()
+    place.claim()
+    create_users()
+    try:
+        check_reachable(place.data, service_user())
+    except errors.LaunchError:
+        if not was_ours:
+            place.delete()
+        raise
 
 
 def _already_up(place: Place, console: Console) -> int:
@@ -123,7 +141,6 @@ class Start:
         self.facts: dict[str, Any] = {}
 
     def run(self) -> None:
-        create_users()
         ended = end_orphans(self.place)
         if ended:
             self.console.say(f"  An earlier hub was killed; ended what it left running: {', '.join(ended)}")
@@ -198,6 +215,9 @@ class Start:
         for key, title in (("address", "Game server"), ("console", "Console")):
             if self.facts.get(key):
                 rows.append((title, str(self.facts[key])))
+        chosen = read_json(self.place.data / ENGINE_FILE)
+        if chosen:
+            rows.append(("Servers run as", f"{ENGINE_WORDS.get(chosen['engine'], chosen['engine'])}. {chosen['why']}"))
         rows.append(("Data and logs", str(self.place.data)))
         for line in [
             "",
@@ -222,7 +242,7 @@ def down(place: Place, console: Console) -> int:
     """Stop the running hub, or what a killed one left behind."""
     lock = Lock(place.data / "hub.lock")
     if not place.is_ours() or lock.is_free():
-        ended = [*end_orphans(place), *_end_programs(place)] if place.is_ours() else []
+        ended = [*end_orphans(place), *_end_programs(place), *_containers(place, "stop")] if place.is_ours() else []
         console.say(f"Ended what a killed hub left running: {', '.join(ended)}" if ended else "The hub is not running.")
         return 0
     state = read_json(place.state_file)
@@ -245,6 +265,25 @@ def _end_programs(place: Place) -> list[str]:
     return [f"{len(programs)} processes of game servers"] if programs else []
 
 
+def _containers(place: Place, verb: str) -> list[str]:
+    """Stop or clear away game servers that run in Docker; says what was done. Docker may be gone by now: then that."""
+    chosen = read_json(place.data / ENGINE_FILE)
+    if chosen.get("engine") != "docker":
+        return []
+    command = [str(place.python), "-m", "hub.engines.docker", verb, json.dumps(chosen.get("options", {}))]
+    try:
+        done = subprocess.run(
+            command, cwd=place.checkout, capture_output=True, text=True, timeout=CONTAINER_SECONDS, check=False
+        )
+        said, problem = done.stdout.strip(), done.stderr.strip() if done.returncode else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said, problem = "", str(error)
+    if problem:
+        label = f"kutanga.namespace={chosen['options'].get('namespace')}"
+        print(f"Containers and volumes with the label {label} stay: {problem}", file=sys.stderr, flush=True)
+    return [said] if said else []
+
+
 def reset(place: Place, console: Console, *, sure: bool) -> int:
     """Delete the data directory after asking; only one that carries our marker."""
     if not place.data.exists():
@@ -259,6 +298,8 @@ def reset(place: Place, console: Console, *, sure: bool) -> int:
             return 1
     down(place, console)
     _end_programs(place)
+    for said in _containers(place, "clear"):
+        console.say(f"Removed {said}.")
     place.delete()
     console.say(f"{place.data} is deleted.")
     return 0

@@ -420,6 +420,17 @@ def test_closed_parent_directory_is_named_and_keeps_its_mode(tmp_path):
     assert closed.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the servers as somebody else")
+def test_up_into_a_closed_directory_leaves_nothing_there(tmp_path):
+    place = Place(data=tmp_path / "data", port=1)
+    tmp_path.chmod(0o700)
+
+    with pytest.raises(LaunchError, match="may not enter"):
+        up.up(place, Console(), detach=False)
+
+    assert not place.data.exists()
+
+
 def test_missing_servers_name_the_alternative(tmp_path):
     with pytest.raises(LaunchError, match="DATABASE_URL and REDIS_URL"):
         find_binaries(tmp_path)
