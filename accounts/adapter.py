@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest
 
 from hub import context
 
-from . import services
+from . import lockout, services
 from .models import User
+
+PER_ADDRESS = "10/m/ip"  # wrong passwords, whoever's they were
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -28,6 +31,28 @@ class AccountAdapter(DefaultAccountAdapter):
             if commit:
                 services.welcome_user(saved)
         return saved
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Count the attempt, by account and by address, before the password is looked at."""
+        self.attempt_name = lockout.who(str(credentials.get("email") or credentials.get("username") or ""))
+        self._login_failed_rl_usage = ratelimit.consume(
+            request, app="allauth.account", action="login_failed", config={"login_failed": PER_ADDRESS}
+        )
+        try:
+            if not self._login_failed_rl_usage:
+                raise lockout.LockedOut(lockout.MESSAGE)
+            self.attempt_number = lockout.begin(self.attempt_name)
+        except lockout.LockedOut:
+            raise self.validation_error("too_many_login_attempts") from None
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
+        user = super().authenticate(request, **credentials)
+        if user is not None:
+            lockout.succeeded(self.attempt_name)
+        return user
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        lockout.failed(self.attempt_name, self.attempt_number)
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """Return the address that rate limits count: what the request context worked out behind trusted proxies."""

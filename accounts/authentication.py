@@ -1,4 +1,4 @@
-"""Who is asking the API: an API token in the header, or the browser's session with its CSRF check."""
+"""Who is asking the API: an API token or a signed one in the header, or the browser's session with its CSRF check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
-from rest_framework.authentication import SessionAuthentication
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
 from hub import context
@@ -50,6 +50,24 @@ class ApiTokenAuthentication(TokenAuthentication):
         user.api_token = found
         context.amend(user=user.username)
         return user, found
+
+
+class JwtAuthentication(BaseAuthentication):
+    """`Authorization: Bearer …`: the access token of a login; one query finds the user, his roles and his login."""
+
+    def authenticate(self, request: Any) -> tuple[User, None] | None:
+        from . import jwt
+
+        scheme, _, text = get_authorization_header(request).decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        user = jwt.user_of(text.strip())
+        if user is None:
+            raise AuthenticationFailed("Invalid token.")
+        if not user.can_act:
+            raise AuthenticationFailed("This account is suspended or inactive.")
+        context.amend(user=user.username)
+        return user, None
 
 
 class ApiSessionAuthentication(SessionAuthentication):

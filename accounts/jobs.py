@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import audit_chain, tokens
+from . import audit_chain, jwt, tokens
 
 
 def seal_audit() -> int:
@@ -11,5 +11,5 @@ def seal_audit() -> int:
 
 
 def forget_expired_tokens() -> int:
-    """Delete API tokens that expired long ago (every day)."""
-    return tokens.forget_expired_tokens()
+    """Delete API tokens that expired long ago, and logins that ended (every day)."""
+    return tokens.forget_expired_tokens() + jwt.forget_ended()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import uuid
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +20,14 @@ from knox.models import AbstractAuthToken
 from . import roles
 from .choices import ActorKind, Theme
 from .fields import CurrentTransaction
-from .querysets import ApiTokenQuerySet, AuditEntryQuerySet, UserManager, fetch_access, forget_access
+from .querysets import (
+    ApiTokenQuerySet,
+    AuditEntryQuerySet,
+    TokenFamilyQuerySet,
+    UserManager,
+    fetch_access,
+    forget_access,
+)
 from .scopes import scopes_within
 from .validators import validate_network, validate_scope, validate_timezone
 
@@ -176,6 +184,30 @@ class ApiToken(AbstractAuthToken):
 
 def _is_subnet(inner: Network, outer: Network) -> bool:
     return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]  # same version
+
+
+class TokenFamily(models.Model):
+    """One login by signed tokens; `count` says which of its refresh tokens is the present one. See `accounts.jwt`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
+    count = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    ip = models.GenericIPAddressField(null=True, blank=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+
+    objects = TokenFamilyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "login"
+        verbose_name_plural = "token families"
+
+    def __str__(self) -> str:
+        return f"login {self.pk}"
 
 
 class AuditSeal(models.Model):

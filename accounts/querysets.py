@@ -17,7 +17,7 @@ from . import roles
 
 if TYPE_CHECKING:
     from .actors import Asker
-    from .models import ApiToken, AuditEntry, User  # noqa: F401 - AuditEntry in a base class, as a string
+    from .models import ApiToken, AuditEntry, TokenFamily, User  # noqa: F401 - two of them in base classes, as strings
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,13 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         if sees_all(actor, "tokens.view"):
             return self
         return self.filter(user=getattr(actor, "pk", None)) if can(actor, "tokens.own") else self.none()
+
+
+class TokenFamilyQuerySet(models.QuerySet["TokenFamily"]):
+    """Logins by signed tokens."""
+
+    def live(self) -> TokenFamilyQuerySet:
+        return self.filter(revoked_at=None, expires_at__gt=timezone.now())
 
 
 def adopt_owner(token: ApiToken) -> User:

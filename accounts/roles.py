@@ -107,7 +107,10 @@ VERBS: Final[dict[str, frozenset[str]]] = {
     "users.change": _EVERYBODY,  # the own profile
     "users.change_any": _ADMINS,
     "users.create": _ADMINS,
-    "users.suspend": _ADMINS,
+    "users.suspend": _STAFF,  # an Operator: the Players of his regions (see accounts.grants)
+    "users.suspend_any": _ADMINS,
+    "users.reset": _STAFF,  # a new password, a lifted lock, a verified address
+    "users.reset_any": _ADMINS,
     "users.purge": _ADMINS,
     "roles.view": _ADMINS,
     "roles.change": _ADMINS,

@@ -7,7 +7,7 @@ from typing import Any
 from allauth.account import signals as allauth_signals
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 
-from . import audit, services
+from . import audit, lockout, services
 
 
 def connect() -> None:
@@ -38,3 +38,4 @@ def _login_failed(sender: Any, credentials: dict[str, Any], **kwargs: Any) -> No
 
 def _password_changed(sender: Any, user: Any, **kwargs: Any) -> None:
     services.note_password_change(user)
+    lockout.forget(user)

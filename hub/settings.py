@@ -192,12 +192,16 @@ ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
-ACCOUNT_EMAIL_VERIFICATION = "optional"
-ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/15m/key"}
+ACCOUNT_EMAIL_VERIFICATION = env.choice(
+    "HUB_EMAIL_VERIFICATION", "optional", ("none", "optional", "mandatory"), help="Mandatory: no login before it."
+)
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/15m/key"}  # passwords are counted by accounts.lockout as well
 ACCOUNT_USERNAME_BLACKLIST = ["admin", "root", "system", "scheduler", "hub"]
 HUB_REGISTRATION = env.choice(
     "HUB_REGISTRATION", "closed", ("open", "invited", "closed"), help="Who may create an account for himself."
 )
+HUB_JWT_ACCESS_MINUTES = env.integer("HUB_JWT_ACCESS_MINUTES", 15, minimum=1, help="Life of an access token (JWT).")
+HUB_JWT_REFRESH_DAYS = env.integer("HUB_JWT_REFRESH_DAYS", 7, minimum=1, help="Life of a refresh token, since its use.")
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 DEFAULT_FROM_EMAIL = env.text("HUB_MAIL_FROM", "Kutanga Hub <hub@localhost>", help="Sender of the hub's mail.")
 
@@ -243,6 +247,7 @@ HUB_API_UNLIMITED = env.networks("HUB_API_UNLIMITED", help="Addresses or network
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.authentication.ApiTokenAuthentication",
+        "accounts.authentication.JwtAuthentication",
         "accounts.authentication.ApiSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -1,4 +1,4 @@
-"""How the OpenAPI document describes our two ways to log in."""
+"""How the OpenAPI document describes our three ways to log in."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):
             "name": "Authorization",
             "description": "`Token hub_…`: a token made at `/api/v1/tokens` or with `manage.py token`.",
         }
+
+
+class JwtScheme(OpenApiAuthenticationExtension):
+    """`Authorization: Bearer …`."""
+
+    target_class = "accounts.authentication.JwtAuthentication"
+    name = "jwt"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "From `/api/v1/auth/login`."}
 
 
 class ApiSessionScheme(OpenApiAuthenticationExtension):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from django.urls import path
+
 from hub.api.routers import HubRouter
 
-from . import schema  # noqa: F401 - importing it registers the descriptions
+from . import (
+    auth,
+    schema,  # noqa: F401 - importing it registers the descriptions
+)
 from .views import AuditViewSet, TokenViewSet, UserViewSet
 
 router = HubRouter()
@@ -12,4 +17,11 @@ router.register("users", UserViewSet, basename="user")
 router.register("tokens", TokenViewSet, basename="token")
 router.register("audit", AuditViewSet, basename="audit")
 
-urlpatterns = router.urls
+urlpatterns = [
+    path("auth/register", auth.RegisterView.as_view(), name="auth-register"),
+    path("auth/login", auth.LoginView.as_view(), name="auth-login"),
+    path("auth/refresh", auth.RefreshView.as_view(), name="auth-refresh"),
+    path("auth/logout", auth.LogoutView.as_view(), name="auth-logout"),
+    path("auth/me", auth.MeView.as_view(), name="auth-me"),
+    *router.urls,
+]

@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from django.core.cache import cache
 from django.db import connections
+from rest_framework.test import APIClient
 
-from accounts import audit, audit_chain, services, tokens
+from accounts import audit, audit_chain, jwt, services, tokens
 from accounts.actors import SYSTEM
-from accounts.models import ApiToken, AuditEntry, AuditSeal, User
+from accounts.models import ApiToken, AuditEntry, AuditSeal, TokenFamily, User
 from hub.exceptions import HubError
 
 from .factories import PASSWORD, UserFactory
@@ -105,3 +107,32 @@ def test_sealers_and_writers_at_once_leave_a_whole_chain():
     assert not AuditEntry.objects.unsealed().exists()
     assert sum(AuditSeal.objects.values_list("entry_count", flat=True)) == 60
     assert audit_chain.verify() == []
+
+
+def test_refresh_token_used_twice_at_once_yields_one_winner():
+    pair = jwt.log_in(UserFactory())
+
+    results = at_once(*[lambda: jwt.refresh(pair.refresh)] * 4)
+
+    assert results == ["invalid_token"] * 3 + ["ok"]
+    assert TokenFamily.objects.get().revoked_at is not None
+
+
+@pytest.mark.slow
+def test_fifty_wrong_logins_at_once_lock_once_exactly_at_the_limit():
+    UserFactory(username="owner")
+    cache.clear()
+
+    def guess(number: int) -> int:
+        body = {"username": "owner", "password": "wrong"}
+        try:
+            return APIClient().post("/api/v1/auth/login", body, REMOTE_ADDR=f"10.0.{number}.1").status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(10) as pool:
+        statuses = sorted(pool.map(guess, range(50)))
+
+    assert statuses == [401] * 5 + [429] * 45
+    assert AuditEntry.objects.filter(action="login.locked").count() == 1
+    assert AuditEntry.objects.filter(action="user.login_failed").count() == 5
