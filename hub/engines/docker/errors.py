@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import docker.errors
 import requests.exceptions
@@ -11,9 +13,7 @@ import urllib3.exceptions
 
 from ..base import EngineError, PortBinding, Reason
 
-ADDRESS = re.compile(
-    r"(?P<ip>\[[0-9a-fA-F:.]+\]|[0-9a-fA-F:.]*[0-9a-fA-F]):(?P<port>\d{1,5})(?:/(?:tcp|udp))?(?![\d.:])"
-)
+ADDRESS = re.compile(r"(?P<ip>\[[0-9a-fA-F:.]+\]|[0-9a-fA-F:.]*[0-9a-fA-F]):(?P<port>\d{1,5})(?!\d)")
 TAKEN = ("port is already allocated", "address already in use")
 MISSING = ("cannot assign requested address",)
 NO_SPACE = ("no space left on device", "disk quota exceeded")
@@ -64,10 +64,15 @@ def sentence(message: str) -> str:
 
 
 def _about_address(message: str, reason: Reason, what: str, ports: Sequence[PortBinding]) -> EngineError:
-    """Find the address in the daemon's words; the only address of the workload will do when they name none."""
-    known: set[tuple[str, int | None]] = {(binding.ip, binding.port) for binding in ports if binding.public}
-    found: list[tuple[str, int | None]] = [
-        (match["ip"].strip("[]"), int(match["port"])) for match in ADDRESS.finditer(message)
-    ]
-    ip, port = next((address for address in found if address in known), (found or list(known) or [("", None)])[0])
-    return EngineError(f"The address {ip}:{port} {what}.", reason=reason, ip=ip, port=port)
+    """Find the address in the daemon's words; the first of the workload's own will do when they name none."""
+    known = [(binding.ip, binding.port) for binding in ports if binding.public]
+    named = sorted(_addresses(message), key=lambda address: address not in known)
+    for ip, port in [*named, *known]:
+        return EngineError(f"The address {ip}:{port} {what}.", reason=reason, ip=ip, port=port)
+    return EngineError(f"An address {what}: {sentence(message)}", reason=reason)
+
+
+def _addresses(message: str) -> Iterator[tuple[str, int]]:
+    for match in ADDRESS.finditer(message):
+        with contextlib.suppress(ValueError):
+            yield str(ipaddress.ip_address(match["ip"].strip("[]"))), int(match["port"])
