@@ -290,8 +290,12 @@ HUB_ENGINES = {
 }
 HUB_GAME_IP = env.text("HUB_GAME_IP", "127.0.0.1", help="Address on which game servers of node `local` are published.")
 HUB_LOCAL_ENGINE = env.choice(
-    "HUB_LOCAL_ENGINE", "process", ("process", "docker"), help="Engine of node `local` when it is first created."
+    "HUB_LOCAL_ENGINE",
+    "auto",
+    ("auto", "process", "docker"),
+    help="Engine of node `local` when it is first created; `auto`: Docker where it works and has an image, else processes.",
 )
+HUB_LOCAL_IMAGE = "servers.images.provide_sample"  # has an image on this machine for containers to run, or says why not
 HUB_WORKLOAD_USER = env.text(
     "HUB_WORKLOAD_USER", "", help="Unprivileged user of the process engine's workloads, when the agent runs as root."
 )

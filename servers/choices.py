@@ -16,6 +16,9 @@ CPU_PERCENT_BOUNDS: Final = (10, 1_600)
 IMAGE_ENGINES: Final = frozenset({EngineKind.DOCKER, EngineKind.KUBERNETES, EngineKind.FAKE})
 """Engines that run images; the process engine runs programs of its node."""
 
+LOCAL_REGISTRY: Final = "localhost/"
+"""How images begin that were made on a node: no registry can be asked for them, and none can slip in another."""
+
 STOP_SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2")
 
 

@@ -15,6 +15,7 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 
 from hub.engines.base import Engine, Observation, WorkloadSpec
+from hub.nodes import images
 from hub.nodes.choices import LIVE, AdminState, EngineKind, ObservedStatus
 from hub.nodes.models import Address, Node
 from hub.nodes.workloads import Health, PortRequest, Workload
@@ -26,6 +27,7 @@ from .choices import (
     CPU_PERCENT_BOUNDS,
     DISK_MB_BOUNDS,
     IMAGE_ENGINES,
+    LOCAL_REGISTRY,
     MEMORY_MB_BOUNDS,
     ReadinessKind,
     StopKind,
@@ -121,7 +123,12 @@ class Template(models.Model):
         return [] if self._state.adding else list(self.variables.all())
 
     def runs_on(self, node: Node) -> bool:
-        """Whether the node has the program it needs, as far as its agent has told."""
+        """Whether the node has the program or the image it needs, as far as its agent has told.
+
+        An image that no registry has must be there already.
+        """
+        if node.engine in IMAGE_ENGINES and self.image.startswith(LOCAL_REGISTRY):
+            return not images.is_missing(node, self.image)
         if node.engine != EngineKind.PROCESS or not self.process_program:
             return True
         return bool(node.agent_facts.get("programs", {}).get(self.process_program, True))

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from .base import (
@@ -357,10 +358,15 @@ class FakeEngine(Engine):
 
     @_verb
     def images(self) -> list[ImageInfo]:
-        return [
-            ImageInfo(digest, (name,), FAKE_IMAGE_BYTES, used_by=self._users_of(name))
-            for name, digest in self.state.local_images.items()
-        ]
+        names: dict[str, list[str]] = {}
+        for name, digest in self.state.local_images.items():
+            names.setdefault(digest, []).append(name)
+        return [ImageInfo(id, each, FAKE_IMAGE_BYTES, used_by=self._users_of(each)) for id, each in names.items()]
+
+    @_verb
+    def import_image(self, archive: Path, names: Sequence[str], *, command: Sequence[str] = ()) -> None:
+        digest = f"sha256:{hashlib.sha256(archive.read_bytes() + repr(command).encode()).hexdigest()}"
+        self.state.local_images.update(dict.fromkeys(names, digest))
 
     @_verb
     def remove_images(self, ids: Sequence[str]) -> dict[str, str]:
@@ -368,8 +374,8 @@ class FakeEngine(Engine):
         for image in self.images():
             if image.id in ids:
                 left[image.id] = f"It is used by {', '.join(image.used_by)}." if image.used_by else ""
-                if not image.used_by:
-                    del self.state.local_images[image.names[0]]
+                for name in () if image.used_by else image.names:
+                    del self.state.local_images[name]
         return left
 
     @_verb
@@ -383,8 +389,8 @@ class FakeEngine(Engine):
             raise EngineError(f"This node has no address {ip}.", reason=Reason.ADDRESS_MISSING, ip=ip, port=port)
         return f"{ip}:{port} is in use by another program." if (ip, port) in self.state.occupied else ""
 
-    def _users_of(self, image: str) -> tuple[str, ...]:
-        return tuple(name for name, workload in self.state.workloads.items() if workload.spec.image == image)
+    def _users_of(self, images: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name, workload in self.state.workloads.items() if workload.spec.image in images)
 
     def _behaviour(self, name: str) -> Behaviour:
         return self.state.behaviours.get(name, self.state.default_behaviour)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import psutil
 from django.conf import settings
 
 from accounts.actors import SYSTEM
 
+from .choices import EngineKind
+from .local_engine import LocalEngine, choose
 from .models import AddressPool, Node, Region
 from .services import DEFAULT_PORTS, PRIVATE_PORTS, RCON_PORT, create_node, create_pool, create_region
 
@@ -20,29 +25,32 @@ LOCAL_NODE = "local"
 SHARE_OF_MACHINE = 0.8
 CPU_OVERCOMMIT = 4
 LOOPBACK = "127.0.0.1"
+CHOICE_FILE = "engine.json"  # in HUB_DATA: for the launcher, which tells it at each start and clears up at a reset
 
 
-def run() -> list[str]:
+def run() -> list[Any]:
     """Create what is missing; says what was made."""
-    made = []
+    made: list[Any] = []
     for position, (slug, name) in enumerate(REGIONS):
         if not Region.objects.filter(slug=slug).exists():
             create_region(actor=SYSTEM, slug=slug, name=name, position=position)
             made.append(f"region {slug}")
     if not Node.objects.exists():
-        node = _local_node()
+        chosen = choose(LOCAL_NODE)
+        node = _local_node(chosen)
         made.append(f"node {node.name}")
+        made.append(_note(chosen))
         made += [f"pool {pool}" for pool in _pools(node)]
     return made
 
 
-def _local_node() -> Node:
+def _local_node(chosen: LocalEngine) -> Node:
     return create_node(
         actor=SYSTEM,
         name=LOCAL_NODE,
         region=Region.objects.get(slug=REGIONS[0][0]),
-        engine=settings.HUB_LOCAL_ENGINE,
-        options=local_options(settings.HUB_LOCAL_ENGINE),
+        engine=chosen.kind,
+        options=chosen.options,
         memory_mb=int(psutil.virtual_memory().total / 2**20 * SHARE_OF_MACHINE),
         cpu_percent=100 * (psutil.cpu_count() or 1),
         disk_mb=0,
@@ -50,11 +58,12 @@ def _local_node() -> Node:
     )
 
 
-def local_options(engine: str) -> dict[str, object]:
-    """Settings of the engine on this machine."""
-    if engine == "process":
-        return {"root": str(settings.HUB_DATA / "workloads"), "user": settings.HUB_WORKLOAD_USER}
-    return {}
+def _note(chosen: LocalEngine) -> dict[str, str]:
+    """Write the choice down beside the data, and say it."""
+    settings.HUB_DATA.mkdir(parents=True, exist_ok=True)
+    known = {"engine": chosen.kind, "why": chosen.why, "options": chosen.options}
+    (settings.HUB_DATA / CHOICE_FILE).write_text(json.dumps(known, indent=1), encoding="utf-8")
+    return {"local_engine": chosen.kind, "local_engine_why": chosen.why}
 
 
 def _pools(node: Node) -> list[AddressPool]:
@@ -70,7 +79,7 @@ def _pools(node: Node) -> list[AddressPool]:
             excluded_ports=[RCON_PORT],
         )
     ]
-    if node.engine == "process":
+    if node.engine == EngineKind.PROCESS:
         first, last = PRIVATE_PORTS
         pools.append(
             create_pool(

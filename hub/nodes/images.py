@@ -123,6 +123,12 @@ def plain_name(name: str) -> str:
     return name if "@" in name or ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
+def is_missing(node: Node, name: str) -> bool:
+    """Whether the node is known not to hold an image; not as long as its agent has listed none."""
+    report = NodeReport.objects.filter(node=node, kind=ReportKind.IMAGES, taken_at__isnull=False).first()
+    return report is not None and not any(plain_name(name) in row["names"] for row in report.rows)
+
+
 # --- Asked by people ----------------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,7 @@ class Hub:
             self.port = probe.getsockname()[1]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         names = {"HUB_DATA": str(data), "HUB_PORT": str(self.port), "HUB_SWEEP_SECONDS": "1"}
+        names["HUB_LOCAL_ENGINE"] = "process"
         self.environment = {**kept, **names}
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:

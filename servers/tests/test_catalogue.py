@@ -33,7 +33,7 @@ def test_a_newer_file_renews_the_template_and_its_variables(tmp_path: Path) -> N
     sync_catalogue(tmp_path)
     Template.objects.get().variables.create(key="OLD_ONE", label="gone in the file")
 
-    (tmp_path / "sample.toml").write_text(text.replace("version = 1", "version = 2").replace("Guess", "Find"))
+    (tmp_path / "sample.toml").write_text(text.replace("version = ", "version = 1").replace("Guess", "Find"))
     done = sync_catalogue(tmp_path)
 
     template = Template.objects.get()
@@ -47,7 +47,7 @@ def test_an_edited_template_is_left_alone(tmp_path: Path) -> None:
     sync_catalogue(tmp_path)
     Template.objects.update(is_customized=True, name="Ours")
 
-    text = (DIRECTORY / "sample.toml").read_text().replace("version = 1", "version = 9")
+    text = (DIRECTORY / "sample.toml").read_text().replace("version = ", "version = 9")
     (tmp_path / "sample.toml").write_text(text)
 
     assert sync_catalogue(tmp_path) == []

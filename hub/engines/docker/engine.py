@@ -250,6 +250,10 @@ class DockerEngine(Engine):
         return self.images_here.list()
 
     @_verb
+    def import_image(self, archive: Path, names: Sequence[str], *, command: Sequence[str] = ()) -> None:
+        self.images_here.make(archive, names, command=command)
+
+    @_verb
     def remove_images(self, ids: Sequence[str]) -> dict[str, str]:
         return self.images_here.remove(ids)
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -91,6 +92,20 @@ class Images:
         """Remove images with all their names; one that is used, by whomever, stays, and the answer says by whom."""
         known = {image.id: image for image in self.list()}
         return {image_id: self._remove(known.get(image_id)) for image_id in ids}
+
+    def make(self, archive: Path, names: Sequence[str], *, command: Sequence[str]) -> None:
+        """Import a file system as an image of one layer, and give it all its names."""
+        references = [Reference.parse(name) for name in names]
+        changes = [f"CMD {json.dumps(list(command))}"] if command else []
+        first = references[0]
+        answer = self.client.api.import_image_from_file(
+            str(archive), repository=first.repository, tag=first.tag, changes=changes
+        )
+        word = json.loads(str(answer).strip().splitlines()[-1])
+        if "error" in word:
+            raise from_answer(500, str(word["error"]))
+        for reference in references[1:]:
+            self.client.api.tag(word["status"], reference.repository, reference.tag, force=True)
 
     def _remove(self, image: ImageInfo | None) -> str:
         if image is None:
