@@ -9,7 +9,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST
@@ -47,7 +47,7 @@ def server_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 @login_required
 def server_head(request: HttpRequest, pk: UUID) -> HttpResponse:
     """State, address and buttons, asked for again and again; ends when the server is gone."""
-    server = find_server(request, pk)
+    server = get_object_or_404(GameServer.objects.visible_to(request.user).for_head(), pk=pk)
     head = Head(server, request.user)
     context = {"server": server, "head": head}
     return live.answer(request, "servers/partials/server_head.html", context, tag=head.tag, is_final=head.is_gone)
