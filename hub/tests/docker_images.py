@@ -63,7 +63,7 @@ RECIPES = {
 def image(name: str) -> str:
     """The name of a test image, which is on this node afterwards."""
     recipe = RECIPES[name]
-    client = docker.APIClient(version="auto", timeout=300)
+    client = machine_client()
     try:
         client.inspect_image(recipe.tag)
     except docker.errors.ImageNotFound:
@@ -71,6 +71,11 @@ def image(name: str) -> str:
     finally:
         client.close()
     return recipe.tag
+
+
+def machine_client() -> docker.APIClient:
+    """A client of the daemon that the docker command would use."""
+    return docker.APIClient(base_url=os.environ.get("DOCKER_HOST"), version="auto", timeout=300)
 
 
 def load_into(client: docker.APIClient, recipe: Recipe) -> None:

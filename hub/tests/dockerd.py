@@ -18,7 +18,7 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from .docker_images import RECIPES, image
+from .docker_images import RECIPES, image, machine_client
 
 START_SECONDS = 60
 STOP_SECONDS = 60
@@ -78,7 +78,7 @@ class PrivateDaemon:
         """Bring a test image here from the machine's daemon; returns its name."""
         tag = image(name)
         assert tag == RECIPES[name].tag
-        source, target = docker.APIClient(version="auto", timeout=120), self.client()
+        source, target = machine_client(), self.client()
         try:
             target.load_image(b"".join(source.get_image(tag)))
         finally:

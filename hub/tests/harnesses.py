@@ -205,7 +205,9 @@ class BareProcessHarness(ProcessHarness):
 class DockerHarness(Harness):
     """Containers of the Engine that answers here, in a part of it that is ours."""
 
-    namespace = "contract"
+    def __init__(self) -> None:
+        self.namespace = f"contract-{uuid.uuid4().hex[:8]}"
+        super().__init__()
 
     def factory(self) -> tuple[type[Engine], Mapping[str, Any]]:
         return DockerEngine, {"namespace": self.namespace}
@@ -218,7 +220,9 @@ class DockerHarness(Harness):
         )
 
     def has_data(self, name: str) -> bool:
-        return Path("/var/lib/docker/volumes", f"{name}-data", "_data", "kept").exists()
+        assert isinstance(self.engine, DockerEngine)
+        volume = self.engine.client.get(f"/volumes/{name}-data")
+        return volume is not None and Path(volume["Mountpoint"], "kept").exists()
 
     def close(self) -> None:
         super().close()
