@@ -12,7 +12,12 @@ class PagesConfig(AppConfig):
 
     def ready(self) -> None:
         """Let every app register its places, panels and searches (`<app>/navigation.py`)."""
+        from hub.api.permissions import can
+
         from .navigation import Place, register
 
         register(Place("", "Overview", "overview", "overview", lambda user: True, position=0))
+        register(
+            Place("Administration", "Jobs", "queue_list", "clock", lambda u: can(u, "jobs.view"), position=30)
+        )
         autodiscover_modules("navigation")

@@ -31,6 +31,14 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
+def notifications(request: HttpRequest) -> HttpResponse:
+    """What needs this person now, worst first; the bell opens it as a fragment."""
+    context = {"concerns": overviews.collect(request)["concerns"]}
+    template = "partials/notifications.html" if live.is_fragment(request) else "notifications.html"
+    return live.private(render(request, template, context))
+
+
+@login_required
 def search(request: HttpRequest) -> HttpResponse:
     """Everything one may see that fits; the palette asks for the results alone."""
     text = request.GET.get("q", "")[:100]

@@ -106,3 +106,14 @@ def test_forms_do_not_lead_to_other_sites(client, player, target):
     view = SavedView.objects.create(user=player, page="servers", name="Mine", query="")
 
     assert client.post(reverse("forget_view", args=[view.pk]), {"next": target})["Location"] == "/"
+
+
+@pytest.mark.parametrize(("role", "status"), [("Admin", 200), ("Operator", 403), ("Player", 403)])
+def test_jobs_are_for_those_who_may(client, role, status):
+    client.force_login(UserFactory(role=role))
+
+    assert client.get(reverse("queue_list")).status_code == status
+
+
+def test_notifications_say_when_all_is_well(client, player):
+    assert b"All is well" in client.get(reverse("notifications")).content
