@@ -36,7 +36,7 @@ def run_tool(name: str, rest: Sequence[str], place: Place, console: Console) -> 
 def _commands(name: str, rest: list[str], place: Place) -> list[list[str]]:
     rooms = [room for room in ROOMS if (place.checkout / room).is_dir()]
     return {
-        "test": [["-m", "pytest", *rest]],
+        "test": [["-m", "pytest", *(rest or _ordinary_tests())]],
         "lint": [
             ["-m", "ruff", "check", *(rest or ["."])],
             ["-m", "ruff", "format", "--check", *(rest or ["."])],
@@ -46,6 +46,11 @@ def _commands(name: str, rest: list[str], place: Place) -> list[list[str]]:
         "format": [["-m", "ruff", "check", "--fix", *(rest or ["."])], ["-m", "ruff", "format", *(rest or ["."])]],
         "bench": [["-m", "bench", *rest]],
     }[name]
+
+
+def _ordinary_tests() -> list[str]:
+    """Return pytest's arguments when none are given: all tests in CI, those that are not slow for people."""
+    return [] if os.environ.get("HUB_TEST_ALL") == "1" else ["-m", "not slow"]
 
 
 def _migrations_check(place: Place) -> int:
