@@ -104,6 +104,9 @@ class Template(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("servers:template_detail", args=[self.slug])
+
     def clean(self) -> None:
         template_rules.clean_template(self)
 

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from hub.secrets import EncryptedTextField
@@ -75,6 +76,9 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("nodes:node_detail", args=[self.name])
 
     @property
     def region_slug(self) -> str:

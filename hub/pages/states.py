@@ -121,6 +121,11 @@ STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
 }
 
 
+def choices(kind: str) -> list[tuple[str, str]]:
+    """The values of a kind with the words that badges show, for filters."""
+    return [(value, word) for value, (_, word) in STATES[kind].items()]
+
+
 def badge(kind: str, value: str, *, why: str = "", percent: int | None = None, word: str = "") -> Badge:
     """The badge of a state; an unknown value is shown as itself rather than hidden."""
     (tone, shape), known = STATES[kind].get(value, (NONE, value.replace("_", " ").capitalize() or "Unknown"))

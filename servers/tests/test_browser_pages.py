@@ -97,6 +97,8 @@ def fill() -> dict[str, str]:
         "profile": "/profile",
         "tokens": "/tokens/",
         "search": "/search?q=smp",
+        "notifications": "/notifications",
+        "jobs": "/queues/",
         "kit": "/kit",
         "not-found": "/nowhere",
         "password": "/accounts/password/change/",
