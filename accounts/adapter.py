@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from hub import context
 
-from . import lockout, services
+from . import invites, lockout, services
 from .models import User
 
 PER_ADDRESS = "10/m/ip"  # wrong passwords, whoever's they were
@@ -22,13 +22,17 @@ class AccountAdapter(DefaultAccountAdapter):
     """The hub's answers to allauth."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
+        if settings.HUB_REGISTRATION == "invited":
+            return invites.find(_invite_of(request)) is not None
         return bool(settings.HUB_REGISTRATION == "open")
 
     def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
-        """Store a person who registered: he becomes a Player."""
+        """Store a person who registered: he becomes a Player, or what his invitation says."""
         with transaction.atomic():
             saved: User = super().save_user(request, user, form, commit=commit)
-            if commit:
+            if commit and settings.HUB_REGISTRATION == "invited":
+                services.welcome_user(saved, role=invites.use(_invite_of(request), saved))
+            elif commit:
                 services.welcome_user(saved)
         return saved
 
@@ -57,3 +61,8 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_client_ip(self, request: HttpRequest) -> str:
         """Return the address that rate limits count: what the request context worked out behind trusted proxies."""
         return context.current().ip or super().get_client_ip(request)
+
+
+def _invite_of(request: HttpRequest) -> str:
+    """The secret of the invitation that this browser or API call came with."""
+    return str(getattr(request, "invite", "") or request.session.get(invites.SESSION_KEY, ""))

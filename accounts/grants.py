@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
+from . import roles
+
 if TYPE_CHECKING:
     from .models import ApiToken, User
 
@@ -34,11 +36,20 @@ def register_own() -> None:
     from .models import ApiToken, User
 
     register(User, _is_self)
+    register(User, _is_in_his_regions)
     register(ApiToken, _is_own_token)
 
 
 def _is_self(actor: User, verb: str, user: User) -> bool:
     return verb in ("users.view", "users.change", "quotas.view") and actor.pk == user.pk
+
+
+def _is_in_his_regions(actor: User, verb: str, user: User) -> bool:
+    """An Operator who is limited to regions manages the Players who prefer one of them, and nobody of rank."""
+    regions = actor.access.regions
+    if verb not in ("users.view", "users.suspend", "users.reset") or regions is None or user.is_service:
+        return False
+    return roles.OPERATOR in actor.access.roles and user.role == roles.PLAYER and user.region_preference in regions
 
 
 def _is_own_token(actor: User, verb: str, token: ApiToken) -> bool:

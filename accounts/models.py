@@ -210,6 +210,25 @@ class TokenFamily(models.Model):
         return f"login {self.pk}"
 
 
+class Invite(models.Model):
+    """A link by which one person may register, with the role he is to have. Its secret is kept as a digest."""
+
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    role = models.CharField(max_length=20)
+    note = models.CharField(max_length=100, blank=True, help_text="Whom it is for.")
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.note or f"invite {self.pk}"
+
+
 class AuditSeal(models.Model):
     """A link of the hash chain over audit entries; see `accounts.audit_chain`."""
 

@@ -14,17 +14,13 @@ from hub.pages.navigation import Place, register
 from hub.pages.overview import Contribution, Panel
 
 from .models import AuditEntry, User
-from .permissions import can
+from .permissions import can, manages_people
 
 LATEST = 8
 
 register(
-    Place(
-        "Administration", "Users", "accounts:user_list", "user", lambda u: can(u, "users.view_any"), position=10
-    ),
-    Place(
-        "Administration", "Audit", "accounts:audit_list", "shield", lambda u: can(u, "audit.view"), position=20
-    ),
+    Place("Administration", "Users", "accounts:user_list", "user", manages_people, position=10),
+    Place("Administration", "Audit", "accounts:audit_list", "shield", lambda u: can(u, "audit.view"), position=20),
 )
 
 

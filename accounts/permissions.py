@@ -58,6 +58,11 @@ def region_limit(actor: Asker) -> frozenset[str] | None:
     return actor.access.regions if _is_user(actor) else None
 
 
+def manages_people(actor: Asker) -> bool:
+    """Whether there are people whom the actor may look after: an Admin, or an Operator of some regions."""
+    return can(actor, "users.view_any") or (can(actor, "users.suspend") and region_limit(actor) is not None)
+
+
 def region_scopes(user: User) -> set[str] | None:
     """The regions a user is limited to, None when he is not."""
     limit = region_limit(user)

@@ -92,12 +92,18 @@ class UserQuerySet(models.QuerySet["User"]):
         return self.filter(Q(username__iexact=login) | Q(email__iexact=login)).first() if login else None
 
     def visible_to(self, actor: Asker) -> UserQuerySet:
-        """Those whom the actor may see: everybody, or himself."""
-        from .permissions import can, sees_all
+        """Those whom the actor may see: everybody, or himself and, for an Operator of regions, the Players there."""
+        from .permissions import can, region_limit, sees_all
 
         if sees_all(actor, "users.view"):
             return self
-        return self.filter(pk=getattr(actor, "pk", None)) if can(actor, "users.view") else self.none()
+        if not can(actor, "users.view"):
+            return self.none()
+        myself, regions = Q(pk=getattr(actor, "pk", None)), region_limit(actor)
+        if regions is None or not can(actor, "users.suspend"):
+            return self.filter(myself)
+        players = Group.objects.filter(name=roles.PLAYER).values("user__pk")
+        return self.filter(myself | Q(region_preference__in=regions, is_service=False, pk__in=players))
 
 
 class UserManager(DjangoUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]  # built at run time

@@ -11,8 +11,9 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import ProtectedError, Q
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from hub.exceptions import Conflict, Invalid
 from hub.secrets import new_password
@@ -25,6 +26,7 @@ from .quotas import FIELDS as QUOTA_FIELDS
 from .quotas import lock_owner
 
 ADMIN_USERNAME = "admin"
+PURGE_PHRASE = "DELETE_ALL_USERS_BUT_ADMINS"
 PROFILE_FIELDS = ("first_name", "last_name", "email", "region_preference", "timezone", "theme")
 
 
@@ -61,10 +63,13 @@ def create_user(
     return user
 
 
-def welcome_user(user: User) -> None:
-    """Make a person who just registered a Player. He acts for himself: registration is open to those it lets in."""
-    user.groups.set([_group(roles.PLAYER)])
-    audit.record(user, "user.registered", user, role=roles.PLAYER)
+def welcome_user(user: User, *, role: str = roles.PLAYER) -> None:
+    """Give a person who just registered his role. He acts for himself: registration is open to those it lets in."""
+    user.groups.set([_group(role)])
+    if role in roles.STAFF_ROLES:
+        user.is_staff = True
+        user.save(update_fields=["is_staff"])
+    audit.record(user, "user.registered", user, role=role)
 
 
 def note_password_change(user: User) -> None:
@@ -74,6 +79,62 @@ def note_password_change(user: User) -> None:
         locked.token_version += 1
         locked.save(update_fields=["token_version"])
         audit.record(user, "user.password_changed", user)
+
+
+@sensitive_variables("password")
+def reset_password(user: User, password: str, *, actor: Actor) -> User:
+    """Give somebody a new password: his sessions, signed tokens and lockout end."""
+    require(actor, "users.reset", user)
+    if user.is_service:
+        raise Invalid("A service account has no password.", field="password")
+    _check_password(password, user)
+    with transaction.atomic():
+        locked = lock_owner(user)
+        locked.set_password(password)
+        locked.token_version += 1
+        locked.save(update_fields=["password", "token_version"])
+        audit.record(actor, "user.password_reset", locked)
+    return _refreshed(user)
+
+
+def verify_user(user: User, *, actor: Actor) -> User:
+    """Vouch for a person's e-mail address in place of his confirmation."""
+    require(actor, "users.reset", user)
+    if not user.email:
+        raise Conflict("This account has no e-mail address.")
+    with transaction.atomic():
+        locked = lock_owner(user)
+        rows = EmailAddress.objects.filter(user=locked)
+        if rows.filter(email__iexact=locked.email, verified=True).exists():
+            raise Conflict("This address is verified already.")
+        rows.delete()
+        EmailAddress.objects.create(user=locked, email=locked.email.lower(), verified=True, primary=True)
+        audit.record(actor, "user.verified", locked, email=locked.email)
+    return _refreshed(user)
+
+
+def purge_users(phrase: str, *, actor: Actor) -> dict[str, int]:
+    """Delete every account but Admins and those who still own something; answers how many went and stayed."""
+    require(actor, "users.purge")
+    if phrase != PURGE_PHRASE:
+        raise Invalid(f"Type {PURGE_PHRASE} to go on.", field="phrase")
+    counts = {"deleted": 0, "kept_admins": 0, "kept_owners": 0}
+    with transaction.atomic():
+        everybody = User.objects.select_for_update().order_by("pk")
+        admins = set(User.objects.in_role(roles.ADMIN).values_list("pk", flat=True))
+        for user in everybody:
+            if user.pk in admins:
+                counts["kept_admins"] += 1
+                continue
+            try:
+                with transaction.atomic():
+                    audit.record(actor, "user.deleted", user, reason="purge")
+                    user.delete()
+                counts["deleted"] += 1
+            except ProtectedError:
+                counts["kept_owners"] += 1
+        audit.record(actor, "users.purged", None, **counts)
+    return counts
 
 
 def update_profile(user: User, *, actor: Actor, **values: Any) -> User:

@@ -70,8 +70,9 @@ def check_second_factor(user: User, code: str) -> None:
 
 
 @sensitive_variables("password")
-def register(request: HttpRequest, *, username: str, email: str, password: str) -> None:
+def register(request: HttpRequest, *, username: str, email: str, password: str, invite: str = "") -> None:
     """Make an account by the form of the page. Whose address is taken gets a mail, and the asker learns nothing."""
+    request.invite = invite  # type: ignore[attr-defined]  # where the adapter looks for it
     if not get_adapter(request).is_open_for_signup(request):
         raise NotAllowed("This hub takes no registrations. Ask an admin.", code="registration_closed")
     form = SignupForm(data={"username": username, "email": email, "password1": password, "password2": password})

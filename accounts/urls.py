@@ -6,6 +6,7 @@ from . import views
 
 app_name = "accounts"
 urlpatterns = [
+    path("invite/<str:secret>", views.accept_invite, name="accept_invite"),
     path("profile", views.profile, name="profile"),
     path("profile/theme", views.set_theme, name="set_theme"),
     path("tokens/", views.token_list, name="token_list"),

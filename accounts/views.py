@@ -11,19 +11,26 @@ from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST
 
-from hub.exceptions import HubError
+from hub.exceptions import HubError, NotAllowed
 from hub.pages import forms as page_forms
 from hub.pages import live
 from hub.pages.lists import ListPage
 from hub.pages.requests import me
 
-from . import lists, quotas, services, tokens
+from . import invites, lists, quotas, services, tokens
 from .choices import Theme
 from .models import ApiToken, AuditEntry, User
 from .page_forms import ProfileForm, TokenForm
-from .permissions import require
+from .permissions import manages_people, require
 
 TOKEN_GOES_HERE = "<!-- token -->"  # noqa: S105 - a place in a page
+
+
+@sensitive_variables("secret")
+def accept_invite(request: HttpRequest, secret: str) -> HttpResponse:
+    """Keep the invitation in the session, so that it leaves the address line, and lead on to registration."""
+    request.session[invites.SESSION_KEY] = secret
+    return redirect("account_signup")
 
 
 @login_required
@@ -110,8 +117,9 @@ def audit_list(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def user_list(request: HttpRequest) -> HttpResponse:
-    """Accounts, for those who may see all of them; they are changed in the admin."""
-    require(me(request), "users.view_any")
+    """Accounts, for those who may see others; they are changed in the admin."""
+    if not manages_people(me(request)):
+        raise NotAllowed("You are not allowed to see this.")
     page = ListPage(request, lists.USERS, User.objects.visible_to(me(request)).with_access())
     return page.as_csv() if "csv" in request.GET else render(request, "accounts/user_list.html", {"list": page})
 

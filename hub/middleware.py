@@ -22,6 +22,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 QUIET_PATHS = ("/health", "/metrics", "/static/")
+SECRET_PATHS = re.compile(r"^(/invite/|/accounts/password/reset/key/|/accounts/confirm-email/).+")  # links of mails
 
 
 class RequestContextMiddleware:
@@ -98,7 +99,7 @@ def _is_trusted(address: Address) -> bool:
 
 
 def _log_access(request: HttpRequest, status: int, ms: float, ip: str | None) -> None:
-    path = request.path
+    path = SECRET_PATHS.sub(r"\1…", request.path)
     is_quiet = status < 400 and path.startswith(QUIET_PATHS)
     level = logging.WARNING if status >= 500 else logging.DEBUG if is_quiet else logging.INFO
     if access.isEnabledFor(level):

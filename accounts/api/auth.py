@@ -45,6 +45,9 @@ class RegisterSerializer(serializers.Serializer[Any]):
     username = serializers.CharField(max_length=150)
     email = serializers.EmailField(max_length=254)
     password = serializers.CharField(max_length=1024, trim_whitespace=False)
+    invite = serializers.CharField(
+        max_length=100, required=False, help_text="The last part of an invitation's link, where one is needed."
+    )
 
 
 class RegisteredSerializer(serializers.Serializer[Any]):
@@ -76,7 +79,7 @@ class RegisterView(DoorView):
 
     @extend_schema(summary="Register", request=RegisterSerializer, responses={201: RegisteredSerializer})
     def post(self, request: Request) -> Response:
-        values = _parsed(RegisterSerializer, request)
+        values = parsed(RegisterSerializer, request)
         signing_in.register(request._request, **values)
         detail = "Registered. Confirm your address by the link in the mail, then log in."
         return Response({"username": values["username"], "detail": detail}, status=status.HTTP_201_CREATED)
@@ -87,7 +90,7 @@ class LoginView(DoorView):
 
     @extend_schema(summary="Log in", request=LoginSerializer, responses=TokenPairSerializer)
     def post(self, request: Request) -> Response:
-        values = _parsed(LoginSerializer, request)
+        values = parsed(LoginSerializer, request)
         user = signing_in.check_password(request._request, values["username"], values["password"])
         signing_in.check_second_factor(user, values.get("code", ""))
         update_last_login(type(user), user)
@@ -99,7 +102,7 @@ class RefreshView(DoorView):
 
     @extend_schema(summary="Refresh", request=RefreshSerializer, responses=TokenPairSerializer)
     def post(self, request: Request) -> Response:
-        return _tokens(jwt.refresh(_parsed(RefreshSerializer, request)["refresh"]))
+        return _tokens(jwt.refresh(parsed(RefreshSerializer, request)["refresh"]))
 
 
 class LogoutView(DoorView):
@@ -107,7 +110,7 @@ class LogoutView(DoorView):
 
     @extend_schema(summary="Log out", request=RefreshSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
-        jwt.log_out(_parsed(RefreshSerializer, request)["refresh"])
+        jwt.log_out(parsed(RefreshSerializer, request)["refresh"])
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -121,7 +124,7 @@ class MeView(ThrottledView):
         return Response(MeSerializer(asker(request)).data)
 
 
-def _parsed(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+def parsed(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
     parsed = serializer(data=request.data)
     parsed.is_valid(raise_exception=True)
     values: dict[str, Any] = parsed.validated_data

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accounts.invites import LONGEST_DAYS
 from accounts.models import ApiToken, AuditEntry, User
 from accounts.permissions import can
 from accounts.quotas import FIELDS as QUOTA_FIELDS
 from accounts.quotas import limits_of
 from accounts.roles import VERBS, Role
-from accounts.services import PROFILE_FIELDS
+from accounts.services import PROFILE_FIELDS, PURGE_PHRASE
 from accounts.tokens import LONGEST_OVERLAP_SECONDS
 from accounts.validators import validate_network, validate_scope
 
@@ -113,6 +114,43 @@ class SuspensionSerializer(serializers.Serializer[Any]):
     """Why an account is suspended; the person reads it."""
 
     reason = serializers.CharField(max_length=500)
+
+
+class PasswordSerializer(serializers.Serializer[Any]):
+    """A new password."""
+
+    password = serializers.CharField(max_length=1024, trim_whitespace=False)
+
+
+class PurgeSerializer(serializers.Serializer[Any]):
+    """The phrase that says it is meant."""
+
+    phrase = serializers.CharField(max_length=100, help_text=PURGE_PHRASE)
+
+
+class PurgedSerializer(serializers.Serializer[Any]):
+    """How many accounts went, and why others stayed."""
+
+    deleted = serializers.IntegerField()
+    kept_admins = serializers.IntegerField()
+    kept_owners = serializers.IntegerField(help_text="Who still own something.")
+
+
+class InviteSerializer(serializers.Serializer[Any]):
+    """Whom an invitation is for."""
+
+    role = serializers.ChoiceField(choices=Role.choices, default=Role.PLAYER)
+    note = serializers.CharField(max_length=100, default="", allow_blank=True)
+    days = serializers.IntegerField(min_value=1, max_value=LONGEST_DAYS, default=7)
+
+
+class InvitedSerializer(serializers.Serializer[Any]):
+    """An invitation; its link is in this answer and nowhere else."""
+
+    link = serializers.CharField()
+    role = serializers.CharField()
+    note = serializers.CharField()
+    expires_at = serializers.DateTimeField()
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):

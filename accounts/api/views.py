@@ -22,6 +22,7 @@ from hub.exceptions import Invalid
 
 from . import filters
 from .serializers import (
+from .people import PeopleActions
     AuditEntrySerializer,
     MeSerializer,
     NewTokenSerializer,
@@ -59,7 +60,7 @@ def _asker(request: Request) -> User:
     list=extend_schema(summary="List users (others than oneself: Admin only)"),
     retrieve=extend_schema(summary="Show a user"),
 )
-class UserViewSet(HubViewSet):
+class UserViewSet(PeopleActions, HubViewSet):
     """Users, their roles, regions and quotas."""
 
     queryset = User.objects.all()
@@ -79,6 +80,11 @@ class UserViewSet(HubViewSet):
         "regions": "roles.change",
         "quota": "quotas.change",
         "*": "users.suspend",
+        "password": "users.reset",
+        "verify": "users.reset",
+        "unlock": "users.reset",
+        "purge": "users.purge",
+        "invite": "users.create",
     }
 
     def get_queryset(self) -> QuerySet[User]:

@@ -196,3 +196,12 @@ def test_bug_is_logged_with_its_traceback_and_request_id(client: Client, caplog:
     (line,) = [line for line in caplog.records if line.exc_info]
     assert line.levelname == "ERROR"
     assert line.__dict__["request_id"] == response["X-Request-ID"]
+
+
+@pytest.mark.parametrize("path", ["/invite/s3cret", "/accounts/password/reset/key/1-s3cret/"])
+def test_links_of_mails_are_logged_without_their_secret(client, caplog, path):
+    with caplog.at_level("INFO", logger="hub.access"):
+        client.get(path)
+
+    assert "s3cret" not in caplog.text
+    assert path[:8] in caplog.text
