@@ -16,7 +16,7 @@ from hub.engines.base import EngineError, Limits, PortBinding, Reason, WorkloadS
 from hub.engines.docker import DockerEngine, firewall, usage
 from hub.engines.docker.console import encode_line
 from hub.engines.docker.containers import Account, Image, check, container_config, is_data_path, masked_texts
-from hub.engines.docker.errors import from_answer
+from hub.engines.docker.errors import from_answer, translate
 from hub.engines.docker.firewall import Policy, Ruleset, host_resolvers
 from hub.engines.docker.images import Tally
 from hub.engines.docker.logs import parse, read_log
@@ -170,6 +170,23 @@ class TestErrors:
         error = from_answer(status, message)
 
         assert (error.reason, error.permanent) == (reason, permanent)
+
+    @pytest.mark.parametrize(
+        ("error", "reason", "words"),
+        [
+            (OSError(28, "No space left on device", "/var/lib/x"), Reason.DISK_FULL, "full"),
+            (PermissionError(13, "Permission denied", "/run/x"), Reason.UNAVAILABLE, "/run/x"),
+            (PermissionError(13, "Permission denied"), Reason.UNAVAILABLE, "socket"),
+            (ConnectionRefusedError(111, "Connection refused"), Reason.UNAVAILABLE, "does not answer"),
+            (TimeoutError("timed out"), Reason.TIMED_OUT, "in time"),
+        ],
+        ids=str,
+    )
+    def test_trouble_with_files_is_not_taken_for_trouble_with_docker(self, error: OSError, reason: Reason, words: str):
+        told = translate(error)
+
+        assert told.reason is reason
+        assert words in str(told)
 
     def test_long_answers_are_cut(self):
         assert len(str(from_answer(500, "word " * 1000))) < 400

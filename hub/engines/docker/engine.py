@@ -119,10 +119,11 @@ class DockerEngine(Engine):
         super().__init__(node=node, options=options)
         self.names = Names(options.get("namespace") or node)
         self.policy = policy_of(options)
+        state_dir = Path(options.get("state_dir", STATE_DIR))
         self.client = Client(socket_path(options.get("socket", "")), self.timeout_seconds)
-        self.firewall = Firewall(self.names, self.policy)
+        self.firewall = Firewall(self.names, self.policy, state_dir)
         self.networks = Networks(self.client, self.names)
-        self.volumes = Volumes(self.client, self.names, Path(options.get("state_dir", STATE_DIR)))
+        self.volumes = Volumes(self.client, self.names, state_dir)
         self.images_here = Images(self.client, (options.get("credentials") or {}).get("registries", ()))
         self.meters = Meters(Path(options.get("cgroup_root", "/sys/fs/cgroup")))
         self._prepared_until = 0.0

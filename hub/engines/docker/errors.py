@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,8 @@ def translate(error: Exception, ports: Sequence[PortBinding] = ()) -> EngineErro
         return from_answer(error.status_code or 500, str(error.explanation or error), ports)
     if isinstance(error, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
         return EngineError("Docker did not answer in time.", reason=Reason.TIMED_OUT)
+    if isinstance(error, OSError) and error.filename is not None:
+        return _about_file(error)
     if "Permission denied" in str(error):
         return unavailable("The agent may not use Docker's socket.")
     return unavailable("Docker does not answer on this node.")
@@ -55,6 +58,13 @@ def from_answer(status: int, message: str, ports: Sequence[PortBinding] = ()) ->
     if status == 400:
         return refusal(f"Docker refused this: {sentence(message)}")
     return EngineError(f"Docker could not do this: {sentence(message)}", reason=Reason.INTERNAL)
+
+
+def _about_file(error: OSError) -> EngineError:
+    """A file of the node's own, not Docker's socket."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EngineError("This node's disk is full.", reason=Reason.DISK_FULL)
+    return unavailable(f"The agent cannot use {error.filename}: {error.strerror}.")
 
 
 def sentence(message: str) -> str:

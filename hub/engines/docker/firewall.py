@@ -16,13 +16,15 @@ in place. Laying is one transaction per family: there is no moment without rules
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import hashlib
 import ipaddress
 import logging
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,6 @@ logger = logging.getLogger(__name__)
 COMMENT = "kutanga-hub"
 PROGRAM_SECONDS = 20
 LOCK_SECONDS = "5"
-ATTEMPTS = 3
 DOCKER_CHAIN = "DOCKER-USER"
 RESOLVER_FILES = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 CLOSED_4 = (
@@ -179,34 +180,61 @@ class Ruleset:
 class Firewall:
     """The rules of one namespace on this machine."""
 
-    def __init__(self, names: Names, policy: Policy) -> None:
+    def __init__(self, names: Names, policy: Policy, state_dir: Path) -> None:
         self.rulesets = [Ruleset(names, version, policy) for version in _versions()]
+        self.lock_path = state_dir / "firewall.lock"
 
     def lay(self) -> bool:
-        """Lay what is missing; False when all of it was there. Raises UNAVAILABLE when it cannot be laid.
-
-        Others may lay the same at the same moment: whoever loses looks again.
-        """
-        changed = False
-        for ruleset in self.rulesets:
-            family = Family(ruleset.version, _suffix())
-            for attempt in range(ATTEMPTS):
-                if ruleset.is_laid(listed := family.list_rules()):
-                    break
-                changed = True
-                with contextlib.suppress(*([EngineError] if attempt + 1 < ATTEMPTS else [])):
-                    family.apply(ruleset.changes(listed))
-            else:
-                if not ruleset.is_laid(family.list_rules()):
-                    raise unavailable("This node's firewall does not keep the hub's rules.")
-        return changed
+        """Lay what is missing; False when all of it was there. Raises UNAVAILABLE when it cannot be laid."""
+        if self._is_laid():
+            return False
+        with self._locked():
+            for ruleset in self.rulesets:
+                _lay(ruleset, Family(ruleset.version, _suffix()))
+        return True
 
     def remove(self) -> None:
         """Take our rules away."""
-        for ruleset in self.rulesets:
-            family = Family(ruleset.version, _suffix())
-            if lines := ruleset.removal(family.list_rules()):
-                family.apply(lines)
+        with self._locked():
+            for ruleset in self.rulesets:
+                family = Family(ruleset.version, _suffix())
+                if lines := ruleset.removal(family.list_rules()):
+                    family.apply(lines)
+
+    def _is_laid(self) -> bool:
+        return all(ruleset.is_laid(Family(ruleset.version, _suffix()).list_rules()) for ruleset in self.rulesets)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes of the agent from laying the same: a list is not read in one piece, so they would undo
+        each other's work for ever.
+        """
+        self.lock_path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        deadline = time.monotonic() + PROGRAM_SECONDS
+        with self.lock_path.open("a") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise unavailable("Another process does not let go of this node's firewall.") from None
+                    time.sleep(0.02)
+            yield
+
+
+def _lay(ruleset: Ruleset, family: Family) -> None:
+    """Lay one set. Somebody else may have changed the list that it was reckoned from: then look again."""
+    for is_last in (False, False, True):
+        if ruleset.is_laid(listed := family.list_rules()):
+            return
+        try:
+            family.apply(ruleset.changes(listed))
+        except EngineError:
+            if is_last:
+                raise
+    if not ruleset.is_laid(family.list_rules()):
+        raise unavailable("This node's firewall does not keep the hub's rules.")
 
 
 def forward_chain(listed: Sequence[str]) -> str:
