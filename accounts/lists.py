@@ -18,34 +18,54 @@ from .roles import Role
 NOUNS = ("server", "token", "user", "node", "pool", "address", "region", "template", "login")
 
 
+def about(rows: QuerySet[Any], nouns: list[str]) -> QuerySet[Any]:
+    """Audit entries about things of these kinds."""
+    found = Q()
+    for noun in nouns:
+        found |= Q(action__startswith=f"{noun}.")
+    return rows.filter(found)
+
+
+def in_roles(rows: QuerySet[Any], names: list[str]) -> QuerySet[Any]:
+    """Users in one of these roles."""
+    return rows.filter(pk__in=Group.objects.filter(name__in=names).values("user__pk"))
+
+
 class NounChip(Chip):
     """Entries whose action begins with one of these words."""
 
     def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
-        found = Q()
-        for value in values:
-            found |= Q(action__startswith=f"{value}.")
-        return rows.filter(found)
+        return about(rows, values)
 
 
 class RoleChip(Chip):
     """Users in one of these roles."""
 
     def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
-        return rows.filter(pk__in=Group.objects.filter(name__in=values).values("user__pk"))
+        return in_roles(rows, values)
 
 
 def _noun_choices(request: HttpRequest) -> list[tuple[str, str]]:
     return [(noun, noun.capitalize()) for noun in NOUNS]
 
 
-def _find_entry(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+def find_entry(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Audit entries by person, object, action or request id."""
     found = Q(actor_name__iexact=text) | Q(target_name__icontains=text) | Q(action__icontains=text)
     return rows.filter(found | Q(request_id=text) | Q(target_id=text))
 
 
-def _find_user(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
-    return rows.filter(Q(username__icontains=text) | Q(email__icontains=text) | Q(last_name__icontains=text))
+def find_user(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Users by any of their names or their address."""
+    found = Q()
+    for part in ("username", "email", "first_name", "last_name"):
+        found |= Q(**{f"{part}__icontains": text})
+    return rows.filter(found)
+
+
+def find_token(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Tokens by name, owner or the way they begin."""
+    return rows.filter(Q(name__icontains=text) | Q(user__username__iexact=text) | Q(token_key=text))
 
 
 AUDIT = Spec(
@@ -69,7 +89,7 @@ AUDIT = Spec(
         Tab("today", "Last 24 h", lambda user: Q(at__gte=timezone.now() - timedelta(days=1))),
         Tab("mine", "Mine", lambda user: Q(actor_kind=ActorKind.USER, actor_id=str(user.pk))),
     ),
-    search=_find_entry,
+    search=find_entry,
     search_hint="Person, object, action or request id",
     order="-id",
 )
@@ -90,7 +110,7 @@ USERS = Spec(
         Tab("suspended", "Suspended", lambda user: Q(suspended_at__isnull=False)),
         Tab("services", "Services", lambda user: Q(is_service=True)),
     ),
-    search=_find_user,
+    search=find_user,
     search_hint="Name or e-mail",
     order="username",
 )

@@ -11,20 +11,21 @@ from django.http import HttpRequest
 
 from accounts.permissions import reaches_any
 from hub.nodes.choices import BROKEN, IN_PROGRESS, DesiredStatus, ObservedStatus
-from hub.nodes.lists import node_choices, region_choices
+from hub.nodes.lists import is_port, node_choices, region_choices
 from hub.nodes.models import Address
+from hub.pages import states
 from hub.pages.lists import Chip, Column, Spec, Tab
 
 from .models import Template
 
-SHOWN_STATUSES = [(value, label) for value, label in ObservedStatus.choices if value != ObservedStatus.DELETED]
+SHOWN_STATUSES = [choice for choice in states.choices("workload") if choice[0] != ObservedStatus.DELETED]
 
 
 def find(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     """Servers by name, owner, game, address or the beginning of their id."""
     found = Q(name__icontains=text) | Q(owner__username__iexact=text) | Q(template__name__icontains=text)
     ip, _, port = text.rpartition(":")
-    if port.isdigit() and int(port) <= 65535 and (ip or len(port) >= 4):
+    if is_port(port) and (ip or len(port) >= 4):
         held = Address.objects.filter(port=int(port), **({"ip": ip} if _is_ip(ip) else {}))
         found |= Q(pk__in=held.exclude(holder=None).values("holder"))
     elif _is_ip(text):
@@ -32,6 +33,11 @@ def find(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     if len(text) >= 4 and all(letter in "0123456789abcdef-" for letter in text.lower()):
         found |= Q(id__startswith=text.lower())
     return rows.filter(found)
+
+
+def find_template(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Templates by name, game or slug."""
+    return rows.filter(Q(name__icontains=text) | Q(game__icontains=text) | Q(slug__icontains=text))
 
 
 def _is_ip(text: str) -> bool:

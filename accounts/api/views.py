@@ -14,9 +14,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from accounts import services, tokens
+from accounts import lists, services, tokens
 from accounts.models import ApiToken, AuditEntry, User
 from hub.api.etags import conditional
+from hub.api.filters import orders_of
 from hub.api.views import HubViewSet
 from hub.exceptions import Invalid
 
@@ -66,7 +67,7 @@ class UserViewSet(PeopleActions, HubViewSet):
     queryset = User.objects.all()
     serializer_class = UserSerializer
     filterset_class = filters.UserFilter
-    ordering_fields = ("username", "email", "date_joined", "last_login")
+    ordering_fields = orders_of(lists.USERS)
     version_fields = (*services.PROFILE_FIELDS, "username", "role", "is_active", "suspended_at")
     ordering = ("username",)
     lookup_value_regex = r"\d+"
@@ -216,7 +217,7 @@ class AuditViewSet(HubViewSet):
     queryset = AuditEntry.objects.all()
     serializer_class = AuditEntrySerializer
     filterset_class = filters.AuditFilter
-    ordering_fields = ("id", "at")
+    ordering_fields = orders_of(lists.AUDIT, "at")
     ordering = ("-id",)
     lookup_value_regex = r"\d+"
     verbs = {"*": "audit.view"}

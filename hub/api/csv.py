@@ -27,11 +27,17 @@ class CsvRenderer(BaseRenderer):
         if not isinstance(rows, list):
             return JSONRenderer().render(data)
         text = io.StringIO()
-        names = list(rows[0]) if rows else []
+        names = list(rows[0]) if rows else _field_names(rows)
         writer = csv.writer(text)
         writer.writerow(names)
         writer.writerows([safe_cell(row.get(name)) for name in names] for row in rows)
         return text.getvalue().encode()
+
+
+def _field_names(rows: list[Any]) -> list[str]:
+    """The header of a list without rows: the fields of the serializer that made it."""
+    child: Any = getattr(getattr(rows, "serializer", None), "child", None)
+    return list(getattr(child, "fields", ()))
 
 
 def safe_cell(value: Any) -> Any:

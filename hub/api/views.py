@@ -11,6 +11,8 @@ from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.pagination import BasePagination
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, ListSerializer, Serializer
 from rest_framework.viewsets import GenericViewSet
 
@@ -23,16 +25,17 @@ from .permissions import IsAllowed
 from .throttles import ThrottledView
 
 FIELDS = OpenApiParameter("fields", str, description="Only these fields, by comma.")
-READS = ("list", "retrieve")
 
 
 class FieldsMixin(GenericAPIView[Any]):
     """`?fields=id,name` answers a list or an object with these fields only."""
 
+    list_actions: ClassVar[frozenset[str]] = frozenset({"list"})
+
     def get_serializer(self, *args: Any, **kwargs: Any) -> BaseSerializer[Any]:
         serializer = super().get_serializer(*args, **kwargs)
         wanted = self.request.query_params.get("fields") if getattr(self, "request", None) else None
-        if wanted and getattr(self, "action", "") in READS:
+        if wanted and getattr(self, "action", "") in {"retrieve", *self.list_actions}:
             _keep_fields(serializer, wanted)
         return serializer
 
@@ -50,7 +53,7 @@ def _keep_fields(serializer: BaseSerializer[Any], wanted: str) -> None:
 
 @extend_schema_view(list=extend_schema(parameters=[FIELDS]), retrieve=extend_schema(parameters=[FIELDS]))
 class HubViewSet(ThrottledView, VersionedView, FieldsMixin, ListModelMixin, RetrieveModelMixin, GenericViewSet[Any]):
-    """List and detail of what the user may see, for those who hold the verb.
+    """List and detail of what the user may see, for those who hold the verb; `list_actions` name further lists.
 
     `verbs = {"list": "servers.view", "*": "servers.change"}` gives each action its verb. The queryset has
     `visible_to(user)`; what it leaves out is a 404. Services check again, for they serve pages too. Lists are also CSV.
@@ -63,7 +66,14 @@ class HubViewSet(ThrottledView, VersionedView, FieldsMixin, ListModelMixin, Retr
     def get_renderers(self) -> list[Any]:
         """Only lists have rows for a CSV."""
         renderers = super().get_renderers()
-        return renderers if getattr(self, "action", "") == "list" else renderers[:1]
+        return renderers if getattr(self, "action", "") in self.list_actions else renderers[:1]
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if response.status_code == 200 and self._is_export():
+            name = request.path.rstrip("/").rpartition("/")[2]
+            response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+        return response
 
     def get_queryset(self) -> QuerySet[Any]:
         queryset = super().get_queryset()
@@ -76,7 +86,9 @@ class HubViewSet(ThrottledView, VersionedView, FieldsMixin, ListModelMixin, Retr
     def paginator(self) -> BasePagination | None:
         """Exports have a page size of their own."""
         if not hasattr(self, "_paginator"):
-            is_export = getattr(getattr(self.request, "accepted_renderer", None), "format", "") == "csv"
-            chosen = ExportPagination if is_export else self.pagination_class
+            chosen = ExportPagination if self._is_export() else self.pagination_class
             self._paginator = chosen() if chosen else None
         return self._paginator
+
+    def _is_export(self) -> bool:
+        return getattr(getattr(self.request, "accepted_renderer", None), "format", "") == "csv"

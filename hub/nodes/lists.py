@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from hub.pages import states
 from hub.pages.lists import Chip, Column, Spec, Tab
 
 from .choices import OPEN_OPERATIONS, AddressState, EngineKind, OperationStatus, PoolKind
@@ -23,11 +24,41 @@ def node_choices(request: HttpRequest) -> list[tuple[str, str]]:
     return [(name, name) for name in Node.objects.visible_to(request.user).values_list("name", flat=True)]
 
 
-def _find_address(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+def find_region(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Regions by name or slug."""
+    return rows.filter(Q(name__icontains=text) | Q(slug__icontains=text))
+
+
+def find_node(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Nodes by name."""
+    return rows.filter(name__icontains=text)
+
+
+def find_pool(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Pools by name or the beginning of their IP."""
+    return rows.filter(Q(name__icontains=text) | Q(first_ip__startswith=text))
+
+
+def find_address(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Addresses by port, the beginning of the IP, both, or what is said of them."""
     ip, _, port = text.rpartition(":") if text.count(":") == 1 else ("", "", text)
-    if port.isdigit() and int(port) <= 65535:
+    if is_port(port):
         return rows.filter(port=int(port), **({"ip__startswith": ip} if ip else {}))
     return rows.filter(Q(ip__startswith=text) | Q(port_name__icontains=text) | Q(reason__icontains=text))
+
+
+def find_operation(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Operations by workload, person or request id."""
+    return rows.filter(Q(workload_name__icontains=text) | Q(request_id=text) | Q(actor_name=text))
+
+
+def find_task(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Tasks of nodes by what they are about, person or request id."""
+    return rows.filter(Q(subject__icontains=text) | Q(request_id=text) | Q(actor_name=text))
+
+
+def is_port(text: str) -> bool:
+    return len(text) <= 5 and text.isascii() and text.isdigit() and int(text) <= 65535
 
 
 NODES = Spec(
@@ -47,7 +78,7 @@ NODES = Spec(
         Chip("region", "Region", region_choices, "region__slug"),
         Chip("engine", "Engine", lambda request: EngineKind.choices),
     ),
-    search=lambda rows, text: rows.filter(name__icontains=text),
+    search=find_node,
     search_hint="Name",
     order="name",
 )
@@ -69,7 +100,7 @@ POOLS = Spec(
         Chip("node", "Node", node_choices, "node__name"),
         Chip("kind", "Kind", lambda request: PoolKind.choices),
     ),
-    search=lambda rows, text: rows.filter(Q(name__icontains=text) | Q(first_ip__startswith=text)),
+    search=find_pool,
     search_hint="Name or IP",
     order="node__name",
 )
@@ -83,14 +114,14 @@ ADDRESSES = Spec(
         Column("port", "For", order="port_name", value=lambda address: address.port_name),
         Column("since", "Since", order="leased_at", value=lambda address: address.leased_at),
     ),
-    chips=(Chip("state", "State", lambda request: AddressState.choices),),
+    chips=(Chip("state", "State", lambda request: states.choices("address")),),
     tabs=(
         Tab("leased", "Leased", lambda user: Q(state=AddressState.LEASED)),
         Tab("resting", "Resting", lambda user: Q(state=AddressState.QUARANTINED)),
         Tab("blocked", "Blocked", lambda user: Q(state=AddressState.BLOCKED)),
         Tab("free", "Free", lambda user: Q(state=AddressState.FREE)),
     ),
-    search=_find_address,
+    search=find_address,
     search_hint="Port, IP or reason",
     order="ip",
 )
@@ -108,13 +139,11 @@ OPERATIONS = Spec(
         Column("error", "Error", value=lambda row: row.error, is_default=False),
     ),
     chips=(
-        Chip("status", "Fate", lambda request: OperationStatus.choices),
+        Chip("status", "Fate", lambda request: states.choices("operation")),
         Chip(
             "verb",
             "Verb",
-            lambda request: [
-                (verb, verb.capitalize()) for verb in ("create", "start", "stop", "restart", "kill", "delete")
-            ],
+            lambda request: [(verb, verb.capitalize()) for verb in VERBS],
         ),
         Chip("node", "Node", node_choices, "node__name"),
     ),
@@ -123,7 +152,7 @@ OPERATIONS = Spec(
         Tab("failed", "Failed", lambda user: Q(status=OperationStatus.FAILED)),
         Tab("mine", "Mine", lambda user: Q(actor=user.pk)),
     ),
-    search=lambda rows, text: rows.filter(Q(workload_name__icontains=text) | Q(request_id=text) | Q(actor_name=text)),
+    search=find_operation,
     search_hint="Server, person or request id",
     order="-created_at",
 )

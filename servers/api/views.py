@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.permissions import AllowAny, BasePermission
@@ -19,12 +20,16 @@ from rest_framework.serializers import BaseSerializer, Serializer
 from accounts.models import User
 from hub.api.bulk import bulk_entry
 from hub.api.etags import conditional
+from hub.api.filters import orders_of
 from hub.api.idempotency import idempotent
-from hub.api.views import HubViewSet
+from hub.api.views import FIELDS, HubViewSet
 from hub.exceptions import Invalid
+from hub.nodes.api.filters import OperationFilter
 from hub.nodes.api.serializers import OperationSerializer
+from hub.nodes.lists import OPERATIONS
 from hub.nodes.models import Operation, Region
 from servers import services
+from servers.lists import SERVERS
 from servers.models import GameServer, Template
 from servers.offers import find_template
 
@@ -49,6 +54,7 @@ from .serializers import (
 )
 
 LIMITS = ("memory_mb", "disk_mb", "cpu_percent")
+OPERATION_ORDERS = orders_of(OPERATIONS, "finished_at")
 UUID_PATTERN = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 power = extend_schema(request=None, responses={200: PowerAnswerSerializer, 202: PowerAnswerSerializer})
 
@@ -60,7 +66,8 @@ class ServerViewSet(HubViewSet):
     queryset = GameServer.objects.all()
     serializer_class = ServerSerializer
     filterset_class = filters.ServerFilter
-    ordering_fields = ("name", "created_at", "observed_status", "memory_mb", "disk_mb", "cpu_percent")
+    ordering_fields = orders_of(SERVERS)
+    list_actions = frozenset({"list", "operations"})
     ordering = ("-created_at",)
     lookup_value_regex = UUID_PATTERN
     version_fields = (
@@ -93,6 +100,9 @@ class ServerViewSet(HubViewSet):
     }
 
     def get_queryset(self) -> QuerySet[Any]:
+        if self.action == "operations":
+            one = GameServer.objects.visible_to(self.request.user).filter(pk=self.kwargs.get("pk"))
+            return Operation.objects.filter(workload_id__in=one.values("pk")).select_related("node")
         servers: Any = super().get_queryset()
         servers = servers.alive().with_details()
         return servers.prefetch_related("template__variables") if self.detail else servers
@@ -101,6 +111,8 @@ class ServerViewSet(HubViewSet):
         services.lock_for_change(row)
 
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        if self.action == "operations":
+            return OperationSerializer
         return ServerDetailSerializer if self.action == "retrieve" else ServerSerializer
 
     @extend_schema(summary="Create a server", request=ServerCreateSerializer, responses={201: ServerDetailSerializer})
@@ -240,14 +252,22 @@ class ServerViewSet(HubViewSet):
     @extend_schema(
         summary="What was asked of a server, newest first",
         responses=OperationSerializer(many=True),
-        parameters=[OpenApiParameter("limit", int), OpenApiParameter("offset", int)],
-        filters=False,
+        parameters=[FIELDS],
+        filters=True,
     )
-    @action(detail=True, methods=["get"], filter_backends=[], serializer_class=OperationSerializer)
+    @action(
+        detail=True,
+        methods=["get"],
+        queryset=Operation.objects.all(),
+        serializer_class=OperationSerializer,
+        filterset_class=OperationFilter,
+        ordering_fields=OPERATION_ORDERS,
+        ordering=("-created_at",),
+    )
     def operations(self, request: Request, pk: str) -> Response:
-        asked_of_it = Operation.objects.filter(workload_id=self.get_object().pk).select_related("node")
-        page = self.paginate_queryset(asked_of_it)
-        return self.get_paginated_response(OperationSerializer(page, many=True).data)
+        get_object_or_404(GameServer.objects.visible_to(request.user).alive(), pk=pk)
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def _power(self, request: Request, service: Callable[..., Operation | None], **asked: Any) -> Response:
         server: GameServer = self.get_object()

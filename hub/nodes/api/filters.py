@@ -3,60 +3,82 @@
 from __future__ import annotations
 
 import django_filters
-from django.db.models import Q, QuerySet
 
-from hub.nodes.choices import AddressState, OperationStatus, PoolKind
-from hub.nodes.models import Address, AddressPool, Node, Operation
+from hub.api.filters import AnyOf, SearchFilterSet
+from hub.nodes import lists
+from hub.nodes.choices import AddressState, EngineKind, OperationStatus, PoolKind, TaskVerb
+from hub.nodes.models import Address, AddressPool, Node, NodeTask, Operation, Region
 
 
-class NodeFilter(django_filters.FilterSet):
-    """`?q=` looks in the name."""
+class RegionFilter(SearchFilterSet):
+    """By name and state."""
 
-    q = django_filters.CharFilter(field_name="name", lookup_expr="icontains")
-    region = django_filters.CharFilter(field_name="region__slug")
+    find = staticmethod(lists.find_region)
+
+    class Meta:
+        model = Region
+        fields = ["is_enabled"]
+
+
+class NodeFilter(SearchFilterSet):
+    """By name, place, engine and state."""
+
+    find = staticmethod(lists.find_node)
+    region = AnyOf(field_name="region__slug")
+    engine = django_filters.MultipleChoiceFilter(choices=EngineKind.choices)
 
     class Meta:
         model = Node
-        fields = ["engine", "is_enabled", "is_draining"]
+        fields = ["is_enabled", "is_draining"]
 
 
-class PoolFilter(django_filters.FilterSet):
-    """By node and kind."""
+class PoolFilter(SearchFilterSet):
+    """By name or IP, node, kind and state."""
 
-    node = django_filters.CharFilter(field_name="node__name")
-    kind = django_filters.ChoiceFilter(choices=PoolKind.choices)
+    find = staticmethod(lists.find_pool)
+    node = AnyOf(field_name="node__name")
+    kind = django_filters.MultipleChoiceFilter(choices=PoolKind.choices)
 
     class Meta:
         model = AddressPool
         fields = ["is_public", "is_enabled"]
 
 
-class AddressFilter(django_filters.FilterSet):
-    """`?q=` looks in the IP, port and holder."""
+class AddressFilter(SearchFilterSet):
+    """By IP, port, reason, holder, place and state."""
 
-    q = django_filters.CharFilter(method="search")
-    node = django_filters.CharFilter(field_name="node__name")
-    state = django_filters.ChoiceFilter(choices=AddressState.choices)
+    find = staticmethod(lists.find_address)
+    node = AnyOf(field_name="node__name")
+    state = django_filters.MultipleChoiceFilter(choices=AddressState.choices)
 
     class Meta:
         model = Address
         fields = ["pool", "ip", "port", "holder"]
 
-    def search(self, queryset: QuerySet[Address], name: str, value: str) -> QuerySet[Address]:
-        if value.isdigit():
-            return queryset.filter(port=int(value)) if int(value) <= 65535 else queryset.none()
-        return queryset.filter(Q(ip__startswith=value) | Q(port_name__icontains=value))
 
+class OperationFilter(SearchFilterSet):
+    """By workload, person, request id, verb, status, node and time."""
 
-class OperationFilter(django_filters.FilterSet):
-    """By workload, verb, status and time."""
-
-    q = django_filters.CharFilter(field_name="workload_name", lookup_expr="icontains")
-    node = django_filters.CharFilter(field_name="node__name")
-    status = django_filters.ChoiceFilter(choices=OperationStatus.choices)
+    find = staticmethod(lists.find_operation)
+    node = AnyOf(field_name="node__name")
+    status = django_filters.MultipleChoiceFilter(choices=OperationStatus.choices)
+    verb = AnyOf()
     since = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     until = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 
     class Meta:
         model = Operation
-        fields = ["workload_kind", "workload_id", "verb"]
+        fields = ["workload_kind", "workload_id"]
+
+
+class TaskFilter(SearchFilterSet):
+    """By subject, node, verb and fate."""
+
+    find = staticmethod(lists.find_task)
+    node = AnyOf(field_name="node__name")
+    verb = django_filters.MultipleChoiceFilter(choices=TaskVerb.choices)
+    status = django_filters.MultipleChoiceFilter(choices=OperationStatus.choices)
+
+    class Meta:
+        model = NodeTask
+        fields: tuple[str, ...] = ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import django_filters
 from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -16,8 +15,10 @@ from accounts.permissions import require
 from hub.api.views import HubViewSet
 from hub.nodes import drift, images, repairs
 from hub.nodes import registries as registry_services
-from hub.nodes.choices import Finding, OperationStatus, TaskVerb
+from hub.nodes.choices import Finding, TaskVerb
 from hub.nodes.models import NodeTask
+
+from .filters import TaskFilter
 
 REMEDY_VERBS = (TaskVerb.ADOPT, TaskVerb.REPAIR, TaskVerb.REMOVE)
 
@@ -228,24 +229,12 @@ class UpkeepActions(GenericViewSet[Any]):
         return Response(status=204)
 
 
-class NodeTaskFilter(django_filters.FilterSet):
-    """By node, verb and fate."""
-
-    node = django_filters.CharFilter(field_name="node__name")
-    verb = django_filters.ChoiceFilter(choices=TaskVerb.choices)
-    status = django_filters.ChoiceFilter(choices=OperationStatus.choices)
-
-    class Meta:
-        model = NodeTask
-        fields: ClassVar[list[str]] = []
-
-
 class NodeTaskViewSet(HubViewSet):
     """What agents were asked to do on their machines, newest first."""
 
     queryset = NodeTask.objects.select_related("node")
     serializer_class = NodeTaskSerializer
-    filterset_class = NodeTaskFilter
+    filterset_class = TaskFilter
     verbs: ClassVar[dict[str, str]] = {"*": "nodes.view"}
     ordering_fields = ["created_at", "finished_at"]
 

@@ -12,12 +12,13 @@ from rest_framework.response import Response
 
 from hub.api.bulk import bulk_entry
 from hub.api.etags import conditional
+from hub.api.filters import orders_of
 from hub.api.views import HubViewSet
-from hub.nodes import services
+from hub.nodes import lists, services
 from hub.nodes.models import Address, AddressPool, Node, Operation, Region
 from hub.nodes.workloads import operations_visible_to
 
-from .filters import AddressFilter, NodeFilter, OperationFilter, PoolFilter
+from .filters import AddressFilter, NodeFilter, OperationFilter, PoolFilter, RegionFilter
 from .serializers import (
     AddressBulkResultSerializer,
     AddressBulkSerializer,
@@ -41,7 +42,8 @@ class RegionViewSet(HubViewSet):
     serializer_class = RegionSerializer
     lookup_field = "slug"
     verbs: ClassVar[dict[str, str]] = {"list": "regions.view", "retrieve": "regions.view", "*": "regions.change"}
-    ordering_fields = ["position", "name"]
+    filterset_class = RegionFilter
+    ordering_fields = ("position", "name")
     version_fields = ("name", "position", "is_enabled")
 
     @extend_schema(responses={201: RegionSerializer})
@@ -82,7 +84,7 @@ class NodeViewSet(UpkeepActions, HubViewSet):
         **UpkeepActions.upkeep_verbs,
         "*": "nodes.change",
     }
-    ordering_fields = ["name", "engine", "agent_seen_at"]
+    ordering_fields = orders_of(lists.NODES)
     version_fields = ("region_id", "options", "is_enabled", "is_draining", *CAPACITY)
 
     @extend_schema(responses={201: NodeSerializer})
@@ -114,7 +116,7 @@ class PoolViewSet(HubViewSet):
     serializer_class = PoolSerializer
     filterset_class = PoolFilter
     verbs: ClassVar[dict[str, str]] = {"list": "pools.view", "retrieve": "pools.view", "*": "pools.change"}
-    ordering_fields = ["node__name", "name", "created_at"]
+    ordering_fields = orders_of(lists.POOLS, "created_at")
     version_fields = ("is_enabled",)
 
     def get_queryset(self) -> QuerySet[Any]:
@@ -150,7 +152,7 @@ class AddressViewSet(HubViewSet):
     serializer_class = AddressSerializer
     filterset_class = AddressFilter
     verbs: ClassVar[dict[str, str]] = {"list": "addresses.view", "retrieve": "addresses.view", "*": "addresses.change"}
-    ordering_fields = ["ip", "port", "state", "leased_at", "released_at"]
+    ordering_fields = orders_of(lists.ADDRESSES, "released_at")
     version_fields = ("state", "reason")
 
     @extend_schema(request=BlockSerializer, responses=AddressSerializer)
@@ -188,7 +190,7 @@ class OperationViewSet(HubViewSet):
     serializer_class = OperationSerializer
     filterset_class = OperationFilter
     verbs: ClassVar[dict[str, str]] = {"*": "operations.view"}
-    ordering_fields = ["created_at", "finished_at", "status", "verb"]
+    ordering_fields = orders_of(lists.OPERATIONS, "finished_at")
 
     def get_queryset(self) -> QuerySet[Operation]:
         if getattr(self, "swagger_fake_view", False):
