@@ -12,11 +12,13 @@ from .tools import TOOLS, run_tool
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; what stops it is one sentence on standard error and an exit code that is not 0."""
-    chosen = _parser().parse_args(arguments)
+    chosen, rest = _parser().parse_known_args(arguments)
+    if rest and chosen.command not in TOOLS:
+        _parser().error(f"{chosen.command} does not know {' '.join(rest)}")
     console = Console()
     try:
         place = Place.from_environment()
-        return _dispatch(chosen, place, console)
+        return _dispatch(chosen, rest, place, console)
     except LaunchError as error:
         print(error, file=sys.stderr)
         return 1
@@ -39,12 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     delete.add_argument("--yes", action="store_true", help="do not ask")
     commands.add_parser("install", help="install packages and front-end files for development")
     for name in TOOLS:
-        tool = commands.add_parser(name)
-        tool.add_argument("rest", nargs=argparse.REMAINDER)
+        commands.add_parser(name, add_help=False, help="a tool; what follows is given to it")
     return parser
 
 
-def _dispatch(chosen: argparse.Namespace, place: Place, console: Console) -> int:
+def _dispatch(chosen: argparse.Namespace, rest: list[str], place: Place, console: Console) -> int:
     match chosen.command:
         case "up":
             return up.up(place, console, detach=chosen.detach)
@@ -60,7 +61,7 @@ def _dispatch(chosen: argparse.Namespace, place: Place, console: Console) -> int
             bootstrap.prepare(place, console, development=True)
             return 0
         case name:
-            return run_tool(name, chosen.rest, place, console)
+            return run_tool(name, rest, place, console)
 
 
 if __name__ == "__main__":

@@ -346,6 +346,28 @@ def test_only_an_npm_that_reads_our_lock_file_is_used(monkeypatch, tmp_path, tol
     assert bootstrap._system_npm() == ([str(npm)] if accepted else None)
 
 
+# --- tools ---
+
+
+@pytest.mark.parametrize(
+    "rest", [["--durations=5"], ["-k", "lease", "-x"], ["hub/tests", "-q"], ["--help"], ["accounts", "-m", "not slow"]]
+)
+def test_arguments_of_a_tool_reach_it_as_they_are(monkeypatch, rest):
+    given = []
+    monkeypatch.setattr("hub.launcher.__main__.run_tool", lambda *arguments: given.append(arguments[:2]) or 0)
+
+    assert main(["test", *rest]) == 0
+
+    assert given == [("test", rest)]
+
+
+def test_other_commands_take_no_unknown_arguments(capsys):
+    with pytest.raises(SystemExit):
+        main(["down", "--now"])
+
+    assert "down does not know --now" in capsys.readouterr().err
+
+
 # --- logs and words ---
 
 
