@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
@@ -141,7 +142,18 @@ class ServerTemplateSerializer(serializers.ModelSerializer[Template]):
         fields: ClassVar[tuple[str, ...]] = ("slug", "name", "game", "icon")
 
 
-class ServerSerializer(serializers.ModelSerializer[GameServer]):
+class RememberedFields(serializers.ModelSerializer[GameServer]):
+    """Derives its fields from the model once per class and copies them: that is most of answering with one object."""
+
+    _derived: ClassVar[dict[type, dict[str, serializers.Field[Any, Any, Any, Any]]]] = {}
+
+    def get_fields(self) -> dict[str, Any]:
+        if type(self) not in self._derived:
+            self._derived[type(self)] = super().get_fields()
+        return deepcopy(self._derived[type(self)])
+
+
+class ServerSerializer(RememberedFields):
     """A server in lists. Its address is null while it waits for one; `status_reason` then says at which place."""
 
     owner = serializers.CharField(source="owner.username", read_only=True)
