@@ -212,6 +212,9 @@ HUB_AUDIT_STRICT = env.boolean(
 )
 
 HUB_CAN = "accounts.permissions.can"  # the plumbing asks it and imports no app
+HUB_OUTGOING_ALLOWED = env.networks(
+    "HUB_OUTGOING_ALLOWED", help="Private networks that webhooks and downloads may reach; public ones always."
+)
 HUB_METRICS_TOKEN = env.text("HUB_METRICS_TOKEN", "", help="Bearer token for /metrics and details of /health.")
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105 - the name of a model
 MIGRATION_MODULES = {"knox": None}  # its own token table is swapped out, yet its migrations would create one
