@@ -17,7 +17,5 @@ class PagesConfig(AppConfig):
         from .navigation import Place, register
 
         register(Place("", "Overview", "overview", "overview", lambda user: True, position=0))
-        register(
-            Place("Administration", "Jobs", "queue_list", "clock", lambda u: can(u, "jobs.view"), position=30)
-        )
+        register(Place("Administration", "Jobs", "queue_list", "clock", lambda u: can(u, "jobs.view"), position=30))
         autodiscover_modules("navigation")
