@@ -263,7 +263,7 @@ REST_FRAMEWORK = {
         "django_filters.rest_framework.DjangoFilterBackend",
         "hub.api.filters.HubOrdering",
     ],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "hub.api.openapi.HubSchema",
     "EXCEPTION_HANDLER": "hub.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -271,6 +271,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Kutanga Hub API",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.1",  # whose schemas are plain JSON Schema
     "DESCRIPTION": "Game servers, challenge instances and edge devices, run for other people.",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -8,6 +8,7 @@ from hub.api.routers import HubRouter
 
 from . import (
     auth,
+    examples,  # noqa: F401 - importing it registers them
     schema,  # noqa: F401 - importing it registers the descriptions
 )
 from .views import AuditViewSet, TokenViewSet, UserViewSet

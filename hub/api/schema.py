@@ -31,13 +31,41 @@ PROBLEM: dict[str, Any] = {
     "required": ["type", "title", "status", "code", "detail", "fields", "request_id"],
 }
 ANSWERS = {
-    400: ("BadRequest", "The input is wrong; `fields` says where."),
-    401: ("Unauthorized", "No token or session, or one that is not valid."),
-    403: ("Forbidden", "Not allowed."),
-    404: ("NotFound", "No such object, or none that the asker may see."),
-    409: ("Conflict", "The state of things does not permit this, or a limit is reached."),
-    422: ("KeyReused", "The Idempotency-Key was used with another body."),
-    429: ("TooManyRequests", "Asked too often; see Retry-After."),
+    400: (
+        "BadRequest",
+        "The input is wrong; `fields` says where.",
+        "invalid",
+        "memory_mb: A valid integer is required.",
+    ),
+    401: ("Unauthorized", "No token or session, or one that is not valid.", "authentication_failed", "Invalid token."),
+    403: ("Forbidden", "Not allowed.", "not_allowed", "You are not allowed to do this."),
+    404: (
+        "NotFound",
+        "No such object, or none that the asker may see.",
+        "not_found",
+        "There is no such object, or none that you may see.",
+    ),
+    409: (
+        "Conflict",
+        "The state of things does not permit this, or a limit is reached.",
+        "not_now",
+        "It is stopped; start it instead.",
+    ),
+    412: (
+        "PreconditionFailed",
+        "Somebody changed it since the If-Match was read.",
+        "changed_meanwhile",
+        "It was changed after you read it. Read it again, then decide.",
+    ),
+    415: ("UnsupportedMediaType", "The body is not JSON.", "unsupported_media_type", "Unsupported media type."),
+    422: (
+        "KeyReused",
+        "The Idempotency-Key was used with another body.",
+        "idempotency_key_reused",
+        "This Idempotency-Key was used for a request with another body.",
+    ),
+    429: ("TooManyRequests", "Asked too often; see Retry-After.", "too_many_requests", "Asked too often."),
+    503: ("Unavailable", "Something that is needed does not answer right now.", "unavailable", "Try again."),
 }
 RENDERERS = {"json": OpenApiJsonRenderer, "yaml": OpenApiYamlRenderer}
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -47,7 +75,7 @@ def add_error_answers(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     """Document errors where they can occur; drf-spectacular calls this when the document is made."""
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = PROBLEM
-    components["responses"] = {name: _answer(status, text) for status, (name, text) in ANSWERS.items()}
+    components["responses"] = {row[0]: _answer(status, *row[1:]) for status, row in ANSWERS.items()}
     for path, operations in result.get("paths", {}).items():
         for method in METHODS:
             if operation := operations.get(method):
@@ -59,27 +87,33 @@ def add_error_answers(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
 
 def _possible(path: str, method: str, operation: dict[str, Any]) -> list[int]:
     parameters = operation.get("parameters", [])
+    names = {each["name"] for each in parameters}
     is_open = {} in operation.get("security", [{}])
     changes = method != "get"
     takes_input = "requestBody" in operation or any(each["in"] in ("query", "header") for each in parameters)
     possible = {
-        400: takes_input,
-        401: not is_open,
+        400: takes_input or changes,  # a body that is not JSON is refused where none is wanted too
+        401: True,  # a token that is wrong is refused where none is needed too
         403: not is_open,
         404: "{" in path,
         409: changes,
-        422: any(each["name"] == "Idempotency-Key" for each in parameters),
+        412: "If-Match" in names,
+        415: changes,
+        422: "Idempotency-Key" in names,
         429: True,
+        503: True,
     }
     return [status for status, yes in possible.items() if yes]
 
 
-def _answer(status: int, text: str) -> dict[str, Any]:
+def _answer(status: int, text: str, code: str, detail: str) -> dict[str, Any]:
+    fields = {"memory_mb": ["A valid integer is required."]} if status == 400 else {}
+    shown = {**Problem(status, code, detail, fields).as_dict(), "request_id": "4be1f0c2a7d94c0f8f6a1f1f7c2b9d3e"}
     answer: dict[str, Any] = {
         "description": text,
-        "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": shown}},
     }
-    if status == 429:
+    if status in (429, 503):
         answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
     return answer
 

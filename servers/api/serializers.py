@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.permissions import can
@@ -251,22 +251,6 @@ class ServerPreviewRequestSerializer(LimitsSerializer):
     owner = serializers.CharField(required=False, help_text="Username; for those who may create for others.")
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample(
-            "A small Minecraft server",
-            request_only=True,
-            value={
-                "name": "Survival with friends",
-                "template": "minecraft-java",
-                "region": "eu-central-1",
-                "memory_mb": 2048,
-                "disk_mb": 10000,
-                "values": {"VERSION": "1.21.4", "MOTD": "Be nice", "MAX_PLAYERS": 10},
-            },
-        )
-    ]
-)
 class ServerCreateSerializer(ServerPreviewRequestSerializer):
     """A new server."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hub.api.routers import HubRouter
 
+from . import examples  # noqa: F401 - importing it registers them
 from .views import ServerViewSet, TemplateViewSet
 
 router = HubRouter()

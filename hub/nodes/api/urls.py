@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from hub.api.routers import HubRouter
 
-from . import upkeep, views
+from . import (
+    examples,  # noqa: F401 - importing it registers them
+    upkeep,
+    views,
+)
 
 router = HubRouter()
 router.register("regions", views.RegionViewSet, basename="region")

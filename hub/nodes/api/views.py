@@ -155,7 +155,7 @@ class AddressViewSet(HubViewSet):
     ordering_fields = orders_of(lists.ADDRESSES, "released_at")
     version_fields = ("state", "reason")
 
-    @extend_schema(request=BlockSerializer, responses=AddressSerializer)
+    @extend_schema(summary="Take an address out of use", request=BlockSerializer, responses=AddressSerializer)
     @action(detail=True, methods=["post"])
     def block(self, request: Request, pk: str) -> Response:
         asked = BlockSerializer(data=request.data)
@@ -163,13 +163,18 @@ class AddressViewSet(HubViewSet):
         services.block_address(self.get_object(), actor=request.user, reason=asked.validated_data["reason"])
         return Response(AddressSerializer(self.get_object()).data)
 
-    @extend_schema(request=None, responses=AddressSerializer)
+    @extend_schema(summary="Put an address back into use", request=None, responses=AddressSerializer)
     @action(detail=True, methods=["post"])
     def unblock(self, request: Request, pk: str) -> Response:
         services.unblock_address(self.get_object(), actor=request.user)
         return Response(AddressSerializer(self.get_object()).data)
 
-    @extend_schema(request=AddressBulkSerializer, responses=AddressBulkResultSerializer(many=True), filters=False)
+    @extend_schema(
+        summary="Block or unblock many addresses, with a result for each",
+        request=AddressBulkSerializer,
+        responses=AddressBulkResultSerializer(many=True),
+        filters=False,
+    )
     @action(detail=False, methods=["post"], pagination_class=None)
     def bulk(self, request: Request) -> Response:
         asked = AddressBulkSerializer(data=request.data)

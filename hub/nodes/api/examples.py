@@ -1,0 +1,51 @@
+"""Bodies that the OpenAPI document shows for regions, nodes, pools and addresses."""
+
+from __future__ import annotations
+
+from hub.api.openapi import example
+
+from . import serializers as shapes
+from . import upkeep
+
+example(shapes.RegionSerializer, "A region", {"slug": "eu-central-1", "name": "Frankfurt", "position": 1})
+example(
+    shapes.NodeSerializer,
+    "A Docker host that promises its processors four times",
+    {
+        "name": "fra-1",
+        "region": "eu-central-1",
+        "engine": "docker",
+        "memory_mb": 64_000,
+        "cpu_percent": 1600,
+        "disk_mb": 800_000,
+        "overcommit": {"cpu": 4},
+    },
+)
+example(
+    shapes.PoolSerializer,
+    "Game ports",
+    {
+        "node": "fra-1",
+        "name": "games",
+        "kind": "host_ports",
+        "first_ip": "203.0.113.10",
+        "first_port": 25565,
+        "last_port": 26000,
+        "excluded_ports": [25575],
+    },
+)
+example(shapes.PoolChangeSerializer, "Give no more of them", {"is_enabled": False})
+example(shapes.BlockSerializer, "Used by something else", {"reason": "A printer has it."})
+example(
+    shapes.AddressBulkSerializer,
+    "Out of use",
+    {"verb": "block", "ids": [1204, 1205], "reason": "Behind a firewall until Monday."},
+)
+example(upkeep.RemedySerializer, "A row of the report", {"key": "server:1f0c9a2e"})
+example(upkeep.PullSerializer, "An image by its tag", {"image": "itzg/minecraft-server:java21"})
+example(upkeep.RemovalSerializer, "See what nobody needs", {"preview": True})
+example(
+    upkeep.RegistryChangeSerializer,
+    "A private registry",
+    {"registry": "registry.example.org", "username": "puller", "password": "a long one"},
+)
