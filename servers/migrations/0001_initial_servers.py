@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('process_program', models.CharField(blank=True, help_text='Program that must be installed on the node, when the command is a shell.', max_length=200)),
                 ('image', models.CharField(blank=True, help_text='Container image; empty: no containers.', max_length=200)),
                 ('image_command', models.JSONField(blank=True, default=list, help_text='Empty: what the image says.')),
-                ('env', models.JSONField(blank=True, default=dict, help_text='Environment; may use placeholders such as {{MEMORY_MB}}.')),
+                ('env', models.JSONField(blank=True, default=dict, help_text='Environment, with placeholders such as {{MEMORY_MB}}.')),
                 ('ports', models.JSONField(default=list, help_text='Named ports, the one for players first.')),
                 ('data_path', models.CharField(blank=True, default='/data', help_text='Where its data appears in a container; empty for none.', max_length=200)),
                 ('default_memory_mb', models.PositiveIntegerField(default=2048, validators=[django.core.validators.MinValueValidator(1024), django.core.validators.MaxValueValidator(16384)])),
