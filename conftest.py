@@ -13,7 +13,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run and say how to get it; with HUB_TEST_ALL=1 such a test runs and fails."""
     if os.environ.get("HUB_TEST_ALL") == "1":
         return
-    answers = {"docker": docker_answers, "browser": lambda: CHROMIUM is not None}
+    answers: dict[str, Callable[[], bool]] = {"docker": docker_answers, "browser": lambda: CHROMIUM is not None}
     for item in items:
         for name, reason in NEEDS.items():
             if name in item.keywords and not answers[name]():

@@ -69,7 +69,7 @@ def _client(node_pk: int, seconds: float, result: multiprocessing.Queue[float]) 
 def by_processes(node: Node, clients: int) -> float:
     """Leases a second of several processes at once. A pool's threads do not survive a fork, so it is closed before."""
     connections.close_all()
-    connection.close_pool()
+    connection.close_pool()  # type: ignore[attr-defined]  # what the PostgreSQL backend has
     forks = multiprocessing.get_context("fork")
     result: multiprocessing.Queue[float] = forks.Queue()
     workers = [forks.Process(target=_client, args=(node.pk, ROUND_SECONDS, result)) for _ in range(clients)]

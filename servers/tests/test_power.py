@@ -100,7 +100,7 @@ def test_a_server_that_is_being_deleted_takes_no_power(owner: User, node: Node, 
 def test_an_install_or_restore_is_not_disturbed(owner: User, node: Node, power: str, admin_state: str) -> None:
     server = server_in(owner, "stopped", "stopped", admin_state=admin_state)
 
-    with pytest.raises(Conflict, match="installed|restored"):
+    with pytest.raises(Conflict, match=r"installed|restored"):
         POWERS[power](server, actor=owner)
 
 

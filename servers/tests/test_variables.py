@@ -59,7 +59,7 @@ def test_good_values_are_stored_as_the_environment_takes_them(made: dict[str, An
     ],
 )
 def test_bad_values_are_refused(made: dict[str, Any], given: Any) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"needed|allowed|most|least|one of"):
         variables.parse(variable(**made), given)
 
 
