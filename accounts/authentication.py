@@ -78,6 +78,10 @@ class ApiSessionAuthentication(SessionAuthentication):
         if found is not None and not found[0].can_act:
             raise AuthenticationFailed("This account is suspended or inactive.")
         if found is not None:
+            from . import second_factor
+
+            if second_factor.is_missing(found[0]):
+                raise AuthenticationFailed("Your role asks for a second factor. Set one up first.")
             context.amend(user=found[0].username)
         return found
 

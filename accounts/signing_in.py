@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from hub.exceptions import HubError, Invalid, NotAllowed
 
-from . import lockout
+from . import lockout, second_factor
 from .models import User
 
 FIELDS = {"password1": "password", "password2": "password", "__all__": ""}
@@ -54,6 +54,8 @@ def is_verified(user: User) -> bool:
 def check_second_factor(user: User, code: str) -> None:
     """Ask who has a second factor for a code of it; wrong codes are counted like wrong passwords."""
     factors = Authenticator.objects.filter(user=user)
+    if second_factor.is_missing(user):
+        raise NotAllowed("Your role asks for a second factor. Set one up at the pages first.", code="factor_required")
     if not factors.exists():
         return
     if not code:

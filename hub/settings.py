@@ -74,11 +74,13 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_rq",
     "django_htmx",
+    "corsheaders",
 ]
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "hub.middleware.RequestContextMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -89,6 +91,7 @@ MIDDLEWARE = [
     "accounts.middleware.ActorMiddleware",
     "hub.pages.middleware.TimezoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "accounts.middleware.SecondFactorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
@@ -193,11 +196,16 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 MFA_ADAPTER = "accounts.mfa.HubMfaAdapter"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not SECURE  # http://localhost, which browsers trust
+HUB_MFA_ROLES = env.words("HUB_MFA_ROLES", help="Roles that must have a second factor, such as Admin,Operator.")
+if strangers := set(HUB_MFA_ROLES) - {"Admin", "Operator", "Viewer", "Player"}:
+    raise EnvError("HUB_MFA_ROLES", f"names no role: {', '.join(sorted(strangers))}")
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 ACCOUNT_EMAIL_VERIFICATION = env.choice(
     "HUB_EMAIL_VERIFICATION", "optional", ("none", "optional", "mandatory"), help="Mandatory: no login before it."
 )
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/15m/key"}  # passwords are counted by accounts.lockout as well
+ACCOUNT_USERNAME_MIN_LENGTH = 3
 ACCOUNT_USERNAME_BLACKLIST = ["admin", "root", "system", "scheduler", "hub"]
 HUB_REGISTRATION = env.choice(
     "HUB_REGISTRATION", "closed", ("open", "invited", "closed"), help="Who may create an account for himself."
@@ -248,6 +256,10 @@ HUB_API_RATES = {
     ),
     "user": env.integer("HUB_API_RATE_USER", 1000, minimum=0, help="API requests a minute of one account; 0: any."),
 }
+CORS_ALLOWED_ORIGINS = env.words("HUB_CORS_ORIGINS", help="Origins whose scripts may use the API, by token.")
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = ("accept", "authorization", "content-type", "idempotency-key", "if-match", "x-request-id")
+CORS_EXPOSE_HEADERS = ("etag", "retry-after", "x-request-id", "ratelimit-remaining", "ratelimit-reset")
 HUB_API_UNLIMITED = env.networks("HUB_API_UNLIMITED", help="Addresses or networks without a limit of API requests.")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
