@@ -15,13 +15,14 @@ from rest_framework.decorators import action
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer, Serializer
+from rest_framework.serializers import BaseSerializer
 
 from accounts.models import User
 from hub.api.bulk import bulk_entry
 from hub.api.etags import conditional
 from hub.api.filters import orders_of
 from hub.api.idempotency import idempotent
+from hub.api.shapes import parse, show
 from hub.api.views import FIELDS, HubViewSet
 from hub.exceptions import Invalid
 from hub.nodes.api.filters import OperationFilter
@@ -118,9 +119,9 @@ class ServerViewSet(HubViewSet):
     @extend_schema(summary="Create a server", request=ServerCreateSerializer, responses={201: ServerDetailSerializer})
     @idempotent
     def create(self, request: Request) -> Response:
-        asked = _parsed(ServerCreateSerializer, request)
+        asked = parse(ServerCreateSerializer, request)
         server = services.create_server(actor=_asker(request), **_resolved(asked, _asker(request)))
-        answer = ServerDetailSerializer(server, context={"request": request}).data
+        answer = show(ServerDetailSerializer, server, request)
         return Response(answer, status=status.HTTP_201_CREATED, headers={"Location": f"{request.path}/{server.pk}"})
 
     @extend_schema(
@@ -128,7 +129,7 @@ class ServerViewSet(HubViewSet):
     )
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
-        asked = _parsed(ServerPreviewRequestSerializer, request)
+        asked = parse(ServerPreviewRequestSerializer, request)
         preview = services.preview_server(actor=_asker(request), **_resolved(asked, _asker(request)))
         return Response(PreviewSerializer(preview).data)
 
@@ -137,7 +138,7 @@ class ServerViewSet(HubViewSet):
     )
     @conditional
     def partial_update(self, request: Request, pk: str) -> Response:
-        asked, server, actor = _parsed(ServerUpdateSerializer, request), self.get_object(), _asker(request)
+        asked, server, actor = parse(ServerUpdateSerializer, request), self.get_object(), _asker(request)
         with transaction.atomic():
             if limits := {name: asked[name] for name in LIMITS if name in asked}:
                 now = {name: getattr(server, name) for name in LIMITS}
@@ -162,7 +163,7 @@ class ServerViewSet(HubViewSet):
     )
     @action(detail=False, methods=["post"], pagination_class=None)
     def bulk(self, request: Request) -> Response:
-        asked = _parsed(ServerBulkSerializer, request)
+        asked = parse(ServerBulkSerializer, request)
         results = services.ask_many(asked["ids"], asked["verb"], actor=_asker(request))
         rows = [bulk_entry(each, status=202 if each.value else 200, operation=each.value) for each in results]
         return Response(ServerBulkResultSerializer(rows, many=True).data)
@@ -198,7 +199,7 @@ class ServerViewSet(HubViewSet):
     )
     @action(detail=True, methods=["post"], url_path="move-port")
     def move_port(self, request: Request, pk: str) -> Response:
-        return self._power(request, services.move_port, **_parsed(MovePortSerializer, request))
+        return self._power(request, services.move_port, **parse(MovePortSerializer, request))
 
     @extend_schema(
         summary="Open a private port to everybody",
@@ -207,7 +208,7 @@ class ServerViewSet(HubViewSet):
     )
     @action(detail=True, methods=["post"], url_path="publish-port")
     def publish_port(self, request: Request, pk: str) -> Response:
-        return self._power(request, services.publish_port, **_parsed(PublishPortSerializer, request))
+        return self._power(request, services.publish_port, **parse(PublishPortSerializer, request))
 
     @extend_schema(
         summary="Withdraw a published port",
@@ -216,7 +217,7 @@ class ServerViewSet(HubViewSet):
     )
     @action(detail=True, methods=["post"], url_path="unpublish-port")
     def unpublish_port(self, request: Request, pk: str) -> Response:
-        return self._power(request, services.unpublish_port, **_parsed(PublishPortSerializer, request))
+        return self._power(request, services.unpublish_port, **parse(PublishPortSerializer, request))
 
     @extend_schema(
         summary="Suspend a server",
@@ -225,7 +226,7 @@ class ServerViewSet(HubViewSet):
     )
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, pk: str) -> Response:
-        return self._power(request, services.suspend_server, **_parsed(ServerSuspensionSerializer, request))
+        return self._power(request, services.suspend_server, **parse(ServerSuspensionSerializer, request))
 
     @extend_schema(summary="Lift a suspension", request=None, responses=ServerDetailSerializer)
     @action(detail=True, methods=["post"])
@@ -272,11 +273,11 @@ class ServerViewSet(HubViewSet):
     def _power(self, request: Request, service: Callable[..., Operation | None], **asked: Any) -> Response:
         server: GameServer = self.get_object()
         operation = service(server, actor=_asker(request), **asked)
-        answer = PowerAnswerSerializer({"server": server, "operation": operation}, context={"request": request}).data
+        answer = show(PowerAnswerSerializer, {"server": server, "operation": operation}, request)
         return Response(answer, status=status.HTTP_202_ACCEPTED if operation else status.HTTP_200_OK)
 
     def _detail(self, request: Request, pk: str) -> Response:
-        return Response(ServerDetailSerializer(self.get_object(), context={"request": request}).data)
+        return Response(show(ServerDetailSerializer, self.get_object(), request))
 
 
 @extend_schema_view(
@@ -307,7 +308,7 @@ class TemplateViewSet(HubViewSet):
         responses={201: TemplateDefinitionSerializer},
     )
     def create(self, request: Request) -> Response:
-        template = services.create_template(actor=_asker(request), **_parsed(TemplateDefinitionSerializer, request))
+        template = services.create_template(actor=_asker(request), **parse(TemplateDefinitionSerializer, request))
         return Response(TemplateDefinitionSerializer(template).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
@@ -331,13 +332,6 @@ class TemplateViewSet(HubViewSet):
     @action(detail=True, methods=["get"])
     def definition(self, request: Request, slug: str) -> Response:
         return Response(TemplateDefinitionSerializer(self.get_object()).data)
-
-
-def _parsed(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
-    parsed = serializer(data=request.data)
-    parsed.is_valid(raise_exception=True)
-    values: dict[str, Any] = parsed.validated_data
-    return values
 
 
 def _asker(request: Request) -> User:
