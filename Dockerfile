@@ -1,0 +1,40 @@
+# One image for web, scheduler, agent and migrations; the command decides. Any Debian of Python 3.11 or newer will do as
+# its base: docker build --build-arg BASE_IMAGE=debian:trixie-slim .
+ARG BASE_IMAGE=debian:bookworm-slim
+
+FROM ${BASE_IMAGE} AS packages
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+# npm brings a list of authorities of its own; a base image may know more, such as a company's.
+ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+# What the installation depends on, and nothing else: it is done again only when one of these changes.
+COPY requirements.txt package.json package-lock.json ./
+COPY hub/__init__.py hub/
+COPY hub/launcher hub/launcher
+RUN python3 -c "from hub.launcher import bootstrap, console, place; \
+bootstrap.prepare(place.Place.from_environment({}), console.Console())"
+
+FROM ${BASE_IMAGE}
+# The agent lays firewall rules; the others need Python alone.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates iptables python3 tini \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent hub \
+    && install --directory --owner=hub --group=hub --mode=0750 /data
+WORKDIR /app
+COPY --from=packages /app/.venv .venv
+COPY . .
+COPY --from=packages /app/static/vendor static/vendor
+ENV PATH=/app/.venv/bin:$PATH \
+    DJANGO_SETTINGS_MODULE=hub.settings \
+    HUB_DATA=/data \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER hub
+VOLUME /data
+EXPOSE 8000
+# As a subreaper, because in the host's pid namespace the agent is not the first process.
+ENTRYPOINT ["tini", "-s", "--"]
+CMD ["gunicorn", "hub.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "4", "--graceful-timeout", "10", "--no-control-socket", "--worker-tmp-dir", "/dev/shm"]
