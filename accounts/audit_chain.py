@@ -60,7 +60,9 @@ def verify(anchor: str = "") -> list[str]:
     previous = GENESIS
     for seal_row, entries in _sealed_entries():
         digest = _digest(previous, entries)
-        if len(entries) != seal_row.entry_count:
+        if seal_row.archived_at and not entries:
+            digest = seal_row.digest  # its entries are in a file of `accounts.audit_retention`
+        elif len(entries) != seal_row.entry_count:
             problems.append(f"Seal {seal_row.pk} covers {seal_row.entry_count} entries, {len(entries)} are there.")
         elif digest != seal_row.digest:
             problems.append(f"Seal {seal_row.pk}: an entry or the seal before it was changed.")
@@ -107,12 +109,12 @@ def _sealed_entries() -> Iterator[tuple[AuditSeal, list[AuditEntry]]]:
 def _digest(previous: str, entries: list[AuditEntry]) -> str:
     chain = hashlib.sha256(previous.encode())
     for entry in entries:
-        line = _canonical(entry)
+        line = canonical(entry)
         chain.update(len(line).to_bytes(8, "big") + line)
     return chain.hexdigest()
 
 
-def _canonical(entry: AuditEntry) -> bytes:
+def canonical(entry: AuditEntry) -> bytes:
     """An entry as bytes that are the same whenever it is read."""
     facts = {name: getattr(entry, name) for name in _HASHED}
     facts["at"] = entry.at.astimezone(UTC).isoformat(timespec="microseconds")

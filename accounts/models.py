@@ -235,6 +235,7 @@ class AuditSeal(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     entry_count = models.PositiveIntegerField()
     digest = models.CharField(max_length=64)
+    archived_at = models.DateTimeField(null=True, blank=True, help_text="When its entries were moved into a file.")
 
     class Meta:
         ordering = ["id"]
