@@ -22,8 +22,8 @@ from hub.api.views import HubViewSet
 from hub.exceptions import Invalid
 
 from . import filters
-from .serializers import (
 from .people import PeopleActions
+from .serializers import (
     AuditEntrySerializer,
     MeSerializer,
     NewTokenSerializer,
@@ -80,12 +80,12 @@ class UserViewSet(PeopleActions, HubViewSet):
         "role": "roles.change",
         "regions": "roles.change",
         "quota": "quotas.change",
-        "*": "users.suspend",
         "password": "users.reset",
         "verify": "users.reset",
         "unlock": "users.reset",
         "purge": "users.purge",
         "invite": "users.create",
+        "*": "users.suspend",
     }
 
     def get_queryset(self) -> QuerySet[User]:
