@@ -8,15 +8,17 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser, update_last_login
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import jwt, signing_in
+from accounts import jwt, own_data, signing_in
 from accounts.models import User
 from hub.api.throttles import ThrottledView
+from hub.exceptions import NotAllowed
 
 from .serializers import MeSerializer
 
@@ -55,6 +57,12 @@ class RegisteredSerializer(serializers.Serializer[Any]):
 
     username = serializers.CharField()
     detail = serializers.CharField()
+
+
+class DeleteSerializer(serializers.Serializer[Any]):
+    """The password once more, because nothing brings the account back."""
+
+    password = serializers.CharField(max_length=1024, trim_whitespace=False)
 
 
 class TokenPairSerializer(serializers.Serializer[Any]):
@@ -122,6 +130,35 @@ class MeView(ThrottledView):
     @extend_schema(summary="Show who is logged in", responses=MeSerializer)
     def get(self, request: Request) -> Response:
         return Response(MeSerializer(asker(request)).data)
+
+
+class ExportView(ThrottledView):
+    """All that the accounts hold about the asker."""
+
+    permission_classes = (IsAuthenticated,)
+
+    @extend_schema(summary="Export one's data", responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request) -> Response:
+        user = asker(request)
+        name = f'attachment; filename="{user.pk}.json"'
+        headers = {**NEVER_KEPT, "Content-Disposition": name}
+        return Response(own_data.export_data(user, actor=user), headers=headers)
+
+
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+class DeleteView(ThrottledView):
+    """The end of the asker's account."""
+
+    permission_classes = (IsAuthenticated,)
+
+    @extend_schema(summary="Delete one's account", request=DeleteSerializer, responses={204: None})
+    def post(self, request: Request) -> Response:
+        user = asker(request)
+        if user.api_token is not None:
+            raise NotAllowed("An API token cannot delete its owner.")
+        signing_in.check_password(request._request, user.username, parsed(DeleteSerializer, request)["password"])
+        own_data.delete_account(user, actor=user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 def parsed(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from . import serializers as shapes
 
 example(auth.LoginSerializer, "With a second factor", {"username": "ada", "password": "a long one", "code": "492039"})
 example(auth.RefreshSerializer, "Token of the last answer", {"refresh": "eyJhbGciOi…"})
+example(auth.DeleteSerializer, "It is meant", {"password": "a long one"})
 example(
     auth.RegisterSerializer,
     "By an invitation",

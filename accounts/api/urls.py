@@ -23,6 +23,8 @@ urlpatterns = [
     path("auth/login", auth.LoginView.as_view(), name="auth-login"),
     path("auth/refresh", auth.RefreshView.as_view(), name="auth-refresh"),
     path("auth/logout", auth.LogoutView.as_view(), name="auth-logout"),
+    path("auth/export", auth.ExportView.as_view(), name="auth-export"),
+    path("auth/delete", auth.DeleteView.as_view(), name="auth-delete"),
     path("auth/me", auth.MeView.as_view(), name="auth-me"),
     *router.urls,
 ]

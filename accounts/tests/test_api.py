@@ -32,6 +32,8 @@ TABLE = [
     ("post", "/api/v1/users/purge", {"phrase": "x"}, (400, 403, 403, 403, 401)),
     ("post", "/api/v1/users/invite", {}, (201, 403, 403, 403, 401)),
     ("get", "/api/v1/auth/me", None, (200, 200, 200, 200, 401)),
+    ("get", "/api/v1/auth/export", None, (200, 200, 200, 200, 401)),
+    ("post", "/api/v1/auth/delete", {"password": PASSWORD}, (409, 204, 204, 204, 401)),
     ("get", "/api/v1/users/me", None, (200, 200, 200, 200, 401)),
     ("patch", "/api/v1/users/me", {"theme": "dark"}, (200, 200, 200, 200, 401)),
     ("get", "/api/v1/tokens", None, (200, 200, 403, 200, 401)),
