@@ -36,7 +36,7 @@ class ApiTokenAuthentication(TokenAuthentication):
             digest = hash_token(token.decode("ascii"))
         except UnicodeDecodeError:
             raise AuthenticationFailed("Invalid token.") from None
-        found = next(iter(ApiToken.objects.with_owner().filter(digest=digest)), None)
+        found = ApiToken.objects.find(digest)
         now = timezone.now()
         if found is None or not found.is_enabled or found.is_expired(now):
             raise AuthenticationFailed("Invalid token.")
