@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.db import transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
@@ -27,11 +30,13 @@ def export_data(user: User, *, actor: Actor) -> dict[str, Any]:
     data = {
         "exported_at": timezone.now(),
         "profile": {name: getattr(user, name) for name in profile} | {"role": user.role, "last_login": user.last_login},
-        "addresses": list(user.emailaddress_set.values("email", "verified", "primary")),
+        "addresses": list(EmailAddress.objects.filter(user=user).values("email", "verified", "primary")),
         "tokens": list(user.auth_token_set.values("name", "scopes", "allowed_networks", "created", "expiry")),
         "logins": list(user.token_families.values("created_at", "last_used_at", "ip", "user_agent")),
-        "sessions": list(user.usersession_set.values("created_at", "last_seen_at", "ip", "user_agent")),
-        "second_factors": list(user.authenticator_set.values("type", "created_at", "last_used_at")),
+        "sessions": list(
+            UserSession.objects.filter(user=user).values("created_at", "last_seen_at", "ip", "user_agent")
+        ),
+        "second_factors": list(Authenticator.objects.filter(user=user).values("type", "created_at", "last_used_at")),
         "activity": list(mine.values(*entry)),
     }
     audit.record(actor, "user.exported", user)
