@@ -276,6 +276,7 @@ REST_FRAMEWORK = {
         "hub.api.filters.HubOrdering",
     ],
     "DEFAULT_SCHEMA_CLASS": "hub.api.openapi.HubSchema",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "hub.api.negotiation.HubNegotiation",
     "EXCEPTION_HANDLER": "hub.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",

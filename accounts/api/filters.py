@@ -9,7 +9,7 @@ from accounts import lists
 from accounts.choices import ActorKind
 from accounts.models import ApiToken, AuditEntry, User
 from accounts.roles import Role
-from hub.api.filters import AnyOf, SearchFilterSet
+from hub.api.filters import AnyOf, IpFilter, SearchFilterSet
 
 
 class UserFilter(SearchFilterSet):
@@ -47,13 +47,14 @@ class AuditFilter(SearchFilterSet):
     actor = django_filters.CharFilter(field_name="actor_name")
     actor_kind = django_filters.MultipleChoiceFilter(choices=ActorKind.choices)
     via = AnyOf()
+    ip = IpFilter()
     target = django_filters.CharFilter(field_name="target_name", lookup_expr="icontains")
     since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
     until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
 
     class Meta:
         model = AuditEntry
-        fields = ("actor_id", "target_kind", "target_id", "request_id", "ip", "region_slug")
+        fields = ("actor_id", "target_kind", "target_id", "request_id", "region_slug")
 
     def about(self, entries: QuerySet[AuditEntry], name: str, nouns: list[str]) -> QuerySet[AuditEntry]:
         return lists.about(entries, nouns) if nouns else entries

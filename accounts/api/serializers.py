@@ -31,6 +31,7 @@ class QuotaSerializer(serializers.Serializer[Any]):
 class UserSerializer(serializers.ModelSerializer[User]):
     """A user as an Admin, or he himself, sees him."""
 
+    email = serializers.CharField(read_only=True, help_text="May be empty.")
     role = serializers.ChoiceField(choices=[("", "None"), *Role.choices], read_only=True)
     regions = serializers.SerializerMethodField(help_text="Regions an Operator is limited to; null: all.")
     quota = serializers.SerializerMethodField(help_text="The limits that hold; null is unlimited.")

@@ -59,6 +59,12 @@ class AnyOf(django_filters.MultipleChoiceFilter):
         return rows.filter(**{f"{self.field_name}__in": values}) if values else rows
 
 
+class IpFilter(django_filters.CharFilter):
+    """One address; what is none names its field."""
+
+    field_class = forms.GenericIPAddressField
+
+
 class HubOrdering(OrderingFilter):
     """`?ordering=name,-created_at`; ties are broken by the key, so that no row is on two pages or on none."""
 

@@ -94,7 +94,7 @@ def _possible(path: str, method: str, operation: dict[str, Any]) -> list[int]:
     possible = {
         400: takes_input or changes,  # a body that is not JSON is refused where none is wanted too
         401: True,  # a token that is wrong is refused where none is needed too
-        403: not is_open,
+        403: changes or not is_open,
         404: "{" in path,
         409: changes,
         412: "If-Match" in names,

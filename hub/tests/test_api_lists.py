@@ -174,6 +174,24 @@ def test_values_of_a_filter_add_up(ask: Any, path: str, name: str, values: list[
     assert ask(path, **{name: values}).json()["count"] == sum(each) > 0
 
 
+@pytest.mark.parametrize(
+    ("path", "name", "value"),
+    [
+        ("addresses", "ip", "here"),
+        ("audit", "ip", "300.1.1.1"),
+        ("addresses", "port", "x"),
+        ("addresses", "holder", "7"),
+        ("servers", "status", "tired"),
+        ("operations", "since", "yesterday"),
+        ("regions", "format", "xml"),
+    ],
+)
+def test_filter_that_is_nonsense_names_its_field(ask: Any, path: str, name: str, value: str) -> None:
+    answer = ask(path, **{name: value})
+
+    assert (answer.status_code, list(answer.json()["fields"])) == (400, [name])
+
+
 def test_no_row_is_on_two_pages(ask: Any) -> None:
     for number in range(7):
         Region.objects.create(slug=f"r{number}", name=f"R{number}", position=1)

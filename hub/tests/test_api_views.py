@@ -201,7 +201,15 @@ def test_error_of_a_csv_request_is_a_problem(ada: Any) -> None:
 def test_object_is_not_offered_as_csv(ada: Any) -> None:
     (run,) = runs("ada", 1)
 
-    assert api_client(ada).get(f"{URL}/{run.pk}", {"format": "csv"}).status_code == 404
+    response = api_client(ada).get(f"{URL}/{run.pk}", {"format": "csv"})
+
+    assert (response.status_code, response.json()["fields"]) == (400, {"format": ["The format can be json here."]})
+
+
+def test_answer_is_json_whatever_one_would_rather_have(ada: Any) -> None:
+    response = api_client(ada).get(URL, headers={"Accept": "application/xml"})
+
+    assert (response.status_code, response["Content-Type"]) == (200, "application/json")
 
 
 def test_list_costs_the_same_queries_with_more_rows(ada: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import django_filters
 
-from hub.api.filters import AnyOf, SearchFilterSet
+from hub.api.filters import AnyOf, IpFilter, SearchFilterSet
 from hub.nodes import lists
 from hub.nodes.choices import AddressState, EngineKind, OperationStatus, PoolKind, TaskVerb
 from hub.nodes.models import Address, AddressPool, Node, NodeTask, Operation, Region
@@ -50,10 +50,11 @@ class AddressFilter(SearchFilterSet):
     find = staticmethod(lists.find_address)
     node = AnyOf(field_name="node__name")
     state = django_filters.MultipleChoiceFilter(choices=AddressState.choices)
+    ip = IpFilter()
 
     class Meta:
         model = Address
-        fields = ["pool", "ip", "port", "holder"]
+        fields = ["pool", "port", "holder"]
 
 
 class OperationFilter(SearchFilterSet):
