@@ -193,6 +193,25 @@ class TestBehindTheHubsBack:
 
         assert (seen.state, seen.exit_code, seen.engine_restarted) == (State.EXITED, 0, False)
 
+    def test_listing_notices_every_change_of_a_workload_it_knows(self, lab: Lab):
+        """A running container is inspected once, so what happens to it must show in the listing."""
+        spec = lab.start(SLEEPER)
+        first = lab.engine.list_owned()
+        lab.api.pause(spec.name)
+        paused = lab.engine.list_owned()
+        lab.api.unpause(spec.name)
+        again = lab.engine.list_owned()
+        lab.api.restart(spec.name)
+        restarted = lab.engine.list_owned()
+        lab.api.kill(spec.name)
+        killed = lab.engine.list_owned()
+
+        states = [seen[0].state for seen in (first, paused, again, restarted, killed)]
+        assert states == [State.RUNNING, State.PAUSED, State.RUNNING, State.RUNNING, State.EXITED]
+        assert again == first
+        assert restarted[0].started_at > first[0].started_at
+        assert killed[0] == lab.look(spec.name)
+
     def test_container_of_a_stranger_with_our_name_is_left_alone(self, lab: Lab):
         spec = lab.script("sleep 300")
         lab.api.create_container(image("busybox"), ["sleep", "300"], name=spec.name)
