@@ -44,6 +44,7 @@ def start_services() -> None:
     data = tempfile.TemporaryDirectory(prefix="kutanga-test-data-")
     atexit.register(data.cleanup)
     os.chmod(data.name, 0o711)  # noqa: S103 - as root, workloads of another user live below it
+    os.mkdir(f"{data.name}/static")  # whitenoise warns about a missing one in every test that asks for a page
     os.environ["HUB_DATA"] = data.name
     os.environ["HUB_SECRET_KEY"] = secrets.token_urlsafe(48)
     os.environ["HUB_SECRET_KEYS"] = "1:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()

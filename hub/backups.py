@@ -25,14 +25,14 @@ from django.conf import settings
 from django.db import connection, connections
 from psycopg.conninfo import make_conninfo
 
-from .exceptions import Conflict, Invalid, NotFound, Unavailable
+from .exceptions import Invalid, NotFound, Unavailable
 from .launcher.embedded import find_binaries
 from .launcher.errors import LaunchError
 
 logger = logging.getLogger(__name__)
 
-NAME = re.compile(r"hub-(\d{8}T\d{6}Z)(-[a-z-]+)?\.dump")
-STAMP = "%Y%m%dT%H%M%SZ"
+NAME = re.compile(r"hub-(\d{8}T\d{6}\.\d{6}Z)(-[a-z-]+)?\.dump")
+STAMP = "%Y%m%dT%H%M%S.%fZ"
 ABANDONED_SECONDS = 86_400
 # Whoever holds a connection would keep the old tables locked; each of ours reconnects by itself.
 TAKE_OVER = """
@@ -93,8 +93,6 @@ def create_backup(label: str = "") -> Path:
         # The checksum first: a dump without one counts as unfinished.
         _write_checksum(path, _digest(draft))
         os.link(draft, path)
-    except FileExistsError:
-        raise Conflict("Another backup was made in this very second.") from None
     finally:
         draft.unlink(missing_ok=True)
     return path

@@ -134,13 +134,13 @@ def test_nightly_run_keeps_the_newest_only(data_directory, settings):
     folder.mkdir()
     for day in ("01", "02", "03"):
         for suffix in ("", ".sha256"):
-            (folder / f"hub-202001{day}T000000Z.dump{suffix}").touch()
+            (folder / f"hub-202001{day}T000000.000000Z.dump{suffix}").touch()
 
     backups.run_backup()
 
     kept = [backup.path.name for backup in backups.list_backups()]
     assert len(kept) == 2
-    assert kept[1] == "hub-20200103T000000Z.dump"
+    assert kept[1] == "hub-20200103T000000.000000Z.dump"
     assert len(list(folder.iterdir())) == 4
 
 
