@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -351,15 +352,14 @@ class TestDaemonFails:
         try:
             daemon.start()
             daemon.load("busybox")
-            lab = Lab(socket=str(daemon.socket))
-            spec = lab.start(SLEEPER)
+            with contextlib.closing(Lab(socket=str(daemon.socket))) as lab:
+                spec = lab.start(SLEEPER)
 
-            daemon.kill()
-            daemon.start()
-            survived = lab.look(spec.name).is_running
-            lab.engine.kill(spec.name)
-            seen = lab.look(spec.name)
-            lab.close()
+                daemon.kill()
+                daemon.start()
+                survived = lab.look(spec.name).is_running
+                lab.engine.kill(spec.name)
+                seen = lab.look(spec.name)
         finally:
             daemon.close()
 
@@ -372,12 +372,11 @@ class TestDaemonFails:
         try:
             daemon.start()
             daemon.load("busybox")
-            lab = Lab(socket=str(daemon.socket))
-            (tmp_path / "filler").write_bytes(bytes(2**20) * (os.statvfs(tmp_path).f_bavail // 256 - 2))
+            with contextlib.closing(Lab(socket=str(daemon.socket))) as lab:
+                (tmp_path / "filler").write_bytes(bytes(2**20) * (os.statvfs(tmp_path).f_bavail // 256 - 2))
 
-            said = reason_of(lambda: lab.engine.ensure(lab.script("true")))
-            without_data = reason_of(lambda: lab.engine.ensure(lab.script("true", data_path="")))
-            lab.close()
+                said = reason_of(lambda: lab.engine.ensure(lab.script("true")))
+                without_data = reason_of(lambda: lab.engine.ensure(lab.script("true", data_path="")))
         finally:
             daemon.close()
             subprocess.run(["umount", "--lazy", tmp_path], check=True)
