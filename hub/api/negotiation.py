@@ -27,6 +27,8 @@ class HubNegotiation(DefaultContentNegotiation):
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> Any:
         renderers = list(renderers)
+        if asked := format_suffix or request.query_params.get(self.settings.URL_FORMAT_OVERRIDE):
+            renderers = self.filter_renderers(renderers, asked)
         try:
             return super().select_renderer(request, renderers, format_suffix)
         except NotAcceptable:

@@ -124,11 +124,11 @@ def schema(request: HttpRequest) -> HttpResponse:
     form = request.GET.get("format", "json")
     if form not in RENDERERS:
         return problem_response(Problem(400, "invalid", "format must be json or yaml.", {"format": ["json or yaml"]}))
-    return HttpResponse(_document(form), content_type=RENDERERS[form].media_type)
+    return HttpResponse(rendered_document(form), content_type=RENDERERS[form].media_type)
 
 
 @cache
-def _document(form: str) -> bytes:
+def rendered_document(form: str) -> bytes:
     """Made once per process: it takes long and does not change while the program runs."""
     document = spectacular_settings.DEFAULT_GENERATOR_CLASS().get_schema(request=None, public=True)
     rendered = RENDERERS[form]().render(document, renderer_context={})

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from accounts.tests.factories import token_for
-from hub.api.schema import _document
+from hub.api.schema import rendered_document
 
 from .world import World, make_world
 
@@ -93,7 +93,7 @@ def test_no_input_breaks_the_hub_or_the_document(role: str, settings: Any) -> No
     settings.HUB_API_RATES = {"anonymous": 0, "user": 0}
     world = make_world()
     headers = {} if role == "nobody" else {"Authorization": f"Token {token_for(world.person(role))[1]}"}
-    document = schemathesis.openapi.from_dict(json.loads(_document("json")))
+    document = schemathesis.openapi.from_dict(json.loads(rendered_document("json")))
     document.app = get_wsgi_application()
 
     found: list[str] = []

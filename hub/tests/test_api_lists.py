@@ -11,7 +11,7 @@ import pytest
 
 from accounts import lists as account_lists
 from accounts.tests.factories import AuditEntryFactory, UserFactory
-from hub.api.schema import _document
+from hub.api.schema import rendered_document
 from hub.nodes import lists as node_lists
 from hub.nodes.models import NodeTask, Region
 from hub.testing import api_client, assert_constant_queries
@@ -39,7 +39,7 @@ HELD_BY_THE_PATH = {"servers/{id}/operations": {"node"}}
 
 def document() -> dict[str, Any]:
 
-    loaded: dict[str, Any] = json.loads(_document("json"))
+    loaded: dict[str, Any] = json.loads(rendered_document("json"))
     return loaded
 
 

@@ -206,6 +206,12 @@ def test_object_is_not_offered_as_csv(ada: Any) -> None:
     assert (response.status_code, response.json()["fields"]) == (400, {"format": ["The format can be json here."]})
 
 
+def test_format_asked_for_counts_more_than_the_header(ada: Any) -> None:
+    response = api_client(ada).get(URL, {"format": "csv"}, headers={"Accept": "application/json"})
+
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+
+
 def test_answer_is_json_whatever_one_would_rather_have(ada: Any) -> None:
     response = api_client(ada).get(URL, headers={"Accept": "application/xml"})
 

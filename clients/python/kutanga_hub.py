@@ -1,0 +1,1596 @@
+"""Client of the Kutanga Hub API, in one file that needs nothing but Python 3.11.
+
+Written by `manage.py api_client` from the OpenAPI document: change that, not this. A copy may be taken anywhere.
+
+    hub = Hub("https://hub.example.org", token="hub_…")
+    for server in hub.servers.list(status=["running"]):
+        print(server["name"], server["address"])
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+RETRIES: Final = 3
+LONGEST_WAIT: Final = 60.0
+
+
+class Unset:
+    """Says that an argument was not given, where None means null."""
+
+
+UNSET: Final = Unset()
+
+
+class HubError(Exception):
+    """The hub refused: `code` is for programs, `detail` for people, `fields` names the inputs at fault.
+
+    `request_id` is what to tell those who run the hub. Status 0: no answer at all.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+        self.status = status
+        self.code: str = problem.get("code", "error")
+        self.detail: str = problem.get("detail", "")
+        self.fields: dict[str, Sequence[str]] = problem.get("fields", {})
+        self.request_id: str = problem.get("request_id", "") or headers.get("X-Request-ID", "")
+        self.retry_after = _seconds(headers.get("Retry-After"))
+        super().__init__(f"{status} {self.code}: {self.detail}" + (f" [{self.request_id}]" if self.request_id else ""))
+
+
+class Answer(dict[str, Any]):
+    """An object as the hub answered it; its `etag` goes into `if_match` of a change."""
+
+    etag: str = ""
+
+
+Rows = list[dict[str, Any]]
+
+
+class Client:
+    """Asks the hub. Waits and asks again when it was too often, and when no answer came where that does no harm."""
+
+    def __init__(self, url: str, token: str = "", *, timeout: float = 30.0, retries: int = RETRIES) -> None:
+        self.url = url.rstrip("/")
+        self.timeout = timeout
+        self.retries = retries
+        self._headers = {"Accept": "application/json", "User-Agent": "kutanga-hub-python"}
+        if token:
+            self._headers["Authorization"] = f"Token {token}"
+        # Redirects would carry the token elsewhere, and the API has none.
+        self._opener = urllib.request.build_opener(_NoRedirects())
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str | None] | None = None,
+        is_keyed: bool = False,
+    ) -> Any:
+        """One call: what the answer holds, or `HubError`. `is_keyed` adds an Idempotency-Key, the same in each try."""
+        sent = {name: value for name, value in (headers or {}).items() if value}
+        if is_keyed:
+            sent["Idempotency-Key"] = str(uuid.uuid4())
+        may_repeat = method == "GET" or is_keyed
+        for attempt in range(self.retries + 1):
+            try:
+                return self._ask(method, path, query or {}, body, sent)
+            except HubError as error:
+                wait = _wait(error, attempt, may_repeat=may_repeat)
+                if wait is None or attempt == self.retries:
+                    raise
+                time.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _ask(
+        self, method: str, path: str, query: Mapping[str, Any], body: Mapping[str, Any] | None, headers: dict[str, str]
+    ) -> Any:
+        request = urllib.request.Request(self.url + path + _query(query), method=method)  # noqa: S310 - the hub's own URL
+        for name, value in {**self._headers, **headers}.items():
+            request.add_header(name, value)
+        if body is not None:
+            given = {name: value for name, value in body.items() if value is not UNSET}
+            request.data = json.dumps(given).encode()
+            request.add_header("Content-Type", "application/json")
+        try:
+            with self._opener.open(request, timeout=self.timeout) as response:
+                return _read(response.read(), response.headers)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise HubError(error.code, _problem(error.read()), dict(error.headers)) from None
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise HubError(0, {"code": "no_answer", "detail": f"{self.url}: {reason}"}, {}) from error
+
+
+class Listing:
+    """Rows of a list, fetched page by page while one goes through them."""
+
+    def __init__(self, client: Client, path: str, query: Mapping[str, Any]) -> None:
+        self._client, self._path, self._query = client, path, query
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        offset = int(self._query.get("offset") or 0)
+        while True:
+            page = self.page(offset)
+            yield from page["results"]
+            offset += len(page["results"])
+            if not page["results"] or not page["next"]:
+                return
+
+    @property
+    def count(self) -> int:
+        """How many there are in all."""
+        return int(self._client.request("GET", self._path, query={**self._query, "limit": 1})["count"])
+
+    def first(self) -> dict[str, Any] | None:
+        """The first row, None when there is none."""
+        return next(iter(Listing(self._client, self._path, {**self._query, "limit": 1})), None)
+
+    def page(self, offset: int = 0) -> Any:
+        """One page as the hub answers it."""
+        return self._client.request("GET", self._path, query={**self._query, "offset": offset})
+
+    def csv(self) -> str:
+        """All rows as CSV."""
+        return str(self._client.request("GET", self._path, query={**self._query, "format": "csv"}))
+
+
+class Group:
+    """The operations on one kind of thing."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def _answer(self, method: str, path: str, **options: Any) -> Answer:
+        answer: Answer = self._client.request(method, path, **options)
+        return answer
+
+    def _rows(self, method: str, path: str, **options: Any) -> Rows:
+        rows: Rows = self._client.request(method, path, **options)
+        return rows
+
+    def _nothing(self, method: str, path: str, **options: Any) -> None:
+        self._client.request(method, path, **options)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+def _wait(error: HubError, attempt: int, *, may_repeat: bool) -> float | None:
+    """Seconds until asking again makes sense; None when it does not."""
+    was_not_begun = error.status == 429 or error.code == "idempotency_key_in_use"
+    if not was_not_begun and not (may_repeat and error.status in (0, 502, 503, 504)):
+        return None
+    wait = error.retry_after or 0.5 * 2**attempt
+    return wait if wait <= LONGEST_WAIT else None
+
+
+def _part(value: object) -> str:
+    """As a part of a path."""
+    return urllib.parse.quote(str(value), safe="")
+
+
+def _query(values: Mapping[str, Any]) -> str:
+    given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in values.items()}
+    pairs = {name: value for name, value in given.items() if value is not None}
+    return f"?{urllib.parse.urlencode(pairs, doseq=True)}" if pairs else ""
+
+
+def _read(content: bytes, headers: Any) -> Any:
+    if not content:
+        return None
+    if not headers.get("Content-Type", "").startswith("application/json"):
+        return content.decode()
+    value = json.loads(content)
+    if isinstance(value, dict):
+        answer = Answer(value)
+        answer.etag = headers.get("ETag", "")
+        return answer
+    return value
+
+
+def _problem(content: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(content)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {"detail": content[:200].decode(errors="replace")}
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and text.isascii() and text.isdigit() else None
+
+
+class AddressPools(Group):
+    """Address pools."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        is_enabled: bool | None = None,
+        is_public: bool | None = None,
+        kind: Sequence[str] | None = None,
+        limit: int | None = None,
+        node: Sequence[str] | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+    ) -> Listing:
+        """List address pools."""
+        return Listing(
+            self._client,
+            "/api/v1/address-pools",
+            {
+                "fields": fields,
+                "is_enabled": is_enabled,
+                "is_public": is_public,
+                "kind": kind,
+                "limit": limit,
+                "node": node,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        node: str,
+        name: str,
+        first_ip: str,
+        kind: str | Unset = UNSET,
+        is_public: bool | Unset = UNSET,
+        is_enabled: bool | Unset = UNSET,
+        last_ip: str | Unset | None = UNSET,
+        first_port: int | Unset | None = UNSET,
+        last_port: int | Unset | None = UNSET,
+        excluded_ports: Any | Unset = UNSET,
+        prefix_length: int | Unset | None = UNSET,
+        quarantine_seconds: int | Unset | None = UNSET,
+    ) -> Answer:
+        """Make an address pool."""
+        return self._answer(
+            "POST",
+            "/api/v1/address-pools",
+            body={
+                "node": node,
+                "name": name,
+                "first_ip": first_ip,
+                "kind": kind,
+                "is_public": is_public,
+                "is_enabled": is_enabled,
+                "last_ip": last_ip,
+                "first_port": first_port,
+                "last_port": last_port,
+                "excluded_ports": excluded_ports,
+                "prefix_length": prefix_length,
+                "quarantine_seconds": quarantine_seconds,
+            },
+        )
+
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
+        """Show an address pool."""
+        return self._answer(
+            "GET",
+            f"/api/v1/address-pools/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def update(self, id: int, *, if_match: str | None = None, is_enabled: bool | Unset = UNSET) -> Answer:
+        """Change an address pool."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/address-pools/{_part(id)}",
+            body={"is_enabled": is_enabled},
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, id: int, *, if_match: str | None = None) -> None:
+        """Remove an address pool."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/address-pools/{_part(id)}",
+            headers={"If-Match": if_match},
+        )
+
+
+class Addresses(Group):
+    """Addresses."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        holder: str | None = None,
+        ip: str | None = None,
+        limit: int | None = None,
+        node: Sequence[str] | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        pool: int | None = None,
+        port: int | None = None,
+        q: str | None = None,
+        state: Sequence[str] | None = None,
+    ) -> Listing:
+        """List addresses."""
+        return Listing(
+            self._client,
+            "/api/v1/addresses",
+            {
+                "fields": fields,
+                "holder": holder,
+                "ip": ip,
+                "limit": limit,
+                "node": node,
+                "offset": offset,
+                "ordering": ordering,
+                "pool": pool,
+                "port": port,
+                "q": q,
+                "state": state,
+            },
+        )
+
+    def bulk(self, *, verb: str, ids: Sequence[int], reason: str | Unset = UNSET) -> Rows:
+        """Block or unblock many addresses, with a result for each."""
+        return self._rows(
+            "POST",
+            "/api/v1/addresses/bulk",
+            body={"verb": verb, "ids": ids, "reason": reason},
+        )
+
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
+        """Show an address."""
+        return self._answer(
+            "GET",
+            f"/api/v1/addresses/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def block(self, id: int, *, reason: str) -> Answer:
+        """Take an address out of use."""
+        return self._answer(
+            "POST",
+            f"/api/v1/addresses/{_part(id)}/block",
+            body={"reason": reason},
+        )
+
+    def unblock(self, id: int) -> Answer:
+        """Put an address back into use."""
+        return self._answer("POST", f"/api/v1/addresses/{_part(id)}/unblock")
+
+
+class Audit(Group):
+    """Audit."""
+
+    def list(
+        self,
+        *,
+        action: str | None = None,
+        actor: str | None = None,
+        actor_id: str | None = None,
+        actor_kind: Sequence[str] | None = None,
+        fields: str | None = None,
+        from_: str | None = None,
+        ip: str | None = None,
+        limit: int | None = None,
+        noun: Sequence[str] | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        region_slug: str | None = None,
+        request_id: str | None = None,
+        target: str | None = None,
+        target_id: str | None = None,
+        target_kind: str | None = None,
+        to: str | None = None,
+        via: Sequence[str] | None = None,
+    ) -> Listing:
+        """Read the audit trail."""
+        return Listing(
+            self._client,
+            "/api/v1/audit",
+            {
+                "action": action,
+                "actor": actor,
+                "actor_id": actor_id,
+                "actor_kind": actor_kind,
+                "fields": fields,
+                "from": from_,
+                "ip": ip,
+                "limit": limit,
+                "noun": noun,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "region_slug": region_slug,
+                "request_id": request_id,
+                "target": target,
+                "target_id": target_id,
+                "target_kind": target_kind,
+                "to": to,
+                "via": via,
+            },
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show an audit entry."""
+        return self._answer(
+            "GET",
+            f"/api/v1/audit/{_part(id)}",
+            query={"fields": fields},
+        )
+
+
+class Auth(Group):
+    """Auth."""
+
+    def delete(self, *, password: str) -> None:
+        """Delete one's account."""
+        self._nothing(
+            "POST",
+            "/api/v1/auth/delete",
+            body={"password": password},
+        )
+
+    def export(self) -> Answer:
+        """Export one's data."""
+        return self._answer("GET", "/api/v1/auth/export")
+
+    def login(self, *, username: str, password: str, code: str | Unset = UNSET) -> Answer:
+        """Log in."""
+        return self._answer(
+            "POST",
+            "/api/v1/auth/login",
+            body={"username": username, "password": password, "code": code},
+        )
+
+    def logout(self, *, refresh: str) -> None:
+        """Log out."""
+        self._nothing(
+            "POST",
+            "/api/v1/auth/logout",
+            body={"refresh": refresh},
+        )
+
+    def me(self) -> Answer:
+        """Show who is logged in."""
+        return self._answer("GET", "/api/v1/auth/me")
+
+    def refresh(self, *, refresh: str) -> Answer:
+        """Refresh."""
+        return self._answer(
+            "POST",
+            "/api/v1/auth/refresh",
+            body={"refresh": refresh},
+        )
+
+    def register(self, *, username: str, email: str, password: str, invite: str | Unset = UNSET) -> Answer:
+        """Register."""
+        return self._answer(
+            "POST",
+            "/api/v1/auth/register",
+            body={"username": username, "email": email, "password": password, "invite": invite},
+        )
+
+
+class NodeTasks(Group):
+    """Node tasks."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        limit: int | None = None,
+        node: Sequence[str] | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        status: Sequence[str] | None = None,
+        verb: Sequence[str] | None = None,
+    ) -> Listing:
+        """List tasks of nodes."""
+        return Listing(
+            self._client,
+            "/api/v1/node-tasks",
+            {
+                "fields": fields,
+                "limit": limit,
+                "node": node,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "status": status,
+                "verb": verb,
+            },
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show a task of a node."""
+        return self._answer(
+            "GET",
+            f"/api/v1/node-tasks/{_part(id)}",
+            query={"fields": fields},
+        )
+
+
+class Nodes(Group):
+    """Nodes."""
+
+    def list(
+        self,
+        *,
+        engine: Sequence[str] | None = None,
+        fields: str | None = None,
+        is_draining: bool | None = None,
+        is_enabled: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        region: Sequence[str] | None = None,
+    ) -> Listing:
+        """List nodes."""
+        return Listing(
+            self._client,
+            "/api/v1/nodes",
+            {
+                "engine": engine,
+                "fields": fields,
+                "is_draining": is_draining,
+                "is_enabled": is_enabled,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "region": region,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        name: str,
+        region: str,
+        engine: str,
+        options: Any | Unset = UNSET,
+        is_enabled: bool | Unset = UNSET,
+        is_draining: bool | Unset = UNSET,
+        memory_mb: int | Unset = UNSET,
+        cpu_percent: int | Unset = UNSET,
+        disk_mb: int | Unset = UNSET,
+        overcommit: Any | Unset = UNSET,
+    ) -> Answer:
+        """Make a node."""
+        return self._answer(
+            "POST",
+            "/api/v1/nodes",
+            body={
+                "name": name,
+                "region": region,
+                "engine": engine,
+                "options": options,
+                "is_enabled": is_enabled,
+                "is_draining": is_draining,
+                "memory_mb": memory_mb,
+                "cpu_percent": cpu_percent,
+                "disk_mb": disk_mb,
+                "overcommit": overcommit,
+            },
+        )
+
+    def get(self, name: str, *, fields: str | None = None) -> Answer:
+        """Show a node."""
+        return self._answer(
+            "GET",
+            f"/api/v1/nodes/{_part(name)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        name: str,
+        *,
+        if_match: str | None = None,
+        region: str | Unset = UNSET,
+        engine: str | Unset = UNSET,
+        options: Any | Unset = UNSET,
+        is_enabled: bool | Unset = UNSET,
+        is_draining: bool | Unset = UNSET,
+        memory_mb: int | Unset = UNSET,
+        cpu_percent: int | Unset = UNSET,
+        disk_mb: int | Unset = UNSET,
+        overcommit: Any | Unset = UNSET,
+    ) -> Answer:
+        """Change a node."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/nodes/{_part(name)}",
+            body={
+                "region": region,
+                "engine": engine,
+                "options": options,
+                "is_enabled": is_enabled,
+                "is_draining": is_draining,
+                "memory_mb": memory_mb,
+                "cpu_percent": cpu_percent,
+                "disk_mb": disk_mb,
+                "overcommit": overcommit,
+            },
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, name: str, *, if_match: str | None = None) -> None:
+        """Remove a node."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/nodes/{_part(name)}",
+            headers={"If-Match": if_match},
+        )
+
+    def drift(self, name: str) -> Answer:
+        """Show the drift report."""
+        return self._answer("GET", f"/api/v1/nodes/{_part(name)}/drift")
+
+    def look(self, name: str) -> Answer:
+        """Have the agent look again."""
+        return self._answer("POST", f"/api/v1/nodes/{_part(name)}/drift/look")
+
+    def mend(self, name: str, verb: str, *, key: str) -> Answer:
+        """Adopt, repair or remove what the report shows."""
+        return self._answer(
+            "POST",
+            f"/api/v1/nodes/{_part(name)}/drift/{_part(verb)}",
+            body={"key": key},
+        )
+
+    def images(self, name: str) -> Answer:
+        """Show the images on a node."""
+        return self._answer("GET", f"/api/v1/nodes/{_part(name)}/images")
+
+    def list_images(self, name: str) -> Answer:
+        """Have the agent list the images again."""
+        return self._answer("POST", f"/api/v1/nodes/{_part(name)}/images/list")
+
+    def pull_image(self, name: str, *, image: str) -> Answer:
+        """Fetch an image ahead."""
+        return self._answer(
+            "POST",
+            f"/api/v1/nodes/{_part(name)}/images/pull",
+            body={"image": image},
+        )
+
+    def remove_images(self, name: str, *, ids: Sequence[str] | Unset = UNSET, preview: bool | Unset = UNSET) -> Answer:
+        """Remove images that nobody needs, or see which."""
+        return self._answer(
+            "POST",
+            f"/api/v1/nodes/{_part(name)}/images/remove",
+            body={"ids": ids, "preview": preview},
+        )
+
+    def registries(self, name: str, *, ordering: str | None = None) -> Rows:
+        """List the registries with credentials."""
+        return self._rows(
+            "GET",
+            f"/api/v1/nodes/{_part(name)}/registries",
+            query={"ordering": ordering},
+        )
+
+    def set_registry(self, name: str, *, registry: str, username: str, password: str) -> None:
+        """Store credentials of a registry."""
+        self._nothing(
+            "PUT",
+            f"/api/v1/nodes/{_part(name)}/registries",
+            body={"registry": registry, "username": username, "password": password},
+        )
+
+    def forget_registry(self, name: str, *, registry: str) -> None:
+        """Forget the credentials of a registry."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/nodes/{_part(name)}/registries",
+            query={"registry": registry},
+        )
+
+
+class Operations(Group):
+    """Operations."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        limit: int | None = None,
+        node: Sequence[str] | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        since: str | None = None,
+        status: Sequence[str] | None = None,
+        until: str | None = None,
+        verb: Sequence[str] | None = None,
+        workload_id: str | None = None,
+        workload_kind: str | None = None,
+    ) -> Listing:
+        """List operations."""
+        return Listing(
+            self._client,
+            "/api/v1/operations",
+            {
+                "fields": fields,
+                "limit": limit,
+                "node": node,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "since": since,
+                "status": status,
+                "until": until,
+                "verb": verb,
+                "workload_id": workload_id,
+                "workload_kind": workload_kind,
+            },
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show an operation."""
+        return self._answer(
+            "GET",
+            f"/api/v1/operations/{_part(id)}",
+            query={"fields": fields},
+        )
+
+
+class Regions(Group):
+    """Regions."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        is_enabled: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+    ) -> Listing:
+        """List regions."""
+        return Listing(
+            self._client,
+            "/api/v1/regions",
+            {
+                "fields": fields,
+                "is_enabled": is_enabled,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        slug: str,
+        name: str,
+        position: int | Unset = UNSET,
+        is_enabled: bool | Unset = UNSET,
+    ) -> Answer:
+        """Make a region."""
+        return self._answer(
+            "POST",
+            "/api/v1/regions",
+            body={"slug": slug, "name": name, "position": position, "is_enabled": is_enabled},
+        )
+
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
+        """Show a region."""
+        return self._answer(
+            "GET",
+            f"/api/v1/regions/{_part(slug)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        slug: str,
+        *,
+        if_match: str | None = None,
+        name: str | Unset = UNSET,
+        position: int | Unset = UNSET,
+        is_enabled: bool | Unset = UNSET,
+    ) -> Answer:
+        """Change a region."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/regions/{_part(slug)}",
+            body={"name": name, "position": position, "is_enabled": is_enabled},
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, slug: str, *, if_match: str | None = None) -> None:
+        """Remove a region."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/regions/{_part(slug)}",
+            headers={"If-Match": if_match},
+        )
+
+
+class Servers(Group):
+    """Servers."""
+
+    def list(
+        self,
+        *,
+        admin_state: str | None = None,
+        desired: str | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+        node: Sequence[str] | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        owner: str | None = None,
+        q: str | None = None,
+        region: Sequence[str] | None = None,
+        status: Sequence[str] | None = None,
+        template: Sequence[str] | None = None,
+    ) -> Listing:
+        """List servers."""
+        return Listing(
+            self._client,
+            "/api/v1/servers",
+            {
+                "admin_state": admin_state,
+                "desired": desired,
+                "fields": fields,
+                "limit": limit,
+                "node": node,
+                "offset": offset,
+                "ordering": ordering,
+                "owner": owner,
+                "q": q,
+                "region": region,
+                "status": status,
+                "template": template,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        template: str,
+        name: str,
+        memory_mb: int | Unset = UNSET,
+        disk_mb: int | Unset = UNSET,
+        cpu_percent: int | Unset = UNSET,
+        region: str | Unset = UNSET,
+        values: Mapping[str, Any] | Unset = UNSET,
+        owner: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        published_ports: Sequence[str] | Unset = UNSET,
+    ) -> Answer:
+        """Create a server."""
+        return self._answer(
+            "POST",
+            "/api/v1/servers",
+            body={
+                "template": template,
+                "name": name,
+                "memory_mb": memory_mb,
+                "disk_mb": disk_mb,
+                "cpu_percent": cpu_percent,
+                "region": region,
+                "values": values,
+                "owner": owner,
+                "description": description,
+                "published_ports": published_ports,
+            },
+            is_keyed=True,
+        )
+
+    def bulk(self, *, verb: str, ids: Sequence[str]) -> Rows:
+        """One verb for many servers, with a result for each."""
+        return self._rows(
+            "POST",
+            "/api/v1/servers/bulk",
+            body={"verb": verb, "ids": ids},
+        )
+
+    def preview(
+        self,
+        *,
+        template: str,
+        memory_mb: int | Unset = UNSET,
+        disk_mb: int | Unset = UNSET,
+        cpu_percent: int | Unset = UNSET,
+        region: str | Unset = UNSET,
+        values: Mapping[str, Any] | Unset = UNSET,
+        owner: str | Unset = UNSET,
+    ) -> Answer:
+        """See where a server would be."""
+        return self._answer(
+            "POST",
+            "/api/v1/servers/preview",
+            body={
+                "template": template,
+                "memory_mb": memory_mb,
+                "disk_mb": disk_mb,
+                "cpu_percent": cpu_percent,
+                "region": region,
+                "values": values,
+                "owner": owner,
+            },
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show a server."""
+        return self._answer(
+            "GET",
+            f"/api/v1/servers/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        id: str,
+        *,
+        if_match: str | None = None,
+        memory_mb: int | Unset = UNSET,
+        disk_mb: int | Unset = UNSET,
+        cpu_percent: int | Unset = UNSET,
+        name: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        values: Mapping[str, Any] | Unset = UNSET,
+    ) -> Answer:
+        """Change name, settings or limits."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/servers/{_part(id)}",
+            body={
+                "memory_mb": memory_mb,
+                "disk_mb": disk_mb,
+                "cpu_percent": cpu_percent,
+                "name": name,
+                "description": description,
+                "values": values,
+            },
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, id: str, *, if_match: str | None = None) -> Answer:
+        """Delete a server and its data."""
+        return self._answer(
+            "DELETE",
+            f"/api/v1/servers/{_part(id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def kill(self, id: str) -> Answer:
+        """End a server at once; what it has not saved is lost."""
+        return self._answer("POST", f"/api/v1/servers/{_part(id)}/kill")
+
+    def log(self, id: str) -> Answer:
+        """Read the newest output."""
+        return self._answer("GET", f"/api/v1/servers/{_part(id)}/log")
+
+    def move_port(self, id: str, *, port_name: str, reason: str | Unset = UNSET) -> Answer:
+        """Give up an address and take another."""
+        return self._answer(
+            "POST",
+            f"/api/v1/servers/{_part(id)}/move-port",
+            body={"port_name": port_name, "reason": reason},
+        )
+
+    def operations(
+        self,
+        id: str,
+        *,
+        fields: str | None = None,
+        limit: int | None = None,
+        node: Sequence[str] | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        since: str | None = None,
+        status: Sequence[str] | None = None,
+        until: str | None = None,
+        verb: Sequence[str] | None = None,
+        workload_id: str | None = None,
+        workload_kind: str | None = None,
+    ) -> Listing:
+        """What was asked of a server, newest first."""
+        return Listing(
+            self._client,
+            f"/api/v1/servers/{_part(id)}/operations",
+            {
+                "fields": fields,
+                "limit": limit,
+                "node": node,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "since": since,
+                "status": status,
+                "until": until,
+                "verb": verb,
+                "workload_id": workload_id,
+                "workload_kind": workload_kind,
+            },
+        )
+
+    def publish_port(self, id: str, *, port_name: str) -> Answer:
+        """Open a private port to everybody."""
+        return self._answer(
+            "POST",
+            f"/api/v1/servers/{_part(id)}/publish-port",
+            body={"port_name": port_name},
+        )
+
+    def restart(self, id: str) -> Answer:
+        """Stop a server and start it with its present settings."""
+        return self._answer("POST", f"/api/v1/servers/{_part(id)}/restart")
+
+    def reveal_credentials(self, id: str) -> Answer:
+        """Show the passwords; each look is audited."""
+        return self._answer("POST", f"/api/v1/servers/{_part(id)}/reveal-credentials")
+
+    def rotate_credentials(self, id: str) -> Answer:
+        """Make the passwords new."""
+        return self._answer("POST", f"/api/v1/servers/{_part(id)}/rotate-credentials")
+
+    def start(self, id: str) -> Answer:
+        """Start a server."""
+        return self._answer("POST", f"/api/v1/servers/{_part(id)}/start")
+
+    def stop(self, id: str) -> Answer:
+        """Stop a server in its own way."""
+        return self._answer("POST", f"/api/v1/servers/{_part(id)}/stop")
+
+    def suspend(self, id: str, *, reason: str) -> Answer:
+        """Suspend a server."""
+        return self._answer(
+            "POST",
+            f"/api/v1/servers/{_part(id)}/suspend",
+            body={"reason": reason},
+        )
+
+    def unpublish_port(self, id: str, *, port_name: str) -> Answer:
+        """Withdraw a published port."""
+        return self._answer(
+            "POST",
+            f"/api/v1/servers/{_part(id)}/unpublish-port",
+            body={"port_name": port_name},
+        )
+
+    def unsuspend(self, id: str) -> Answer:
+        """Lift a suspension."""
+        return self._answer("POST", f"/api/v1/servers/{_part(id)}/unsuspend")
+
+
+class Templates(Group):
+    """Templates."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        game: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+    ) -> Listing:
+        """List the catalogue."""
+        return Listing(
+            self._client,
+            "/api/v1/templates",
+            {"fields": fields, "game": game, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
+        )
+
+    def create(
+        self,
+        *,
+        slug: str,
+        name: str,
+        game: str,
+        variables: Sequence[Mapping[str, Any]] | Unset = UNSET,
+        description: str | Unset = UNSET,
+        icon: str | Unset = UNSET,
+        is_published: bool | Unset = UNSET,
+        needs_isolation: bool | Unset = UNSET,
+        process_command: Any | Unset = UNSET,
+        process_program: str | Unset = UNSET,
+        image: str | Unset = UNSET,
+        image_command: Any | Unset = UNSET,
+        env: Any | Unset = UNSET,
+        ports: Any | Unset = UNSET,
+        data_path: str | Unset = UNSET,
+        default_memory_mb: int | Unset = UNSET,
+        min_memory_mb: int | Unset = UNSET,
+        max_memory_mb: int | Unset = UNSET,
+        default_disk_mb: int | Unset = UNSET,
+        min_disk_mb: int | Unset = UNSET,
+        max_disk_mb: int | Unset = UNSET,
+        default_cpu_percent: int | Unset = UNSET,
+        min_cpu_percent: int | Unset = UNSET,
+        max_cpu_percent: int | Unset = UNSET,
+        stop_kind: str | Unset = UNSET,
+        stop_value: str | Unset = UNSET,
+        stop_grace_seconds: int | Unset = UNSET,
+        readiness_kind: str | Unset = UNSET,
+        readiness_port: str | Unset = UNSET,
+        readiness_pattern: str | Unset = UNSET,
+        ready_timeout_seconds: int | Unset = UNSET,
+    ) -> Answer:
+        """Make a template."""
+        return self._answer(
+            "POST",
+            "/api/v1/templates",
+            body={
+                "slug": slug,
+                "name": name,
+                "game": game,
+                "variables": variables,
+                "description": description,
+                "icon": icon,
+                "is_published": is_published,
+                "needs_isolation": needs_isolation,
+                "process_command": process_command,
+                "process_program": process_program,
+                "image": image,
+                "image_command": image_command,
+                "env": env,
+                "ports": ports,
+                "data_path": data_path,
+                "default_memory_mb": default_memory_mb,
+                "min_memory_mb": min_memory_mb,
+                "max_memory_mb": max_memory_mb,
+                "default_disk_mb": default_disk_mb,
+                "min_disk_mb": min_disk_mb,
+                "max_disk_mb": max_disk_mb,
+                "default_cpu_percent": default_cpu_percent,
+                "min_cpu_percent": min_cpu_percent,
+                "max_cpu_percent": max_cpu_percent,
+                "stop_kind": stop_kind,
+                "stop_value": stop_value,
+                "stop_grace_seconds": stop_grace_seconds,
+                "readiness_kind": readiness_kind,
+                "readiness_port": readiness_port,
+                "readiness_pattern": readiness_pattern,
+                "ready_timeout_seconds": ready_timeout_seconds,
+            },
+        )
+
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
+        """Show a template."""
+        return self._answer(
+            "GET",
+            f"/api/v1/templates/{_part(slug)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        slug: str,
+        *,
+        if_match: str | None = None,
+        variables: Sequence[Mapping[str, Any]] | Unset = UNSET,
+        name: str | Unset = UNSET,
+        game: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        icon: str | Unset = UNSET,
+        is_published: bool | Unset = UNSET,
+        needs_isolation: bool | Unset = UNSET,
+        process_command: Any | Unset = UNSET,
+        process_program: str | Unset = UNSET,
+        image: str | Unset = UNSET,
+        image_command: Any | Unset = UNSET,
+        env: Any | Unset = UNSET,
+        ports: Any | Unset = UNSET,
+        data_path: str | Unset = UNSET,
+        default_memory_mb: int | Unset = UNSET,
+        min_memory_mb: int | Unset = UNSET,
+        max_memory_mb: int | Unset = UNSET,
+        default_disk_mb: int | Unset = UNSET,
+        min_disk_mb: int | Unset = UNSET,
+        max_disk_mb: int | Unset = UNSET,
+        default_cpu_percent: int | Unset = UNSET,
+        min_cpu_percent: int | Unset = UNSET,
+        max_cpu_percent: int | Unset = UNSET,
+        stop_kind: str | Unset = UNSET,
+        stop_value: str | Unset = UNSET,
+        stop_grace_seconds: int | Unset = UNSET,
+        readiness_kind: str | Unset = UNSET,
+        readiness_port: str | Unset = UNSET,
+        readiness_pattern: str | Unset = UNSET,
+        ready_timeout_seconds: int | Unset = UNSET,
+    ) -> Answer:
+        """Change a template."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/templates/{_part(slug)}",
+            body={
+                "variables": variables,
+                "name": name,
+                "game": game,
+                "description": description,
+                "icon": icon,
+                "is_published": is_published,
+                "needs_isolation": needs_isolation,
+                "process_command": process_command,
+                "process_program": process_program,
+                "image": image,
+                "image_command": image_command,
+                "env": env,
+                "ports": ports,
+                "data_path": data_path,
+                "default_memory_mb": default_memory_mb,
+                "min_memory_mb": min_memory_mb,
+                "max_memory_mb": max_memory_mb,
+                "default_disk_mb": default_disk_mb,
+                "min_disk_mb": min_disk_mb,
+                "max_disk_mb": max_disk_mb,
+                "default_cpu_percent": default_cpu_percent,
+                "min_cpu_percent": min_cpu_percent,
+                "max_cpu_percent": max_cpu_percent,
+                "stop_kind": stop_kind,
+                "stop_value": stop_value,
+                "stop_grace_seconds": stop_grace_seconds,
+                "readiness_kind": readiness_kind,
+                "readiness_port": readiness_port,
+                "readiness_pattern": readiness_pattern,
+                "ready_timeout_seconds": ready_timeout_seconds,
+            },
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, slug: str, *, if_match: str | None = None) -> None:
+        """Remove a template that was never used."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/templates/{_part(slug)}",
+            headers={"If-Match": if_match},
+        )
+
+    def definition(self, slug: str) -> Answer:
+        """Show all of a template."""
+        return self._answer("GET", f"/api/v1/templates/{_part(slug)}/definition")
+
+
+class Tokens(Group):
+    """Tokens."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        is_enabled: bool | None = None,
+        limit: int | None = None,
+        name: str | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        user: str | None = None,
+    ) -> Listing:
+        """List one's tokens (an Admin: everybody's)."""
+        return Listing(
+            self._client,
+            "/api/v1/tokens",
+            {
+                "fields": fields,
+                "is_enabled": is_enabled,
+                "limit": limit,
+                "name": name,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "user": user,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        name: str,
+        scopes: Sequence[str] | Unset = UNSET,
+        allowed_networks: Sequence[str] | Unset = UNSET,
+        expires_at: str | Unset | None = UNSET,
+        user: str | Unset = UNSET,
+    ) -> Answer:
+        """Make a token."""
+        return self._answer(
+            "POST",
+            "/api/v1/tokens",
+            body={
+                "name": name,
+                "scopes": scopes,
+                "allowed_networks": allowed_networks,
+                "expires_at": expires_at,
+                "user": user,
+            },
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show a token, without its secret."""
+        return self._answer(
+            "GET",
+            f"/api/v1/tokens/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def update(self, id: str, *, if_match: str | None = None, is_enabled: bool | Unset = UNSET) -> Answer:
+        """Switch a token off or on."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/tokens/{_part(id)}",
+            body={"is_enabled": is_enabled},
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, id: str, *, if_match: str | None = None) -> None:
+        """Revoke a token."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/tokens/{_part(id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def rotate(self, id: str, *, overlap_seconds: int | Unset = UNSET) -> Answer:
+        """Replace a token by a new one of the same rights."""
+        return self._answer(
+            "POST",
+            f"/api/v1/tokens/{_part(id)}/rotate",
+            body={"overlap_seconds": overlap_seconds},
+        )
+
+
+class Users(Group):
+    """Users."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        is_active: bool | None = None,
+        is_service: bool | None = None,
+        is_suspended: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        region_preference: str | None = None,
+        role: Sequence[str] | None = None,
+        username: str | None = None,
+    ) -> Listing:
+        """List users (others than oneself: Admin only)."""
+        return Listing(
+            self._client,
+            "/api/v1/users",
+            {
+                "fields": fields,
+                "is_active": is_active,
+                "is_service": is_service,
+                "is_suspended": is_suspended,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "region_preference": region_preference,
+                "role": role,
+                "username": username,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        username: str,
+        password: str | Unset = UNSET,
+        role: str | Unset = UNSET,
+        is_service: bool | Unset = UNSET,
+        first_name: str | Unset = UNSET,
+        last_name: str | Unset = UNSET,
+        email: str | Unset = UNSET,
+        region_preference: str | Unset = UNSET,
+        timezone: str | Unset = UNSET,
+        theme: str | Unset = UNSET,
+    ) -> Answer:
+        """Create a user."""
+        return self._answer(
+            "POST",
+            "/api/v1/users",
+            body={
+                "username": username,
+                "password": password,
+                "role": role,
+                "is_service": is_service,
+                "first_name": first_name,
+                "last_name": last_name,
+                "email": email,
+                "region_preference": region_preference,
+                "timezone": timezone,
+                "theme": theme,
+            },
+        )
+
+    def invite(self, *, role: str | Unset = UNSET, note: str | Unset = UNSET, days: int | Unset = UNSET) -> Answer:
+        """Invite somebody by link."""
+        return self._answer(
+            "POST",
+            "/api/v1/users/invite",
+            body={"role": role, "note": note, "days": days},
+        )
+
+    def me(self) -> Answer:
+        """Show oneself and what one may do."""
+        return self._answer("GET", "/api/v1/users/me")
+
+    def me_update(
+        self,
+        *,
+        first_name: str | Unset = UNSET,
+        last_name: str | Unset = UNSET,
+        email: str | Unset = UNSET,
+        region_preference: str | Unset = UNSET,
+        timezone: str | Unset = UNSET,
+        theme: str | Unset = UNSET,
+    ) -> Answer:
+        """Change one's own profile."""
+        return self._answer(
+            "PATCH",
+            "/api/v1/users/me",
+            body={
+                "first_name": first_name,
+                "last_name": last_name,
+                "email": email,
+                "region_preference": region_preference,
+                "timezone": timezone,
+                "theme": theme,
+            },
+        )
+
+    def purge(self, *, phrase: str) -> Answer:
+        """Delete every account but Admins."""
+        return self._answer(
+            "POST",
+            "/api/v1/users/purge",
+            body={"phrase": phrase},
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show a user."""
+        return self._answer(
+            "GET",
+            f"/api/v1/users/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        id: str,
+        *,
+        if_match: str | None = None,
+        first_name: str | Unset = UNSET,
+        last_name: str | Unset = UNSET,
+        email: str | Unset = UNSET,
+        region_preference: str | Unset = UNSET,
+        timezone: str | Unset = UNSET,
+        theme: str | Unset = UNSET,
+    ) -> Answer:
+        """Change a user's profile."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/users/{_part(id)}",
+            body={
+                "first_name": first_name,
+                "last_name": last_name,
+                "email": email,
+                "region_preference": region_preference,
+                "timezone": timezone,
+                "theme": theme,
+            },
+            headers={"If-Match": if_match},
+        )
+
+    def activate(self, id: str) -> Answer:
+        """Open a closed account."""
+        return self._answer("POST", f"/api/v1/users/{_part(id)}/activate")
+
+    def deactivate(self, id: str) -> Answer:
+        """Close an account."""
+        return self._answer("POST", f"/api/v1/users/{_part(id)}/deactivate")
+
+    def password(self, id: str, *, password: str) -> None:
+        """Give a user a new password."""
+        self._nothing(
+            "POST",
+            f"/api/v1/users/{_part(id)}/password",
+            body={"password": password},
+        )
+
+    def quota(
+        self,
+        id: str,
+        *,
+        servers: int | Unset | None = UNSET,
+        memory_mb: int | Unset | None = UNSET,
+        cpu_percent: int | Unset | None = UNSET,
+        disk_mb: int | Unset | None = UNSET,
+    ) -> Answer:
+        """Set a user's own limits."""
+        return self._answer(
+            "POST",
+            f"/api/v1/users/{_part(id)}/quota",
+            body={"servers": servers, "memory_mb": memory_mb, "cpu_percent": cpu_percent, "disk_mb": disk_mb},
+        )
+
+    def regions(self, id: str, *, regions: Sequence[str]) -> Answer:
+        """Limit an Operator to regions."""
+        return self._answer(
+            "POST",
+            f"/api/v1/users/{_part(id)}/regions",
+            body={"regions": regions},
+        )
+
+    def role(self, id: str, *, role: str) -> Answer:
+        """Give a user a role."""
+        return self._answer(
+            "POST",
+            f"/api/v1/users/{_part(id)}/role",
+            body={"role": role},
+        )
+
+    def suspend(self, id: str, *, reason: str) -> Answer:
+        """Suspend an account."""
+        return self._answer(
+            "POST",
+            f"/api/v1/users/{_part(id)}/suspend",
+            body={"reason": reason},
+        )
+
+    def unlock(self, id: str) -> None:
+        """Lift the lock after wrong passwords."""
+        self._nothing("POST", f"/api/v1/users/{_part(id)}/unlock")
+
+    def unsuspend(self, id: str) -> Answer:
+        """Lift a suspension."""
+        return self._answer("POST", f"/api/v1/users/{_part(id)}/unsuspend")
+
+    def verify(self, id: str) -> Answer:
+        """Vouch for a user's e-mail address."""
+        return self._answer("POST", f"/api/v1/users/{_part(id)}/verify")
+
+
+class Hub(Client):
+    """The API of one hub."""
+
+    def __init__(self, url: str, token: str = "", **options: Any) -> None:
+        super().__init__(url, token, **options)
+        self.address_pools = AddressPools(self)
+        self.addresses = Addresses(self)
+        self.audit = Audit(self)
+        self.auth = Auth(self)
+        self.node_tasks = NodeTasks(self)
+        self.nodes = Nodes(self)
+        self.operations = Operations(self)
+        self.regions = Regions(self)
+        self.servers = Servers(self)
+        self.templates = Templates(self)
+        self.tokens = Tokens(self)
+        self.users = Users(self)
