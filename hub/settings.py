@@ -312,7 +312,7 @@ HUB_LOCAL_ENGINE = env.choice(
     "HUB_LOCAL_ENGINE",
     "auto",
     ("auto", "process", "docker"),
-    help="Engine of node `local` when it is first created; `auto`: Docker where it works and has an image, else processes.",
+    help="Engine of node `local` when first created; `auto`: Docker where it works and has an image, else processes.",
 )
 HUB_LOCAL_IMAGE = "servers.images.provide_sample"  # has an image on this machine for containers to run, or says why not
 HUB_WORKLOAD_USER = env.text(
