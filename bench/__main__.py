@@ -21,6 +21,7 @@ from pathlib import Path
 import bench
 from hub.launcher.throwaway import Throwaway
 
+LOAD_BEFORE = os.getloadavg()[0]
 TABLE = Path(__file__).parent.parent / "docs" / "measured.md"
 HEAD = """# Measured
 
@@ -84,7 +85,8 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {os.cpu_count()} CPUs, {memory:.0f} GiB, {platform.system()} "
-        f"{platform.release().split('-')[0]}, Python {platform.python_version()}."
+        f"{platform.release().split('-')[0]}, Python {platform.python_version()}; load before the run "
+        f"{LOAD_BEFORE:.1f}, after it {os.getloadavg()[0]:.1f}."
     )
 
 
