@@ -91,6 +91,7 @@ def test_shim_killed_while_it_starts_a_program_leaves_one_program(harness, point
     settle(harness)
     harness.engine.ensure(spec)
 
+    wait_until(lambda: living(spec), what="its program")
     assert len(living(spec)) == 1
 
 
