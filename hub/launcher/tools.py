@@ -22,15 +22,13 @@ TOOLS = ("test", "lint", "types", "format", "migrations-check", "bench")
 
 
 def run_tool(name: str, rest: Sequence[str], place: Place, console: Console) -> int:
-    """Install what is missing, then run the tool's commands until one fails."""
+    """Install what is missing, then run all of the tool's commands; the exit code is that of the first that failed."""
     bootstrap.prepare(place, console, development=True)
     if name == "migrations-check":
         return _migrations_check(place)
-    for command in _commands(name, list(rest), place):
-        code = _run(command, place, NO_SERVICES if name == "types" else {})
-        if code:
-            return code
-    return 0
+    environment = NO_SERVICES if name == "types" else {}
+    codes = [_run(command, place, environment) for command in _commands(name, list(rest), place)]
+    return next(filter(None, codes), 0)
 
 
 def _commands(name: str, rest: list[str], place: Place) -> list[list[str]]:
