@@ -16,6 +16,7 @@ example(
     "By an invitation",
     {"username": "ada", "email": "ada@example.org", "password": "a long one", "invite": "8f2c…"},
 )
+example(auth.DeleteSerializer, "With the password once more", {"password": "a long one"})
 example(
     shapes.UserCreateSerializer,
     "A service account",

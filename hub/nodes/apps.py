@@ -13,6 +13,11 @@ class NodesConfig(AppConfig):
     verbose_name = "Nodes and addresses"
 
     def ready(self) -> None:
+        from accounts import grants
+
         from .checks import check_agents
+        from .models import Operation
+        from .workloads import may_see_operation
 
         health.register("agents", check_agents)
+        grants.register(Operation, may_see_operation)

@@ -189,6 +189,11 @@ _PROMISED = "SELECT memory_mb, cpu_percent, disk_mb FROM {} WHERE node_id = %(no
 _SUMS = "SELECT coalesce(sum(memory_mb), 0), coalesce(sum(cpu_percent), 0), coalesce(sum(disk_mb), 0) FROM ({}) rows"
 
 
+def may_see_operation(actor: Any, verb: str, operation: Operation) -> bool:
+    """The rule that whoever may see a workload may see what was asked of it."""
+    return verb == "operations.view" and operations_visible_to(actor).filter(pk=operation.pk).exists()
+
+
 def reserved_on(node: Node) -> dict[str, int]:
     """What all live workloads of a node were promised: memory_mb, cpu_percent and disk_mb.
 

@@ -13,7 +13,7 @@ from accounts import lists as account_lists
 from accounts.tests.factories import AuditEntryFactory, UserFactory
 from hub.api.schema import rendered_document
 from hub.nodes import lists as node_lists
-from hub.nodes.models import NodeTask, Region
+from hub.nodes.models import Region
 from hub.testing import api_client, assert_constant_queries
 from servers import lists as server_lists
 from servers.tests.factories import make_server
@@ -61,9 +61,7 @@ LISTS = lists()
 
 @pytest.fixture
 def world() -> World:
-    world = make_world()
-    NodeTask.objects.create(node=world.node, verb="look", actor_name="chief")
-    return world
+    return make_world()
 
 
 @pytest.fixture

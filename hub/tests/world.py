@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from accounts.models import ApiToken, User
+from accounts.models import ApiToken, AuditEntry, User
 from accounts.tests.factories import UserFactory, token_for
-from hub.nodes.models import Address, AddressPool, Node, Operation
+from hub.nodes.models import Address, AddressPool, Node, NodeTask, Operation
 from servers.models import GameServer, Template
 from servers.tests.factories import TemplateFactory, VariableFactory, make_node, make_server
 
@@ -26,6 +26,8 @@ class World:
     server: GameServer
     token: ApiToken
     operation: Operation
+    audit_entry: AuditEntry
+    task: NodeTask
 
     def person(self, role: str) -> User:
         user: User | None = self.people[role]
@@ -60,4 +62,6 @@ def make_world(**of_server: Any) -> World:
         server=server,
         token=token,
         operation=Operation.objects.get(workload_id=server.pk),
+        audit_entry=AuditEntry.objects.filter(action="server.created")[0],
+        task=NodeTask.objects.create(node=node, verb="look", actor_name="chief"),
     )
