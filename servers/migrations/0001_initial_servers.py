@@ -12,163 +12,462 @@ import hub.secrets
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('nodes', '0001_initial_nodes'),
+        ("nodes", "0001_initial_nodes"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Template',
+            name="Template",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(unique=True)),
-                ('name', models.CharField(max_length=80)),
-                ('game', models.CharField(max_length=80)),
-                ('description', models.TextField(blank=True)),
-                ('icon', models.CharField(default='server', help_text='Name in the icon sprite.', max_length=40)),
-                ('is_published', models.BooleanField(default=False, help_text='Offered to everybody; else only to those who edit.')),
-                ('needs_isolation', models.BooleanField(default=False, help_text='Refuse engines that do not keep strangers apart, such as the process engine.')),
-                ('process_command', models.JSONField(blank=True, default=list, help_text='Program and arguments on the process engine; empty: does not run there.')),
-                ('process_program', models.CharField(blank=True, help_text='Program that must be installed on the node, when the command is a shell.', max_length=200)),
-                ('image', models.CharField(blank=True, help_text='Container image; empty: no containers.', max_length=200)),
-                ('image_command', models.JSONField(blank=True, default=list, help_text='Empty: what the image says.')),
-                ('env', models.JSONField(blank=True, default=dict, help_text='Environment, with placeholders such as {{MEMORY_MB}}.')),
-                ('ports', models.JSONField(default=list, help_text='Named ports, the one for players first.')),
-                ('data_path', models.CharField(blank=True, default='/data', help_text='Where its data appears in a container; empty for none.', max_length=200)),
-                ('default_memory_mb', models.PositiveIntegerField(default=2048, validators=[django.core.validators.MinValueValidator(1024), django.core.validators.MaxValueValidator(16384)])),
-                ('min_memory_mb', models.PositiveIntegerField(default=1024, validators=[django.core.validators.MinValueValidator(1024), django.core.validators.MaxValueValidator(16384)])),
-                ('max_memory_mb', models.PositiveIntegerField(default=16384, validators=[django.core.validators.MinValueValidator(1024), django.core.validators.MaxValueValidator(16384)])),
-                ('default_disk_mb', models.PositiveIntegerField(default=10000, validators=[django.core.validators.MinValueValidator(5000), django.core.validators.MaxValueValidator(500000)])),
-                ('min_disk_mb', models.PositiveIntegerField(default=5000, validators=[django.core.validators.MinValueValidator(5000), django.core.validators.MaxValueValidator(500000)])),
-                ('max_disk_mb', models.PositiveIntegerField(default=500000, validators=[django.core.validators.MinValueValidator(5000), django.core.validators.MaxValueValidator(500000)])),
-                ('default_cpu_percent', models.PositiveIntegerField(default=100, validators=[django.core.validators.MinValueValidator(10), django.core.validators.MaxValueValidator(1600)])),
-                ('min_cpu_percent', models.PositiveIntegerField(default=10, validators=[django.core.validators.MinValueValidator(10), django.core.validators.MaxValueValidator(1600)])),
-                ('max_cpu_percent', models.PositiveIntegerField(default=1600, validators=[django.core.validators.MinValueValidator(10), django.core.validators.MaxValueValidator(1600)])),
-                ('stop_kind', models.CharField(choices=[('signal', 'Signal'), ('console', 'Line on its console'), ('rcon', 'RCON command'), ('econ', 'econ command')], default='signal', max_length=10)),
-                ('stop_value', models.CharField(default='SIGTERM', help_text='The signal, line or command.', max_length=200)),
-                ('stop_grace_seconds', models.PositiveSmallIntegerField(default=30, help_text='Then it is killed.')),
-                ('readiness_kind', models.CharField(choices=[('log', 'Line in its log'), ('tcp', 'TCP connection'), ('minecraft', 'Minecraft list ping'), ('a2s', 'Steam query (A2S)'), ('rcon', 'RCON log-in'), ('teeworlds', 'Teeworlds info'), ('minetest', 'Minetest ping')], default='tcp', max_length=10)),
-                ('readiness_port', models.CharField(blank=True, help_text='Name of a port; empty: the first one.', max_length=20)),
-                ('readiness_pattern', models.CharField(blank=True, help_text='What the line in the log must hold.', max_length=200)),
-                ('ready_timeout_seconds', models.PositiveSmallIntegerField(default=120)),
-                ('version', models.PositiveIntegerField(default=0, help_text="That of the catalogue's file; 0: made here.")),
-                ('is_customized', models.BooleanField(default=False, help_text='Edited here: the catalogue leaves it alone.')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.SlugField(unique=True)),
+                ("name", models.CharField(max_length=80)),
+                ("game", models.CharField(max_length=80)),
+                ("description", models.TextField(blank=True)),
+                ("icon", models.CharField(default="server", help_text="Name in the icon sprite.", max_length=40)),
+                (
+                    "is_published",
+                    models.BooleanField(default=False, help_text="Offered to everybody; else only to those who edit."),
+                ),
+                (
+                    "needs_isolation",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Refuse engines that do not keep strangers apart, such as the process engine.",
+                    ),
+                ),
+                (
+                    "process_command",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Program and arguments on the process engine; empty: does not run there.",
+                    ),
+                ),
+                (
+                    "process_program",
+                    models.CharField(
+                        blank=True,
+                        help_text="Program that must be installed on the node, when the command is a shell.",
+                        max_length=200,
+                    ),
+                ),
+                (
+                    "image",
+                    models.CharField(blank=True, help_text="Container image; empty: no containers.", max_length=200),
+                ),
+                ("image_command", models.JSONField(blank=True, default=list, help_text="Empty: what the image says.")),
+                (
+                    "env",
+                    models.JSONField(
+                        blank=True, default=dict, help_text="Environment, with placeholders such as {{MEMORY_MB}}."
+                    ),
+                ),
+                ("ports", models.JSONField(default=list, help_text="Named ports, the one for players first.")),
+                (
+                    "data_path",
+                    models.CharField(
+                        blank=True,
+                        default="/data",
+                        help_text="Where its data appears in a container; empty for none.",
+                        max_length=200,
+                    ),
+                ),
+                (
+                    "default_memory_mb",
+                    models.PositiveIntegerField(
+                        default=2048,
+                        validators=[
+                            django.core.validators.MinValueValidator(1024),
+                            django.core.validators.MaxValueValidator(16384),
+                        ],
+                    ),
+                ),
+                (
+                    "min_memory_mb",
+                    models.PositiveIntegerField(
+                        default=1024,
+                        validators=[
+                            django.core.validators.MinValueValidator(1024),
+                            django.core.validators.MaxValueValidator(16384),
+                        ],
+                    ),
+                ),
+                (
+                    "max_memory_mb",
+                    models.PositiveIntegerField(
+                        default=16384,
+                        validators=[
+                            django.core.validators.MinValueValidator(1024),
+                            django.core.validators.MaxValueValidator(16384),
+                        ],
+                    ),
+                ),
+                (
+                    "default_disk_mb",
+                    models.PositiveIntegerField(
+                        default=10000,
+                        validators=[
+                            django.core.validators.MinValueValidator(5000),
+                            django.core.validators.MaxValueValidator(500000),
+                        ],
+                    ),
+                ),
+                (
+                    "min_disk_mb",
+                    models.PositiveIntegerField(
+                        default=5000,
+                        validators=[
+                            django.core.validators.MinValueValidator(5000),
+                            django.core.validators.MaxValueValidator(500000),
+                        ],
+                    ),
+                ),
+                (
+                    "max_disk_mb",
+                    models.PositiveIntegerField(
+                        default=500000,
+                        validators=[
+                            django.core.validators.MinValueValidator(5000),
+                            django.core.validators.MaxValueValidator(500000),
+                        ],
+                    ),
+                ),
+                (
+                    "default_cpu_percent",
+                    models.PositiveIntegerField(
+                        default=100,
+                        validators=[
+                            django.core.validators.MinValueValidator(10),
+                            django.core.validators.MaxValueValidator(1600),
+                        ],
+                    ),
+                ),
+                (
+                    "min_cpu_percent",
+                    models.PositiveIntegerField(
+                        default=10,
+                        validators=[
+                            django.core.validators.MinValueValidator(10),
+                            django.core.validators.MaxValueValidator(1600),
+                        ],
+                    ),
+                ),
+                (
+                    "max_cpu_percent",
+                    models.PositiveIntegerField(
+                        default=1600,
+                        validators=[
+                            django.core.validators.MinValueValidator(10),
+                            django.core.validators.MaxValueValidator(1600),
+                        ],
+                    ),
+                ),
+                (
+                    "stop_kind",
+                    models.CharField(
+                        choices=[
+                            ("signal", "Signal"),
+                            ("console", "Line on its console"),
+                            ("rcon", "RCON command"),
+                            ("econ", "econ command"),
+                        ],
+                        default="signal",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "stop_value",
+                    models.CharField(default="SIGTERM", help_text="The signal, line or command.", max_length=200),
+                ),
+                ("stop_grace_seconds", models.PositiveSmallIntegerField(default=30, help_text="Then it is killed.")),
+                (
+                    "readiness_kind",
+                    models.CharField(
+                        choices=[
+                            ("log", "Line in its log"),
+                            ("tcp", "TCP connection"),
+                            ("minecraft", "Minecraft list ping"),
+                            ("a2s", "Steam query (A2S)"),
+                            ("rcon", "RCON log-in"),
+                            ("teeworlds", "Teeworlds info"),
+                            ("minetest", "Minetest ping"),
+                        ],
+                        default="tcp",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "readiness_port",
+                    models.CharField(blank=True, help_text="Name of a port; empty: the first one.", max_length=20),
+                ),
+                (
+                    "readiness_pattern",
+                    models.CharField(blank=True, help_text="What the line in the log must hold.", max_length=200),
+                ),
+                ("ready_timeout_seconds", models.PositiveSmallIntegerField(default=120)),
+                (
+                    "version",
+                    models.PositiveIntegerField(default=0, help_text="That of the catalogue's file; 0: made here."),
+                ),
+                (
+                    "is_customized",
+                    models.BooleanField(default=False, help_text="Edited here: the catalogue leaves it alone."),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='GameServer',
+            name="GameServer",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=64)),
-                ('memory_mb', models.PositiveIntegerField(validators=[django.core.validators.MinValueValidator(16)])),
-                ('cpu_percent', models.PositiveIntegerField(default=100, validators=[django.core.validators.MinValueValidator(5)])),
-                ('disk_mb', models.PositiveIntegerField(validators=[django.core.validators.MinValueValidator(16)])),
-                ('desired_status', models.CharField(choices=[('running', 'Running'), ('stopped', 'Stopped'), ('deleted', 'Deleted')], default='running', max_length=10)),
-                ('admin_state', models.CharField(blank=True, choices=[('', 'Normal'), ('suspended', 'Suspended'), ('installing', 'Installing'), ('restoring', 'Restoring a backup')], default='', max_length=12)),
-                ('generation', models.PositiveIntegerField(default=1)),
-                ('is_kill_wanted', models.BooleanField(default=False)),
-                ('observed_status', models.CharField(choices=[('queued', 'Queued'), ('pulling', 'Pulling image'), ('installing', 'Installing'), ('starting', 'Starting'), ('running', 'Running'), ('unhealthy', 'Unhealthy'), ('stopping', 'Stopping'), ('stopped', 'Stopped'), ('crashed', 'Crashed'), ('failed', 'Failed'), ('deleting', 'Deleting'), ('deleted', 'Deleted'), ('lost', 'Lost')], default='queued', max_length=12)),
-                ('observed_at', models.DateTimeField(blank=True, null=True)),
-                ('status_reason', models.TextField(blank=True)),
-                ('progress_percent', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('exit_code', models.IntegerField(blank=True, null=True)),
-                ('oom_killed', models.BooleanField(default=False)),
-                ('image_digest', models.CharField(blank=True, max_length=100)),
-                ('facts', models.JSONField(blank=True, default=dict)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('ready_deadline_at', models.DateTimeField(blank=True, null=True)),
-                ('stop_deadline_at', models.DateTimeField(blank=True, null=True)),
-                ('health_misses', models.PositiveSmallIntegerField(default=0)),
-                ('restart_count', models.PositiveIntegerField(default=0, help_text='Crashes since `restart_window_at`.')),
-                ('restart_window_at', models.DateTimeField(blank=True, null=True)),
-                ('restart_after', models.DateTimeField(blank=True, null=True)),
-                ('next_check_at', models.DateTimeField(blank=True, null=True)),
-                ('lease_token', models.UUIDField(blank=True, null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('deleted_at', models.DateTimeField(blank=True, null=True)),
-                ('description', models.CharField(blank=True, max_length=300)),
-                ('values', models.JSONField(blank=True, default=dict, help_text='Settings that are not secret.')),
-                ('secret_values', hub.secrets.EncryptedTextField(blank=True, default='', purpose='server.secret_values')),
-                ('rcon_password', hub.secrets.EncryptedTextField(blank=True, default='', purpose='server.rcon_password')),
-                ('panel_password', hub.secrets.EncryptedTextField(blank=True, default='', purpose='server.panel_password')),
-                ('published_ports', models.JSONField(blank=True, default=list, help_text='Ports that are not public by themselves and that the owner has published.')),
-                ('suspension_reason', models.CharField(blank=True, max_length=300)),
-                ('config_version', models.PositiveIntegerField(default=1, help_text='Rises with every change of the settings.')),
-                ('running_config_version', models.PositiveIntegerField(blank=True, editable=False, null=True)),
-                ('log_cursor', models.CharField(blank=True, editable=False, help_text="Where this run's log begins.", max_length=100)),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='nodes.node')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='game_servers', to=settings.AUTH_USER_MODEL)),
-                ('template', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='servers', to='servers.template')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=64)),
+                ("memory_mb", models.PositiveIntegerField(validators=[django.core.validators.MinValueValidator(16)])),
+                (
+                    "cpu_percent",
+                    models.PositiveIntegerField(default=100, validators=[django.core.validators.MinValueValidator(5)]),
+                ),
+                ("disk_mb", models.PositiveIntegerField(validators=[django.core.validators.MinValueValidator(16)])),
+                (
+                    "desired_status",
+                    models.CharField(
+                        choices=[("running", "Running"), ("stopped", "Stopped"), ("deleted", "Deleted")],
+                        default="running",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "admin_state",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "Normal"),
+                            ("suspended", "Suspended"),
+                            ("installing", "Installing"),
+                            ("restoring", "Restoring a backup"),
+                        ],
+                        default="",
+                        max_length=12,
+                    ),
+                ),
+                ("generation", models.PositiveIntegerField(default=1)),
+                ("is_kill_wanted", models.BooleanField(default=False)),
+                (
+                    "observed_status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("pulling", "Pulling image"),
+                            ("installing", "Installing"),
+                            ("starting", "Starting"),
+                            ("running", "Running"),
+                            ("unhealthy", "Unhealthy"),
+                            ("stopping", "Stopping"),
+                            ("stopped", "Stopped"),
+                            ("crashed", "Crashed"),
+                            ("failed", "Failed"),
+                            ("deleting", "Deleting"),
+                            ("deleted", "Deleted"),
+                            ("lost", "Lost"),
+                        ],
+                        default="queued",
+                        max_length=12,
+                    ),
+                ),
+                ("observed_at", models.DateTimeField(blank=True, null=True)),
+                ("status_reason", models.TextField(blank=True)),
+                ("progress_percent", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("exit_code", models.IntegerField(blank=True, null=True)),
+                ("oom_killed", models.BooleanField(default=False)),
+                ("image_digest", models.CharField(blank=True, max_length=100)),
+                ("facts", models.JSONField(blank=True, default=dict)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("ready_deadline_at", models.DateTimeField(blank=True, null=True)),
+                ("stop_deadline_at", models.DateTimeField(blank=True, null=True)),
+                ("health_misses", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "restart_count",
+                    models.PositiveIntegerField(default=0, help_text="Crashes since `restart_window_at`."),
+                ),
+                ("restart_window_at", models.DateTimeField(blank=True, null=True)),
+                ("restart_after", models.DateTimeField(blank=True, null=True)),
+                ("next_check_at", models.DateTimeField(blank=True, null=True)),
+                ("lease_token", models.UUIDField(blank=True, null=True)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("deleted_at", models.DateTimeField(blank=True, null=True)),
+                ("description", models.CharField(blank=True, max_length=300)),
+                ("values", models.JSONField(blank=True, default=dict, help_text="Settings that are not secret.")),
+                (
+                    "secret_values",
+                    hub.secrets.EncryptedTextField(blank=True, default="", purpose="server.secret_values"),
+                ),
+                (
+                    "rcon_password",
+                    hub.secrets.EncryptedTextField(blank=True, default="", purpose="server.rcon_password"),
+                ),
+                (
+                    "panel_password",
+                    hub.secrets.EncryptedTextField(blank=True, default="", purpose="server.panel_password"),
+                ),
+                (
+                    "published_ports",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Ports that are not public by themselves and that the owner has published.",
+                    ),
+                ),
+                ("suspension_reason", models.CharField(blank=True, max_length=300)),
+                (
+                    "config_version",
+                    models.PositiveIntegerField(default=1, help_text="Rises with every change of the settings."),
+                ),
+                ("running_config_version", models.PositiveIntegerField(blank=True, editable=False, null=True)),
+                (
+                    "log_cursor",
+                    models.CharField(
+                        blank=True, editable=False, help_text="Where this run's log begins.", max_length=100
+                    ),
+                ),
+                (
+                    "node",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="nodes.node"),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="game_servers",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="servers", to="servers.template"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'server',
-                'ordering': ['-created_at'],
-                'abstract': False,
+                "verbose_name": "server",
+                "ordering": ["-created_at"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='TemplateVariable',
+            name="TemplateVariable",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=40)),
-                ('label', models.CharField(max_length=80)),
-                ('help_text', models.CharField(blank=True, max_length=300)),
-                ('kind', models.CharField(choices=[('text', 'Text'), ('integer', 'Whole number'), ('boolean', 'Yes or no'), ('choice', 'One of several'), ('secret', 'Secret')], default='text', max_length=10)),
-                ('default', models.CharField(blank=True, max_length=500)),
-                ('minimum', models.IntegerField(blank=True, help_text='Smallest number, or least length of a text.', null=True)),
-                ('maximum', models.IntegerField(blank=True, help_text='Largest number, or greatest length of a text.', null=True)),
-                ('choices', models.JSONField(blank=True, default=list)),
-                ('pattern', models.CharField(blank=True, help_text='Regular expression that a whole text must match.', max_length=200)),
-                ('is_required', models.BooleanField(default=False)),
-                ('is_visible', models.BooleanField(default=True, help_text='Shown to the owner of a server.')),
-                ('is_editable', models.BooleanField(default=True, help_text='Set by the owner; else by those who edit templates.')),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('template', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='variables', to='servers.template')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=40)),
+                ("label", models.CharField(max_length=80)),
+                ("help_text", models.CharField(blank=True, max_length=300)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("text", "Text"),
+                            ("integer", "Whole number"),
+                            ("boolean", "Yes or no"),
+                            ("choice", "One of several"),
+                            ("secret", "Secret"),
+                        ],
+                        default="text",
+                        max_length=10,
+                    ),
+                ),
+                ("default", models.CharField(blank=True, max_length=500)),
+                (
+                    "minimum",
+                    models.IntegerField(blank=True, help_text="Smallest number, or least length of a text.", null=True),
+                ),
+                (
+                    "maximum",
+                    models.IntegerField(
+                        blank=True, help_text="Largest number, or greatest length of a text.", null=True
+                    ),
+                ),
+                ("choices", models.JSONField(blank=True, default=list)),
+                (
+                    "pattern",
+                    models.CharField(
+                        blank=True, help_text="Regular expression that a whole text must match.", max_length=200
+                    ),
+                ),
+                ("is_required", models.BooleanField(default=False)),
+                ("is_visible", models.BooleanField(default=True, help_text="Shown to the owner of a server.")),
+                (
+                    "is_editable",
+                    models.BooleanField(default=True, help_text="Set by the owner; else by those who edit templates."),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="variables", to="servers.template"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['template', 'position', 'id'],
+                "ordering": ["template", "position", "id"],
             },
         ),
         migrations.CreateModel(
-            name='ServerLog',
+            name="ServerLog",
             fields=[
-                ('server', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='stored_log', serialize=False, to='servers.gameserver')),
-                ('text', models.TextField(blank=True)),
-                ('captured_at', models.DateTimeField(blank=True, null=True)),
-                ('wanted_until', models.DateTimeField(blank=True, null=True)),
+                (
+                    "server",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="stored_log",
+                        serialize=False,
+                        to="servers.gameserver",
+                    ),
+                ),
+                ("text", models.TextField(blank=True)),
+                ("captured_at", models.DateTimeField(blank=True, null=True)),
+                ("wanted_until", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'indexes': [models.Index(fields=['wanted_until'], name='server_log_wanted')],
+                "indexes": [models.Index(fields=["wanted_until"], name="server_log_wanted")],
             },
         ),
         migrations.AddIndex(
-            model_name='gameserver',
-            index=models.Index(condition=models.Q(('observed_status', 'deleted'), _negated=True), fields=['node', 'next_check_at'], name='gameserver_due'),
+            model_name="gameserver",
+            index=models.Index(
+                condition=models.Q(("observed_status", "deleted"), _negated=True),
+                fields=["node", "next_check_at"],
+                name="gameserver_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='gameserver',
-            index=models.Index(fields=['owner', '-created_at'], name='server_owner_created'),
+            model_name="gameserver",
+            index=models.Index(fields=["owner", "-created_at"], name="server_owner_created"),
         ),
         migrations.AddIndex(
-            model_name='gameserver',
-            index=models.Index(fields=['-created_at'], name='server_newest'),
+            model_name="gameserver",
+            index=models.Index(fields=["-created_at"], name="server_newest"),
         ),
         migrations.AddConstraint(
-            model_name='gameserver',
-            constraint=models.UniqueConstraint(models.F('owner'), django.db.models.functions.text.Lower('name'), condition=models.Q(('observed_status', 'deleted'), _negated=True), name='server_name_once_per_owner'),
+            model_name="gameserver",
+            constraint=models.UniqueConstraint(
+                models.F("owner"),
+                django.db.models.functions.text.Lower("name"),
+                condition=models.Q(("observed_status", "deleted"), _negated=True),
+                name="server_name_once_per_owner",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='templatevariable',
-            constraint=models.UniqueConstraint(fields=('template', 'key'), name='template_variable_once'),
+            model_name="templatevariable",
+            constraint=models.UniqueConstraint(fields=("template", "key"), name="template_variable_once"),
         ),
     ]

@@ -8,56 +8,110 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('nodes', '0002_address_proven'),
+        ("nodes", "0002_address_proven"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='NodeReport',
+            name="NodeReport",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('drift', 'Drift'), ('images', 'Images')], max_length=10)),
-                ('rows', models.JSONField(blank=True, default=list)),
-                ('error', models.TextField(blank=True, help_text='Why the agent could not look; the rows are then older.')),
-                ('taken_at', models.DateTimeField(blank=True, null=True)),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='reports', to='nodes.node')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(choices=[("drift", "Drift"), ("images", "Images")], max_length=10)),
+                ("rows", models.JSONField(blank=True, default=list)),
+                (
+                    "error",
+                    models.TextField(blank=True, help_text="Why the agent could not look; the rows are then older."),
+                ),
+                ("taken_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="reports", to="nodes.node"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'report of a node',
-                'verbose_name_plural': 'reports of nodes',
-                'ordering': ['node', 'kind'],
-                'constraints': [models.UniqueConstraint(fields=('node', 'kind'), name='report_once_per_node')],
+                "verbose_name": "report of a node",
+                "verbose_name_plural": "reports of nodes",
+                "ordering": ["node", "kind"],
+                "constraints": [models.UniqueConstraint(fields=("node", "kind"), name="report_once_per_node")],
             },
         ),
         migrations.CreateModel(
-            name='NodeTask',
+            name="NodeTask",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('verb', models.CharField(choices=[('look', 'Look again'), ('adopt', 'Adopt'), ('repair', 'Repair'), ('remove', 'Remove'), ('list-images', 'List images'), ('pull-image', 'Pull image'), ('remove-images', 'Remove images')], max_length=20)),
-                ('subject', models.CharField(blank=True, help_text='What it is about, for people.', max_length=300)),
-                ('arguments', models.JSONField(blank=True, default=dict)),
-                ('actor_name', models.CharField(max_length=150)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('status', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('superseded', 'Superseded')], default='queued', max_length=12)),
-                ('message', models.TextField(blank=True, help_text='How far it is; once it is over, what came of it.')),
-                ('progress_percent', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('lease_token', models.UUIDField(blank=True, null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('actor', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='nodes.node')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "verb",
+                    models.CharField(
+                        choices=[
+                            ("look", "Look again"),
+                            ("adopt", "Adopt"),
+                            ("repair", "Repair"),
+                            ("remove", "Remove"),
+                            ("list-images", "List images"),
+                            ("pull-image", "Pull image"),
+                            ("remove-images", "Remove images"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("subject", models.CharField(blank=True, help_text="What it is about, for people.", max_length=300)),
+                ("arguments", models.JSONField(blank=True, default=dict)),
+                ("actor_name", models.CharField(max_length=150)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                            ("superseded", "Superseded"),
+                        ],
+                        default="queued",
+                        max_length=12,
+                    ),
+                ),
+                ("message", models.TextField(blank=True, help_text="How far it is; once it is over, what came of it.")),
+                ("progress_percent", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("lease_token", models.UUIDField(blank=True, null=True)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="tasks", to="nodes.node"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'task of a node',
-                'verbose_name_plural': 'tasks of nodes',
-                'ordering': ['-created_at'],
-                'indexes': [models.Index(fields=['node', '-created_at'], name='node_task_newest'), models.Index(condition=models.Q(('status__in', ('queued', 'running'))), fields=['node'], name='node_task_open')],
+                "verbose_name": "task of a node",
+                "verbose_name_plural": "tasks of nodes",
+                "ordering": ["-created_at"],
+                "indexes": [
+                    models.Index(fields=["node", "-created_at"], name="node_task_newest"),
+                    models.Index(
+                        condition=models.Q(("status__in", ("queued", "running"))),
+                        fields=["node"],
+                        name="node_task_open",
+                    ),
+                ],
             },
         ),
     ]
