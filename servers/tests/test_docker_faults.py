@@ -450,7 +450,8 @@ def test_a_hundred_creations_and_deletions_by_eight_clients_with_faults_end_as_t
         assert [line for line in house.complaints() if "crashes" not in line] == []
         assert GameServer.objects.count() == CLIENTS * CREATIONS
         assert alive < CLIENTS * CREATIONS
-        assert len(house.containers()) == alive
+        running = GameServer.objects.filter(observed_status=S.RUNNING).count()
+        assert [one["State"] for one in house.containers()].count("running") == running > 0
         assert Address.objects.filter(state=AddressState.LEASED).count() == alive
         assert not Address.objects.filter(state=AddressState.BLOCKED).exists()
 
@@ -461,7 +462,7 @@ def play(house: DockerHouse, seed: int) -> None:
     mine: list[GameServer] = []
     for number in range(CREATIONS):
         mine.append(house.create(f"arena {seed} {number}"))
-        while len(mine) > 3 or chance.random() < 0.5:
+        while mine and (len(mine) > 3 or chance.random() < 0.5):
             server = chance.choice(mine)
             verb = chance.choice([stop_server, start_server, restart_server, delete_server])
             with suppress(HubError):
