@@ -4,42 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
+from allauth.account.admin import EmailAddressAdmin
+from allauth.account.models import EmailAddress
+from allauth.mfa.admin import AuthenticatorAdmin
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.admin import UserSessionAdmin
+from allauth.usersessions.models import UserSession
+from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from hub.exceptions import HubError
+from hub.admin_base import ActionsAdmin, ReadOnlyAdmin
 
-from . import tokens
+from . import second_factor, services, sessions, tokens
 from .forms import UserAdminForm
 from .models import ApiToken, AuditEntry, AuditSeal, User
 from .quotas import FIELDS as QUOTA_FIELDS
 
-# The groups are the roles, and what those may do stands in accounts/roles.py. Django registers its page for them when
-# its own admin module is imported, which is why we import a name of it.
-if admin.site.is_registered(Group) and isinstance(admin.site.get_model_admin(Group), GroupAdmin):
-    admin.site.unregister(Group)
+# The groups are the roles, and what those may do stands in accounts/roles.py. The pages that Django and allauth make
+# would change rows without a service and without a trace. They are made when their admin modules are imported, which is
+# why we import a name of each.
+_FOREIGN = {
+    Group: GroupAdmin,
+    EmailAddress: EmailAddressAdmin,
+    Authenticator: AuthenticatorAdmin,
+    UserSession: UserSessionAdmin,
+}
+for _model, _theirs in _FOREIGN.items():
+    if admin.site.is_registered(_model) and type(admin.site.get_model_admin(_model)) is _theirs:
+        admin.site.unregister(_model)
 
 IDENTITY = ("username", "email", "first_name", "last_name", "is_service")
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """For rows that only the hub writes."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(User)
-class UserAdmin(admin.ModelAdmin):
+class UserAdmin(ActionsAdmin[User]):
     """People and service accounts with their role, regions and quota."""
 
     form = UserAdminForm
@@ -90,7 +91,7 @@ class UserAdmin(admin.ModelAdmin):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ReadOnlyAdmin):
+class ApiTokenAdmin(ReadOnlyAdmin[ApiToken]):
     """Everybody's tokens, without their secrets: seen, switched off, revoked."""
 
     list_display = ("name", "user", "token_key", "is_enabled", "created", "expiry", "last_used_at")
@@ -113,30 +114,19 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Revoke the chosen tokens", permissions=["view"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        self._each(request, queryset, lambda token: tokens.revoke_token(token, actor=_actor(request)), "revoked")
+        self.for_each(request, queryset, lambda token: tokens.revoke_token(token, actor=_actor(request)))
 
     @admin.action(description="Switch the chosen tokens off", permissions=["view"])
     def disable(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        self._each(
-            request, queryset, lambda token: tokens.set_token_enabled(token, False, actor=_actor(request)), "off"
-        )
+        self.for_each(request, queryset, lambda token: tokens.set_token_enabled(token, False, actor=_actor(request)))
 
     @admin.action(description="Switch the chosen tokens on", permissions=["view"])
     def enable(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        self._each(request, queryset, lambda token: tokens.set_token_enabled(token, True, actor=_actor(request)), "on")
-
-    def _each(self, request: HttpRequest, queryset: QuerySet[ApiToken], act: Any, done: str) -> None:
-        try:
-            for token in queryset:
-                act(token)
-        except HubError as refusal:
-            self.message_user(request, refusal.message, messages.ERROR)
-        else:
-            self.message_user(request, f"The chosen tokens are {done}.")
+        self.for_each(request, queryset, lambda token: tokens.set_token_enabled(token, True, actor=_actor(request)))
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(ReadOnlyAdmin):
+class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     """The audit trail, newest first."""
 
     list_display = ("at", "actor_name", "action", "target_kind", "target_name", "via", "ip")
@@ -149,11 +139,58 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(AuditSeal)
-class AuditSealAdmin(ReadOnlyAdmin):
+class AuditSealAdmin(ReadOnlyAdmin[AuditSeal]):
     """Links of the audit trail's hash chain."""
 
     list_display = ("id", "created_at", "entry_count", "digest")
     search_fields = ("=digest",)
+
+
+@admin.register(EmailAddress)
+class AddressAdmin(ReadOnlyAdmin[EmailAddress]):
+    """E-mail addresses of people and whether they are confirmed."""
+
+    list_display = ("email", "user", "primary", "verified")
+    list_filter = ("verified",)
+    list_select_related = ("user",)
+    search_fields = ("email", "user__username")
+    actions = ("vouch",)
+
+    @admin.action(description="Vouch for the addresses", permissions=["view"])
+    def vouch(self, request: HttpRequest, queryset: QuerySet[EmailAddress]) -> None:
+        self.for_each(request, queryset, lambda address: services.verify_user(address.user, actor=_actor(request)))
+
+
+@admin.register(Authenticator)
+class FactorAdmin(ReadOnlyAdmin[Authenticator]):
+    """Second factors of people, without their secrets."""
+
+    list_display = ("user", "type", "created_at", "last_used_at")
+    list_filter = ("type",)
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email")
+    exclude = ("data",)
+    actions = ("remove",)
+
+    @admin.action(description="Take all factors of these people away", permissions=["view"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[Authenticator]) -> None:
+        people = User.objects.filter(pk__in=queryset.values("user"))
+        self.for_each(request, people, lambda user: second_factor.remove_factors(user, actor=_actor(request)))
+
+
+@admin.register(UserSession)
+class SessionAdmin(ReadOnlyAdmin[UserSession]):
+    """Browsers in which people are logged in."""
+
+    list_display = ("user", "created_at", "last_seen_at", "ip", "user_agent")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "=ip")
+    exclude = ("data",)
+    actions = ("end",)
+
+    @admin.action(description="End the chosen sessions", permissions=["view"])
+    def end(self, request: HttpRequest, queryset: QuerySet[UserSession]) -> None:
+        self.for_each(request, queryset, lambda session: sessions.end_session(session, actor=_actor(request)))
 
 
 def _actor(request: HttpRequest) -> User:

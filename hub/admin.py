@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.db import models
-from django.http import HttpRequest
 
+from .admin_base import ReadOnlyAdmin
 from .models import Beat, IdempotentAnswer, PeriodicRun
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """Nothing to add, change or delete: these rows are written by the hub."""
-
-    actions = None
-
-    def has_add_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        return False
-
-
 @admin.register(PeriodicRun)
-class PeriodicRunAdmin(ReadOnlyAdmin):
+class PeriodicRunAdmin(ReadOnlyAdmin[PeriodicRun]):
+    """Each due time of each periodic task, and what came of it."""
+
     list_display = ["task", "due_at", "outcome", "started_at", "finished_at", "error"]
     list_filter = ["task", "outcome"]
     date_hierarchy = "due_at"
 
 
 @admin.register(Beat)
-class BeatAdmin(ReadOnlyAdmin):
+class BeatAdmin(ReadOnlyAdmin[Beat]):
+    """The last sign of life of each process that health asks about."""
+
     list_display = ["name", "at"]
 
 
 @admin.register(IdempotentAnswer)
-class IdempotentAnswerAdmin(ReadOnlyAdmin):
+class IdempotentAnswerAdmin(ReadOnlyAdmin[IdempotentAnswer]):
+    """Answers kept for a day for requests with an Idempotency-Key, without their bodies."""
+
     list_display = ["actor", "route", "key", "status", "created_at"]
     list_filter = ["route"]
     exclude = ["body", "digest"]

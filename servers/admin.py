@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 
 from accounts.permissions import can
-from hub.exceptions import HubError
+from hub.admin_base import ReadOnlyAdmin, ServiceAdmin
 
 from . import services
 from .models import GameServer, ServerLog, Template, TemplateVariable
@@ -26,7 +26,7 @@ class VariableInline(admin.StackedInline[TemplateVariable, Template]):
 
 
 @admin.register(Template)
-class TemplateAdmin(admin.ModelAdmin[Template]):
+class TemplateAdmin(ServiceAdmin[Template]):
     """Once edited here, a template is left alone by the catalogue."""
 
     list_display = ["name", "game", "slug", "is_published", "version", "is_customized", "updated_at"]
@@ -65,34 +65,17 @@ class TemplateAdmin(admin.ModelAdmin[Template]):
     def delete_model(self, request: HttpRequest, obj: Template) -> None:
         services.delete_template(obj, actor=request.user)
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Template]) -> None:
-        for template in queryset:
-            services.delete_template(template, actor=request.user)
-
     @admin.action(description="Offer to everybody", permissions=["change"])
     def publish(self, request: HttpRequest, queryset: QuerySet[Template]) -> None:
-        _each(self, request, queryset, lambda t: services.update_template(t, actor=request.user, is_published=True))
+        self.for_each(request, queryset, lambda t: services.update_template(t, actor=request.user, is_published=True))
 
     @admin.action(description="Offer no longer", permissions=["change"])
     def withdraw(self, request: HttpRequest, queryset: QuerySet[Template]) -> None:
-        _each(self, request, queryset, lambda t: services.update_template(t, actor=request.user, is_published=False))
-
-
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """For rows that services and agents write."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+        self.for_each(request, queryset, lambda t: services.update_template(t, actor=request.user, is_published=False))
 
 
 @admin.register(GameServer)
-class GameServerAdmin(ReadOnlyAdmin):
+class GameServerAdmin(ReadOnlyAdmin[GameServer]):
     """Servers are made and changed on their pages; here are all their facts, and the powers for many at once."""
 
     list_display = [
@@ -117,57 +100,44 @@ class GameServerAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Start")
     def start(self, request: HttpRequest, queryset: QuerySet[GameServer]) -> None:
-        _each(self, request, queryset, lambda server: services.start_server(server, actor=request.user))
+        self.for_each(request, queryset, lambda server: services.start_server(server, actor=request.user))
 
     @admin.action(description="Stop")
     def stop(self, request: HttpRequest, queryset: QuerySet[GameServer]) -> None:
-        _each(self, request, queryset, lambda server: services.stop_server(server, actor=request.user))
+        self.for_each(request, queryset, lambda server: services.stop_server(server, actor=request.user))
 
     @admin.action(description="Restart")
     def restart(self, request: HttpRequest, queryset: QuerySet[GameServer]) -> None:
-        _each(self, request, queryset, lambda server: services.restart_server(server, actor=request.user))
+        self.for_each(request, queryset, lambda server: services.restart_server(server, actor=request.user))
 
     @admin.action(description="Kill (unsaved data is lost)")
     def kill(self, request: HttpRequest, queryset: QuerySet[GameServer]) -> None:
-        _each(self, request, queryset, lambda server: services.kill_server(server, actor=request.user))
+        self.for_each(request, queryset, lambda server: services.kill_server(server, actor=request.user))
 
     @admin.action(description="Suspend")
     def suspend(self, request: HttpRequest, queryset: QuerySet[GameServer]) -> None:
         reason = f"By {request.user}; ask for the reason."
-        _each(self, request, queryset, lambda s: services.suspend_server(s, actor=request.user, reason=reason))
+        self.for_each(request, queryset, lambda s: services.suspend_server(s, actor=request.user, reason=reason))
 
     @admin.action(description="Lift the suspension")
     def unsuspend(self, request: HttpRequest, queryset: QuerySet[GameServer]) -> None:
-        _each(self, request, queryset, lambda server: services.unsuspend_server(server, actor=request.user))
+        self.for_each(request, queryset, lambda server: services.unsuspend_server(server, actor=request.user))
 
     @admin.action(description="Delete with all data")
     def delete_servers(self, request: HttpRequest, queryset: QuerySet[GameServer]) -> None:
-        _each(self, request, queryset, lambda server: services.delete_server(server, actor=request.user))
+        self.for_each(request, queryset, lambda server: services.delete_server(server, actor=request.user))
 
 
 @admin.register(ServerLog)
-class ServerLogAdmin(ReadOnlyAdmin):
+class ServerLogAdmin(ReadOnlyAdmin[ServerLog]):
     """The newest output of each server."""
 
     list_display = ["server", "captured_at", "wanted_until"]
     list_select_related = ["server"]
     search_fields = ["server__name", "=server__id"]
 
+    def view_on_site(self, obj: ServerLog) -> str:
+        return reverse("servers:server_log", args=[obj.pk])
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServerLog]:
         return ServerLog.objects.filter(server__in=GameServer.objects.visible_to(request.user))
-
-
-def _each(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, rows: QuerySet[Any], do: Callable[[Any], object]
-) -> None:
-    """Do it with each, and say for each why not."""
-    done = 0
-    for row in rows:
-        try:
-            do(row)
-        except HubError as error:
-            model_admin.message_user(request, f"{row}: {error.message}", messages.ERROR)
-        else:
-            done += 1
-    if done:
-        model_admin.message_user(request, f"Done for {done}.", messages.SUCCESS)

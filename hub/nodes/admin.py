@@ -4,39 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from hub.exceptions import HubError
+from hub.admin_base import ReadOnlyAdmin, ServiceAdmin
 
 from . import services
 from .models import Address, AddressPool, Node, NodeReport, NodeTask, Operation, Region
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """For rows that only the hub writes."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(Region)
-class RegionAdmin(admin.ModelAdmin[Region]):
-    """Regions are plain rows."""
+class RegionAdmin(ServiceAdmin[Region]):
+    """Regions: name, position and whether they take servers are edited here; a slug stays."""
 
     list_display = ["name", "slug", "position", "is_enabled"]
-    list_editable = ["position", "is_enabled"]
+    search_fields = ["name", "slug"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Region | None = None) -> Any:
+        return ["slug"] if obj else ["is_enabled"]
+
+    def save_model(self, request: HttpRequest, obj: Region, form: Any, change: bool) -> None:
+        if change:
+            services.update_region(obj, actor=request.user, **_changes(form))
+        else:
+            _adopt(obj, services.create_region(actor=request.user, **form.cleaned_data))
+
+    def delete_model(self, request: HttpRequest, obj: Region) -> None:
+        services.delete_region(obj, actor=request.user)
 
 
 @admin.register(Node)
-class NodeAdmin(admin.ModelAdmin[Node]):
+class NodeAdmin(ServiceAdmin[Node]):
     """Capacity and options are edited here; what the agent tells is read-only."""
 
     list_display = ["name", "region", "engine", "is_enabled", "is_draining", "agent_seen_at", "engine_error"]
@@ -50,20 +49,17 @@ class NodeAdmin(admin.ModelAdmin[Node]):
         return [*self.readonly_fields, "name", "engine"] if obj else self.readonly_fields
 
     def save_model(self, request: HttpRequest, obj: Node, form: Any, change: bool) -> None:
-        values = {name: form.cleaned_data[name] for name in form.changed_data}
         if change:
-            services.update_node(obj, actor=request.user, **values)
+            services.update_node(obj, actor=request.user, **_changes(form))
         else:
-            made = services.create_node(actor=request.user, **form.cleaned_data)
-            obj.pk = made.pk
-            obj._state.adding = False
+            _adopt(obj, services.create_node(actor=request.user, **form.cleaned_data))
 
     def delete_model(self, request: HttpRequest, obj: Node) -> None:
         services.delete_node(obj, actor=request.user)
 
 
 @admin.register(AddressPool)
-class PoolAdmin(admin.ModelAdmin[AddressPool]):
+class PoolAdmin(ServiceAdmin[AddressPool]):
     """A pool is made once, with its rows; later it is only switched on and off."""
 
     list_display = ["__str__", "kind", "is_public", "is_enabled", "free", "leased", "quarantined", "blocked"]
@@ -78,25 +74,22 @@ class PoolAdmin(admin.ModelAdmin[AddressPool]):
         return obj is None and super().has_change_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: AddressPool, form: Any, change: bool) -> None:
-        made = services.create_pool(actor=request.user, **form.cleaned_data)
-        obj.pk = made.pk
-        obj._state.adding = False
+        _adopt(obj, services.create_pool(actor=request.user, **form.cleaned_data))
 
     def delete_model(self, request: HttpRequest, obj: AddressPool) -> None:
         services.delete_pool(obj, actor=request.user)
 
     @admin.action(description="Let them give addresses", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[AddressPool]) -> None:
-        self._switch(request, queryset, is_enabled=True)
+        self.for_each(
+            request, queryset, lambda pool: services.set_pool_enabled(pool, actor=request.user, is_enabled=True)
+        )
 
     @admin.action(description="Stop them giving addresses", permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[AddressPool]) -> None:
-        self._switch(request, queryset, is_enabled=False)
-
-    def _switch(self, request: HttpRequest, queryset: QuerySet[AddressPool], *, is_enabled: bool) -> None:
-        for pool in queryset:
-            services.set_pool_enabled(pool, actor=request.user, is_enabled=is_enabled)
-        self.message_user(request, f"{len(queryset)} pools changed.", messages.SUCCESS)
+        self.for_each(
+            request, queryset, lambda pool: services.set_pool_enabled(pool, actor=request.user, is_enabled=False)
+        )
 
     @admin.display(ordering="free_count")
     def free(self, pool: Any) -> int:
@@ -116,7 +109,7 @@ class PoolAdmin(admin.ModelAdmin[AddressPool]):
 
 
 @admin.register(Address)
-class AddressAdmin(ReadOnlyAdmin):
+class AddressAdmin(ReadOnlyAdmin[Address]):
     """Addresses are leased by the hub; an admin may block and unblock them."""
 
     list_display = ["__str__", "pool", "state", "holder", "port_name", "leased_at", "rest_until", "reason"]
@@ -125,9 +118,12 @@ class AddressAdmin(ReadOnlyAdmin):
     search_fields = ["ip", "=port", "=holder"]
     actions = ["block", "unblock"]
 
+    def view_on_site(self, obj: Address) -> str:
+        return obj.pool.get_absolute_url()
+
     @admin.action(description="Take out of use")
     def block(self, request: HttpRequest, queryset: QuerySet[Address]) -> None:
-        self._each(
+        self.for_each(
             request,
             queryset,
             lambda address: services.block_address(address, actor=request.user, reason=f"Blocked by {request.user}."),
@@ -135,18 +131,11 @@ class AddressAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Put back into use")
     def unblock(self, request: HttpRequest, queryset: QuerySet[Address]) -> None:
-        self._each(request, queryset, lambda address: services.unblock_address(address, actor=request.user))
-
-    def _each(self, request: HttpRequest, queryset: QuerySet[Address], do: Any) -> None:
-        for address in queryset:
-            try:
-                do(address)
-            except HubError as error:
-                self.message_user(request, f"{address}: {error.message}", messages.ERROR)
+        self.for_each(request, queryset, lambda address: services.unblock_address(address, actor=request.user))
 
 
 @admin.register(Operation)
-class OperationAdmin(ReadOnlyAdmin):
+class OperationAdmin(ReadOnlyAdmin[Operation]):
     """Wishes and their fate."""
 
     list_display = ["created_at", "verb", "workload_name", "status", "actor_name", "finished_at", "error"]
@@ -156,7 +145,7 @@ class OperationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(NodeTask)
-class NodeTaskAdmin(ReadOnlyAdmin):
+class NodeTaskAdmin(ReadOnlyAdmin[NodeTask]):
     """What agents were asked, and their fate."""
 
     list_display = ["created_at", "node", "verb", "subject", "status", "actor_name", "finished_at", "message"]
@@ -168,9 +157,18 @@ class NodeTaskAdmin(ReadOnlyAdmin):
 
 
 @admin.register(NodeReport)
-class NodeReportAdmin(ReadOnlyAdmin):
+class NodeReportAdmin(ReadOnlyAdmin[NodeReport]):
     """What agents have found on their machines."""
 
     list_display = ["node", "kind", "taken_at", "error"]
     list_filter = ["kind", "node"]
     list_select_related = ["node"]
+
+
+def _changes(form: Any) -> dict[str, Any]:
+    return {name: form.cleaned_data[name] for name in form.changed_data}
+
+
+def _adopt(row: Any, made: Any) -> None:
+    """Let Django's own instance be the one that the service made."""
+    row.pk, row._state.adding = made.pk, False

@@ -27,6 +27,12 @@ from .querysets import (
 
 PORT_VALIDATORS = [MinValueValidator(1024), MaxValueValidator(65535)]
 AGENT_SILENT_AFTER_SECONDS = 60
+OVERCOMMITTED = {"memory", "cpu", "disk"}
+MOST_OVERCOMMIT = 100
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class Region(models.Model):
@@ -91,6 +97,14 @@ class Node(models.Model):
             return False
         return (timezone.now() - self.agent_seen_at).total_seconds() < AGENT_SILENT_AFTER_SECONDS
 
+    def clean(self) -> None:
+        if not isinstance(self.options, dict):
+            raise ValidationError({"options": "Options are an object."})
+        if not isinstance(self.overcommit, dict) or set(self.overcommit) - OVERCOMMITTED:
+            raise ValidationError({"overcommit": f"Name factors for {', '.join(sorted(OVERCOMMITTED))} only."})
+        if not all(_is_number(factor) and 0 < factor <= MOST_OVERCOMMIT for factor in self.overcommit.values()):
+            raise ValidationError({"overcommit": f"A factor is a number above 0, at most {MOST_OVERCOMMIT}."})
+
     def capacity(self, resource: str) -> int | None:
         """What may be promised of `memory_mb`, `cpu_percent` or `disk_mb`; None for no limit."""
         total = getattr(self, resource)
@@ -126,6 +140,9 @@ class AddressPool(models.Model):
     def __str__(self) -> str:
         return f"{self.node.name}/{self.name}"
 
+    def get_absolute_url(self) -> str:
+        return reverse("nodes:pool_detail", args=[self.pk])
+
     @property
     def rest_seconds(self) -> int:
         if self.quarantine_seconds is None:
@@ -133,6 +150,11 @@ class AddressPool(models.Model):
         return self.quarantine_seconds
 
     def clean(self) -> None:
+        ports = self.excluded_ports
+        if not isinstance(ports, list) or not all(
+            isinstance(port, int) and not isinstance(port, bool) for port in ports
+        ):
+            raise ValidationError({"excluded_ports": "Ports are whole numbers in a list."})
         if self.kind == PoolKind.HOST_PORTS:
             if self.first_port is None or self.last_port is None:
                 raise ValidationError({"first_port": "A pool of ports needs its first and last port."})
