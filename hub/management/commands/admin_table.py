@@ -77,7 +77,7 @@ def _row(model: type[Model], made: admin.ModelAdmin[Any], request: HttpRequest) 
     shown = _shown(made, request, obj)
     fixed = {str(name) for name in made.get_readonly_fields(request, obj)}
     editable = [name for name in shown if may_change and name not in fixed]
-    actions = [str(row[2]) for row in made.get_actions(request).values()]
+    actions = [str(row[2]) for row in made.get_actions(request).values() if row]
     cells = [
         f"{names.app_label}: {names.verbose_name}",
         inspect.getdoc(type(made)) or "",
