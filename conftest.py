@@ -64,8 +64,19 @@ def pytest_xdist_setupnodes() -> None:
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run and say how to get it; with HUB_TEST_ALL=1 such a test runs and fails."""
+    """Put the browser's tests behind all others, and skip what this machine cannot run.
+
+    Playwright leaves an event loop in this thread until the session ends, and beside one Django keeps its connections
+    apart. A child forked then has no loop: it would go on with a connection from before, which may be dead by now.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    skip_what_cannot_run(items)
+
+
+def skip_what_cannot_run(items: list[pytest.Item]) -> None:
+    """Skip the tests that lack something and say how to get it; with HUB_TEST_ALL=1 they run and fail."""
     if os.environ.get("HUB_TEST_ALL") == "1":
         return
     answers: dict[str, Callable[[], bool]] = {"docker": docker_answers, "browser": lambda: CHROMIUM is not None}

@@ -88,3 +88,12 @@ def test_queries_are_counted(person: Callable[..., Any]) -> None:
         assert_constant_queries(
             lambda: [users.get(pk=key) for key in users.values_list("pk", flat=True)], lambda: person("bob")
         )
+
+
+def test_tests_of_the_browser_come_last(request: pytest.FixtureRequest) -> None:
+    items = [pytest.Function.from_parent(request.node.parent, name=f"t{n}", callobj=lambda: None) for n in range(3)]
+    items[0].add_marker("browser")
+
+    request.config.hook.pytest_collection_modifyitems(session=request.session, config=request.config, items=items)
+
+    assert [item.name for item in items] == ["t1", "t2", "t0"]

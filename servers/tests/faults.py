@@ -7,6 +7,7 @@ with database, engine and machine together.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -203,8 +204,9 @@ def in_child(action: Callable[[], object], *, failpoint: str = "") -> int:
     """Fork a process that acts, killed at a failpoint if one is named; returns its pid. Wait for it with `ending_of`.
 
     `name=sleep:0.5` delays it instead. Connections do not survive a fork, nor do the threads of their pool: both are
-    closed before.
+    closed before. Nor does an event loop, beside which Django keeps other connections than those closed here.
     """
+    assert asyncio._get_running_loop() is None, "a child of this thread would find connections from before its loop"
     connections.close_all()
     connection.close_pool()
     follow = follow_parent(signal.SIGKILL)
