@@ -163,7 +163,8 @@ class Observation:
 
     `host` is where the agent reaches ports that are not published; `exit_code` is None while running or when the exit
     was not seen; a code below zero is the negative signal number. `engine_restarted` marks an exit that the engine's
-    or the host's own restart explains. `labels` are those of `labels_for`.
+    or the host's own restart explains. `image` is the very image it was made from, as `pin` names it. `labels` are
+    those of `labels_for`.
     """
 
     kind: str
@@ -179,6 +180,7 @@ class Observation:
     restart_count: int = 0
     detail: str = ""
     ports: Sequence[PortBinding] = ()
+    image: str = ""
     image_digest: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -334,6 +336,10 @@ class Engine(ABC):
     @abstractmethod
     def pull(self, image: str, *, progress: ProgressCallback, deadline_seconds: float = 900.0) -> str:
         """Make an image available and return its digest ("" where the engine has no images)."""
+
+    def pin(self, image: str, digest: str) -> str:
+        """The name of that very image, whatever its tag comes to mean; `digest` is what a pull has answered."""
+        return image
 
     @abstractmethod
     def probe_address(self, ip: str, port: int) -> str:

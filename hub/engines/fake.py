@@ -270,7 +270,7 @@ class FakeEngine(Engine):
         for binding in spec.ports:
             if taken := self._obstacle(binding.ip, binding.port):
                 raise EngineError(taken, reason=Reason.ADDRESS_TAKEN, ip=binding.ip, port=binding.port)
-        if spec.image and spec.image not in node.local_images:
+        if spec.image and not self._local_digest(spec.image):
             raise EngineError(f"The image {spec.image} is not here.", reason=Reason.IMAGE_MISSING)
         return self._start(spec, known)
 
@@ -343,8 +343,11 @@ class FakeEngine(Engine):
         deadline = time.monotonic() + deadline_seconds
         if fault := node.take_fault("pull", after=False):
             fault.strike(deadline_seconds)
-        found = node.images.get(image) or FakeImage(f"sha256:{hashlib.sha256(image.encode()).hexdigest()}")
-        if found.missing:
+        name, _, pinned = image.partition("@")
+        if pinned and self._local_digest(image):
+            return pinned
+        found = node.images.get(name) or FakeImage(f"sha256:{hashlib.sha256(name.encode()).hexdigest()}")
+        if found.missing or (pinned and found.digest != pinned):
             raise EngineError(f"No registry has the image {image}.", reason=Reason.IMAGE_MISSING, permanent=True)
         for step in found.steps:
             if fault := node.take_fault("pull.step", after=False):
@@ -355,6 +358,9 @@ class FakeEngine(Engine):
                 raise EngineError(f"Pulling {image} was given up.", reason=Reason.CANCELLED)
         node.local_images[image] = found.digest
         return found.digest
+
+    def pin(self, image: str, digest: str) -> str:
+        return f"{image.partition('@')[0]}@{digest}"
 
     @_verb
     def images(self) -> list[ImageInfo]:
@@ -390,7 +396,14 @@ class FakeEngine(Engine):
         return f"{ip}:{port} is in use by another program." if (ip, port) in self.state.occupied else ""
 
     def _users_of(self, images: Sequence[str]) -> tuple[str, ...]:
-        return tuple(name for name, workload in self.state.workloads.items() if workload.spec.image in images)
+        workloads = self.state.workloads.items()
+        return tuple(name for name, workload in workloads if workload.spec.image.partition("@")[0] in images)
+
+    def _local_digest(self, image: str) -> str:
+        """The digest of an image on this node, by name or pinned; "" when it is not here."""
+        name, _, digest = image.partition("@")
+        local = self.state.local_images
+        return local.get(name, "") if not digest else digest if digest in local.values() else ""
 
     def _behaviour(self, name: str) -> Behaviour:
         return self.state.behaviours.get(name, self.state.default_behaviour)
@@ -408,7 +421,8 @@ class FakeEngine(Engine):
             host="127.0.0.1",
             started_at=datetime.now(UTC),
             ports=tuple(spec.ports),
-            image_digest=self.state.local_images.get(spec.image, ""),
+            image=spec.image,
+            image_digest=self._local_digest(spec.image),
             labels=labels_for(spec),
         )
         workload = known or FakeWorkload(spec, observation)

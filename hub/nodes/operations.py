@@ -37,6 +37,7 @@ def wish(
     workload.is_kill_wanted = kill
     workload.stop_deadline_at = workload.ready_deadline_at = workload.restart_after = None
     workload.restart_count, workload.restart_window_at = 0, None
+    workload.image_pinned = ""  # whoever asks for a launch gets what the image's name means by then
     workload.next_check_at = timezone.now()
     fields = [
         "generation",
@@ -47,6 +48,7 @@ def wish(
         "restart_after",
         "restart_count",
         "restart_window_at",
+        "image_pinned",
         "next_check_at",
     ]
     if workload.desired_status == DesiredStatus.RUNNING and workload.observed_status in (

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.actors import SYSTEM
-from hub.engines.base import Engine, EngineError, Observation, PullProgress, Reason, State
+from hub.engines.base import Engine, EngineError, Observation, PullProgress, Reason, State, WorkloadSpec
 from hub.failpoints import declare, failpoint
 
 from . import crashes, leases, operations
@@ -229,6 +229,7 @@ def _watch(workload: Workload, engine: Engine, seen: Observation) -> Step:
         "oom_killed": False,
         "progress_percent": None,
         "restart_after": None,
+        **_image_of(seen),
     }
     if health.is_ok:
         changes |= {"health_misses": 0, "facts": health.facts, "ready_deadline_at": None}
@@ -287,11 +288,8 @@ def _launch(workload: Workload, engine: Engine) -> Step:
         if address.proven_at is None and (taken := _probe(engine, address)):
             return _move_address(workload, address, taken)
     spec = workload.build_spec(addresses, engine)
-    digest = workload.image_digest
     if engine.capabilities.images:
-        failpoint("reconcile.before_pull")
-        digest = engine.pull(spec.image, progress=lambda event: _note_progress(workload, event))
-        failpoint("reconcile.after_pull")
+        spec = _provide_image(workload, engine, spec)
     launched = workload.begin_launch(engine)
     failpoint("reconcile.before_ensure")
     try:
@@ -309,7 +307,7 @@ def _launch(workload: Workload, engine: Engine) -> Step:
         "started_at": seen.started_at,
         "ready_deadline_at": deadline,
         "restart_after": None,
-        "image_digest": digest or seen.image_digest,
+        **_image_of(seen),
         "progress_percent": None,
         "health_misses": 0,
         "exit_code": None,
@@ -317,6 +315,38 @@ def _launch(workload: Workload, engine: Engine) -> Step:
         **launched,
     }
     return Step(S.STARTING, "Waiting until it answers.", check_in=0.1, changes=changes)
+
+
+def _tell_of_move(workload: Workload, address: Address, taken: str) -> None:
+    """Write down where it went and why: its status says so only until it runs, and players knew the old port."""
+    now = workload.addresses().filter(port_name=address.port_name).first()
+    audit.record(
+        SYSTEM,
+        f"{workload.kind}.port_moved",
+        workload,
+        port=address.port_name,
+        old=str(address),
+        new=str(now or "none free yet"),
+        reason=taken,
+    )
+
+
+def _provide_image(workload: Workload, engine: Engine, spec: WorkloadSpec) -> WorkloadSpec:
+    """Have the image on the node, and nail the launch to what was found there.
+
+    A launch that nobody asked for (after a crash, a restart of the node, a container removed by hand) takes the image
+    of the one before, so that a server never changes its version in the night because a tag has moved.
+    """
+    failpoint("reconcile.before_pull")
+    image = workload.image_pinned or spec.image
+    digest = engine.pull(image, progress=lambda event: _note_progress(workload, event))
+    failpoint("reconcile.after_pull")
+    return replace(spec, image=engine.pin(image, digest))
+
+
+def _image_of(seen: Observation) -> dict[str, Any]:
+    """What to note of the image behind a run."""
+    return {"image_digest": seen.image_digest, "image_pinned": seen.image} if seen.image else {}
 
 
 def _probe(engine: Engine, address: Address) -> str:
@@ -352,6 +382,7 @@ def _move_address(workload: Workload, address: Address, taken: str) -> Step:
         if not _lock_held(workload):
             return OVERTAKEN
         is_moved = leases.replace_blocked(workload, address, reason=taken)
+        _tell_of_move(workload, address, taken)
     if is_moved:
         return Step(S.QUEUED, f"{address} is in use by something else ({taken}); moved to another address.", again=True)
     return Step(S.QUEUED, waiting_reason(workload), check_in=RETRY_SECONDS)

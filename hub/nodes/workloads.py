@@ -66,6 +66,12 @@ class Workload(models.Model):
     exit_code = models.IntegerField(null=True, blank=True)
     oom_killed = models.BooleanField(default=False)
     image_digest = models.CharField(max_length=100, blank=True)
+    image_pinned = models.CharField(
+        max_length=600,
+        blank=True,
+        db_default="",
+        help_text="The very image of its last launch; a launch that nobody has asked for takes it again.",
+    )
     facts = models.JSONField(default=dict, blank=True)
 
     started_at = models.DateTimeField(null=True, blank=True)

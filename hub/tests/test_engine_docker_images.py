@@ -103,6 +103,7 @@ class TestPull:
         spec = lab.script("cat /proc/1/comm", data_path="")
         seen = lab.engine.ensure(_with_image(spec, pin(name, digest)))
         assert seen.image_digest == digest
+        assert seen.image == pin(name, digest)
 
     def test_image_that_no_registry_has_is_refused_for_good(self, lab: Lab, shop: Registry):
         with pytest.raises(EngineError) as refused:

@@ -210,6 +210,7 @@ class ServerDetailSerializer(ServerSerializer):
             *ServerSerializer.Meta.fields,
             "values",
             "published_ports",
+            "image_digest",
             "generation",
             "exit_code",
             "oom_killed",

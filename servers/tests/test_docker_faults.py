@@ -19,6 +19,7 @@ import docker.errors
 import pytest
 from django.db.models.functions import Now
 
+from accounts.models import AuditEntry
 from hub.engines.docker.__main__ import clear
 from hub.exceptions import HubError
 from hub.failpoints import FAILPOINTS
@@ -290,15 +291,12 @@ def test_port_taken_while_the_server_was_stopped_moves_it_and_says_so(house: Doc
     settle(house)
     with listen(old):
         start_server(server, actor=house.owner)
-        reasons = set()
+        settle(house)
 
-        def is_there() -> bool:
-            reasons.update(GameServer.objects.values_list("status_reason", flat=True))
-            return house.is_settled()
-
-        work(house.node, is_there, seconds=PATIENCE)
-
+    moved = AuditEntry.objects.get(action="server.port_moved", target_id=str(server.pk))
     assert port_of(server) != old
+    assert f":{port_of(server)}" in moved.data["new"]
+    assert "in use" in moved.data["reason"]
     assert Address.objects.get(port=old).state == AddressState.BLOCKED
     assert answers(server)
 
@@ -345,6 +343,38 @@ def test_data_over_the_limit_are_said_and_keep_it_from_starting(house: DockerHou
     settle(house)
 
     assert answers(server)
+
+
+@pytest.mark.slow
+def test_crashed_server_keeps_its_image_though_the_tag_has_moved() -> None:
+    name = f"localhost/kutanga-test/moving-{os.getpid()}"
+    with open_docker_house(image=name) as house:
+        api = house.engine.client.api
+        assert provide_sample(house.engine) == ""
+        api.tag(f"{SAMPLE_IMAGE}:latest", name, "latest")
+        try:
+            server = house.create()
+            settle(house)
+            first = image_of(house, server)
+            api.commit(server.engine_name, repository=name, tag="latest", changes=["LABEL edition=2"])
+
+            api.remove_container(server.engine_name, force=True)
+            sweep(house.node)
+            settle(house)
+            again, is_well = image_of(house, server), answers(server)
+            restart_server(server, actor=house.owner)
+            work(house.node, lambda: image_of(house, server) not in ("", first), seconds=PATIENCE)
+        finally:
+            clear(house.engine)
+            api.remove_image(f"{name}:latest")
+
+    assert again == first
+    assert is_well
+
+
+def image_of(house: DockerHouse, server: GameServer) -> str:
+    container = house.container(server)
+    return str(container["Image"]) if container else ""
 
 
 # --- The daemon ---------------------------------------------------------------------------------------------------

@@ -311,6 +311,16 @@ def test_port_in_use_by_a_stranger_is_blocked_and_another_taken(server: GameServ
     assert server.address.port != 25565
 
 
+def test_why_a_port_was_changed_stays_on_the_servers_page(server: GameServer, engine: FakeEngine, client: Any) -> None:
+    engine.state.occupied.add(("127.0.0.1", 25565))
+    running(server, engine)
+    client.force_login(server.owner)
+
+    page = client.get(f"{server.get_absolute_url()}/activity").content.decode()
+
+    assert "127.0.0.1:25565 is in use by another program." in page
+
+
 def test_bind_error_of_the_engine_leads_to_another_port(
     server: GameServer, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,6 +393,55 @@ def test_pull_shows_its_progress(server: GameServer, engine: FakeEngine, monkeyp
     assert seen[0] == (S.PULLING, 64)
     assert (server.observed_status, server.progress_percent) == (S.STARTING, None)
     assert server.image_digest == "sha256:1"
+
+
+def test_restart_after_a_crash_keeps_the_image_though_its_tag_has_moved(server: GameServer, engine: FakeEngine) -> None:
+    engine.state.images["kutanga/sample"] = FakeImage("sha256:1")
+    running(server, engine)
+    engine.state.images["kutanga/sample"] = FakeImage("sha256:2")
+
+    engine.crash(server.engine_name)
+    drive(server, engine)
+    let_time_pass(server)
+    drive(server, engine)
+
+    assert engine.inspect(server.engine_name).image == "kutanga/sample@sha256:1"
+    assert (server.image_digest, server.image_pinned) == ("sha256:1", "kutanga/sample@sha256:1")
+
+
+def test_restart_that_somebody_asks_for_takes_what_the_tag_means_now(server: GameServer, engine: FakeEngine) -> None:
+    engine.state.images["kutanga/sample"] = FakeImage("sha256:1")
+    running(server, engine)
+    engine.state.images["kutanga/sample"] = FakeImage("sha256:2")
+
+    services.restart_server(server, actor=server.owner)
+    drive(server, engine, passes=3)
+
+    assert (server.image_digest, server.image_pinned) == ("sha256:2", "kutanga/sample@sha256:2")
+
+
+def test_image_of_a_run_whose_launcher_died_is_noted_when_it_is_seen(server: GameServer, engine: FakeEngine) -> None:
+    running(server, engine)
+    GameServer.objects.filter(pk=server.pk).update(image_digest="", image_pinned="")
+
+    drive(server, engine)
+
+    assert server.image_pinned == f"kutanga/sample@{server.image_digest}"
+    assert server.image_digest
+
+
+def test_crashed_server_whose_pinned_image_is_gone_says_so(server: GameServer, engine: FakeEngine) -> None:
+    running(server, engine)
+    engine.state.local_images.clear()
+    engine.state.images["kutanga/sample"] = FakeImage("sha256:other")
+
+    engine.crash(server.engine_name)
+    drive(server, engine)
+    let_time_pass(server)
+    drive(server, engine)
+
+    assert server.observed_status == S.FAILED
+    assert server.image_pinned in server.status_reason
 
 
 def test_pull_is_given_up_when_the_wish_changes(server: GameServer, engine: FakeEngine) -> None:

@@ -13,7 +13,17 @@ from typing import Any
 
 from ..base import WorkloadSpec, labels_for
 from .errors import refusal
-from .names import LABEL_CONFIG, LABEL_DIGEST, LABEL_DISK_MB, LABEL_NAMESPACE, LABEL_PORTS, dump_ports, volume_name
+from .names import (
+    LABEL_CONFIG,
+    LABEL_DIGEST,
+    LABEL_DISK_MB,
+    LABEL_IMAGE,
+    LABEL_NAMESPACE,
+    LABEL_PORTS,
+    dump_ports,
+    volume_name,
+)
+from .references import pin
 
 MIB = 1024**2
 CPU_PERIOD_US = 100_000
@@ -109,6 +119,7 @@ def container_config(
         LABEL_NAMESPACE: namespace,
         LABEL_CONFIG: fingerprint(config),
         LABEL_PORTS: dump_ports(spec.ports),
+        LABEL_IMAGE: pin(spec.image, image.digest),
         LABEL_DIGEST: image.digest,
         LABEL_DISK_MB: str(spec.limits.disk_mb),
     }

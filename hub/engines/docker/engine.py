@@ -45,7 +45,7 @@ from .logs import read_log
 from .names import LABEL_CONFIG, LABEL_DISK_MB, LABEL_NAMESPACE, Names, is_workload
 from .networks import Networks
 from .observe import generation_of, is_ours, moment, observation
-from .references import Reference
+from .references import Reference, pin
 from .usage import Meters
 from .volumes import Volumes, give, over_limit
 
@@ -256,6 +256,10 @@ class DockerEngine(Engine):
     @_verb
     def pull(self, image: str, *, progress: ProgressCallback, deadline_seconds: float = 900.0) -> str:
         return self.images_here.pull(image, progress=progress, deadline_seconds=deadline_seconds)
+
+    @_verb
+    def pin(self, image: str, digest: str) -> str:
+        return pin(image, digest)
 
     @_verb
     def images(self) -> Sequence[ImageInfo]:

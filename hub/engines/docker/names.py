@@ -20,6 +20,7 @@ NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
 LABEL_NAMESPACE = "kutanga.namespace"
 LABEL_PORTS = "kutanga.ports"
 LABEL_CONFIG = "kutanga.config"
+LABEL_IMAGE = "kutanga.image"
 LABEL_DIGEST = "kutanga.digest"
 LABEL_DISK_MB = "kutanga.disk-mb"
 

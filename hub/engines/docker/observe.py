@@ -17,7 +17,7 @@ from ..base import (
     Observation,
     State,
 )
-from .names import LABEL_DIGEST, load_ports
+from .names import LABEL_DIGEST, LABEL_IMAGE, load_ports
 
 OUR_LABELS = (LABEL_KIND, LABEL_ID, LABEL_GENERATION, LABEL_OWNER, LABEL_EXPIRES)
 STATES = {"created": State.CREATED, "running": State.RUNNING, "restarting": State.RUNNING, "paused": State.PAUSED}
@@ -69,6 +69,7 @@ def observation(container: Mapping[str, Any], *, daemon_started_at: datetime | N
         restart_count=int(container.get("RestartCount", 0)),
         detail=facts["Error"] or EXPLAINED.get(exit_code or 0, detail),
         ports=load_ports(labels),
+        image=labels.get(LABEL_IMAGE, ""),
         image_digest=labels.get(LABEL_DIGEST, ""),
         labels={label: labels[label] for label in OUR_LABELS if label in labels},
     )
