@@ -28,10 +28,12 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
         """Store a person who registered: he becomes a Player, or what his invitation says."""
+        invite = _invite_of(request)
+        is_invited = settings.HUB_REGISTRATION == "invited" or invites.find(invite) is not None
         with transaction.atomic():
             saved: User = super().save_user(request, user, form, commit=commit)
-            if commit and settings.HUB_REGISTRATION == "invited":
-                services.welcome_user(saved, role=invites.use(_invite_of(request), saved))
+            if commit and is_invited:
+                services.welcome_user(saved, role=invites.use(invite, saved))
             elif commit:
                 services.welcome_user(saved)
         return saved

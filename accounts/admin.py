@@ -8,6 +8,8 @@ from allauth.account.admin import EmailAddressAdmin
 from allauth.account.models import EmailAddress
 from allauth.mfa.admin import AuthenticatorAdmin
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.admin import SocialAccountAdmin, SocialAppAdmin, SocialTokenAdmin
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.admin import UserSessionAdmin
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
@@ -31,6 +33,9 @@ _FOREIGN = {
     EmailAddress: EmailAddressAdmin,
     Authenticator: AuthenticatorAdmin,
     UserSession: UserSessionAdmin,
+    SocialAccount: SocialAccountAdmin,
+    SocialApp: SocialAppAdmin,  # the provider is configured by the environment
+    SocialToken: SocialTokenAdmin,
 }
 for _model, _theirs in _FOREIGN.items():
     if admin.site.is_registered(_model) and type(admin.site.get_model_admin(_model)) is _theirs:

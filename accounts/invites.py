@@ -44,6 +44,16 @@ def create_invite(*, actor: Actor, role: str = roles.PLAYER, note: str = "", day
     return invite, f"{settings.HUB_URL}/invite/{secret}"
 
 
+def revoke_invite(invite: Invite, *, actor: Actor) -> None:
+    """Take back an invitation that nobody used."""
+    require(actor, "users.create")
+    with transaction.atomic():
+        if not Invite.objects.filter(pk=invite.pk, used_at=None).exists():
+            raise Conflict("This invitation was used already.")
+        audit.record(actor, "invite.revoked", invite, role=invite.role)
+        invite.delete()
+
+
 @sensitive_variables("secret")
 def find(secret: str) -> Invite | None:
     """The invitation that this secret opens and that nobody used yet."""

@@ -31,6 +31,7 @@ from hub import context
 from hub.exceptions import HubError
 
 from . import audit
+from .actors import Actor
 from .models import TokenFamily, User
 
 ALGORITHM = "HS256"
@@ -109,10 +110,10 @@ def user_of(access: str) -> User | None:
     return found
 
 
-def revoke(family: TokenFamily, *, reason: str) -> None:
+def revoke(family: TokenFamily, *, reason: str, actor: Actor | None = None) -> None:
     """End a login: neither its refresh token nor its access tokens are taken any more."""
     if TokenFamily.objects.filter(pk=family.pk, revoked_at=None).update(revoked_at=timezone.now()):
-        audit.record(None, "login.revoked", family.user, reason=reason, login_id=str(family.pk))
+        audit.record(actor, "login.revoked", family.user, reason=reason, login_id=str(family.pk))
 
 
 def revoke_all(user: User) -> None:

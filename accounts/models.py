@@ -228,6 +228,13 @@ class Invite(models.Model):
     def __str__(self) -> str:
         return self.note or f"invite {self.pk}"
 
+    @property
+    def state(self) -> str:
+        """`open`, `used` or `expired`."""
+        if self.used_at:
+            return "used"
+        return "open" if self.expires_at > timezone.now() else "expired"
+
 
 class AuditSeal(models.Model):
     """A link of the hash chain over audit entries; see `accounts.audit_chain`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -38,8 +37,7 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
     if not can(user, "users.view_any") or len(text) < 2:
         return
     for found in User.objects.filter(username__icontains=text)[: palette.PER_GROUP]:
-        if User in admin.site._registry:
-            yield palette.Hit(found.username, reverse("admin:accounts_user_change", args=[found.pk]), "user", "User")
+        yield palette.Hit(found.username, reverse("accounts:user_detail", args=[found.pk]), "user", "User")
 
 
 overview.contribute(90, _overview)

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_variables
 from hub.exceptions import Conflict, Invalid
 from hub.secrets import new_password
 
-from . import audit, roles
+from . import audit, lockout, roles
 from .actors import SYSTEM, Actor
 from .models import Quota, RegionScope, User
 from .permissions import require
@@ -94,6 +94,7 @@ def reset_password(user: User, password: str, *, actor: Actor) -> User:
         locked.token_version += 1
         locked.save(update_fields=["password", "token_version"])
         audit.record(actor, "user.password_reset", locked)
+    lockout.forget(user)
     return _refreshed(user)
 
 

@@ -6,8 +6,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.template.loader import render_to_string
-from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST
 
@@ -21,9 +19,8 @@ from . import invites, lists, quotas, services, tokens
 from .choices import Theme
 from .models import ApiToken, AuditEntry, User
 from .page_forms import ProfileForm, TokenForm
-from .permissions import manages_people, require
-
-TOKEN_GOES_HERE = "<!-- token -->"  # noqa: S105 - a place in a page
+from .permissions import can, manages_people, require
+from .shown_once import show_token_once
 
 
 @sensitive_variables("secret")
@@ -66,7 +63,7 @@ def token_list(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         made = page_forms.call(form, tokens.create_token, user, actor=user, **form.asked())
         if made:
-            return _show_once(request, *made)
+            return show_token_once(request, *made)
     return _token_page(request, form=form, status=422 if form.errors else 200)
 
 
@@ -89,7 +86,7 @@ def token_rotate(request: HttpRequest, pk: int) -> HttpResponse:
     except HubError as error:
         messages.error(request, error.message)
         return redirect("accounts:token_list")
-    return _show_once(request, *made)
+    return show_token_once(request, *made)
 
 
 @login_required
@@ -117,26 +114,15 @@ def audit_list(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def user_list(request: HttpRequest) -> HttpResponse:
-    """Accounts, for those who may see others; they are changed in the admin."""
+    """Accounts, for those who may look after others."""
     if not manages_people(me(request)):
         raise NotAllowed("You are not allowed to see this.")
     page = ListPage(request, lists.USERS, User.objects.visible_to(me(request)).with_access())
-    return page.as_csv() if "csv" in request.GET else render(request, "accounts/user_list.html", {"list": page})
-
-
-@sensitive_variables("plain")
-def _show_once(request: HttpRequest, token: ApiToken, plain: str) -> HttpResponse:
-    """The page with the plain text put in after rendering, so that it is in no template's context; never cached."""
-    page = render_to_string("accounts/token_created.html", {"token": token, "here": TOKEN_GOES_HERE}, request)
-    box = format_html(
-        '<div class="k-copybox"><code class="k-whole">{}</code>'
-        '<button type="button" class="btn btn-sm k-js" data-copy="{}">Copy</button></div>',
-        plain,
-        plain,
+    return (
+        page.as_csv()
+        if "csv" in request.GET
+        else render(request, "accounts/user_list.html", {"list": page, "may_create": can(me(request), "users.create")})
     )
-    response = HttpResponse(page.replace(TOKEN_GOES_HERE, box))
-    response["Cache-Control"] = "no-store"
-    return response
 
 
 def _token_page(request: HttpRequest, *, form: TokenForm, status: int) -> HttpResponse:

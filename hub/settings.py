@@ -9,7 +9,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import django_stubs_ext
 
+from . import oidc
 from .env import Env, EnvError, default_data_dir, local_fallbacks
+from .mail import mail_settings
 from .secrets import parse_keys
 
 django_stubs_ext.monkeypatch()  # lets Django's generic classes be written ModelAdmin[Node]
@@ -67,6 +69,8 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "rest_framework",
     "knox",
     "django_filters",
@@ -194,8 +198,12 @@ LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Kutanga Hub: "
+ACCOUNT_MAX_EMAIL_ADDRESSES = 3
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # who did not change his password or factor learns that somebody did
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 MFA_ADAPTER = "accounts.mfa.HubMfaAdapter"
+MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not SECURE  # http://localhost, which browsers trust
 HUB_MFA_ROLES = env.words("HUB_MFA_ROLES", help="Roles that must have a second factor, such as Admin,Operator.")
 if strangers := set(HUB_MFA_ROLES) - {"Admin", "Operator", "Viewer", "Player"}:
@@ -210,9 +218,19 @@ ACCOUNT_USERNAME_BLACKLIST = ["admin", "root", "system", "scheduler", "hub"]
 HUB_REGISTRATION = env.choice(
     "HUB_REGISTRATION", "closed", ("open", "invited", "closed"), help="Who may create an account for himself."
 )
+HUB_OIDC = oidc.read(env)
+SOCIALACCOUNT_PROVIDERS = oidc.providers(HUB_OIDC)
+SOCIALACCOUNT_ADAPTER = "accounts.sign_on.SignOnAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a form that leads to another site would need its address in the CSP
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = bool(HUB_OIDC)
 HUB_JWT_ACCESS_MINUTES = env.integer("HUB_JWT_ACCESS_MINUTES", 15, minimum=1, help="Life of an access token (JWT).")
 HUB_JWT_REFRESH_DAYS = env.integer("HUB_JWT_REFRESH_DAYS", 7, minimum=1, help="Life of a refresh token, since its use.")
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+try:
+    globals().update(
+        mail_settings(env.text("HUB_MAIL_URL", "", help="smtp://user:password@host:587; smtps://; unset: to the log."))
+    )
+except ValueError as error:
+    raise EnvError("HUB_MAIL_URL", f"is not valid: {error}") from None
 DEFAULT_FROM_EMAIL = env.text("HUB_MAIL_FROM", "Kutanga Hub <hub@localhost>", help="Sender of the hub's mail.")
 
 HUB_AUDIT_STRICT = env.boolean(

@@ -43,7 +43,7 @@ def test_pages_of_factors_and_sessions_are_reached_from_the_profile(client, owne
     log_in(client)
 
     profile = client.get("/profile").content.decode()
-    for name in ("mfa_index", "usersessions_list"):
+    for name in ("mfa_index", "accounts:session_list"):
         assert f'href="{reverse(name)}"' in profile
         assert client.get(reverse(name)).status_code == 200
     confirm_password(client)

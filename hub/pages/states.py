@@ -104,6 +104,15 @@ STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
         "suspended": (WARN, "Suspended"),
         "closed": (GONE, "Closed"),
     },
+    "invite": {
+        "open": (WAIT, "Open"),
+        "used": (DONE, "Used"),
+        "expired": (GONE, "Ran out"),
+    },
+    "factor": {
+        "on": (ON, "On"),
+        "off": (WARN, "Not set up"),
+    },
     "switch": {
         "on": (ON, "On"),
         "off": (OFF, "Off"),

@@ -201,7 +201,8 @@ class Visitor:
         }
         for name in ("{id}", "{name}", "{slug}", "<uuid:pk>", "<int:pk>", "<slug:name>", "<slug:slug>", "<str:secret>"):
             path = path.replace(name, str(keys.get(noun, "")))
-        return path.replace("{verb}", "adopt").replace("<slug:verb>", "adopt").replace("<slug:port_name>", "rcon")
+        verb = "verify" if noun == "users" else "adopt"
+        return path.replace("{verb}", verb).replace("<slug:verb>", verb).replace("<slug:port_name>", "rcon")
 
 
 @pytest.fixture

@@ -27,6 +27,15 @@ def may_register() -> bool:
     return bool(settings.HUB_REGISTRATION == "open")
 
 
+@register.simple_tag
+def sign_on_url() -> dict[str, str] | None:
+    """Name and address of the single sign-on, where there is one."""
+    if not settings.HUB_OIDC:
+        return None
+    address = reverse("openid_connect_login", args=[settings.HUB_OIDC["provider_id"]])
+    return {"name": settings.HUB_OIDC["name"], "url": address}
+
+
 @register.simple_tag(takes_context=True)
 def admin_url(context: dict[str, Any], row: Any) -> str:
     """The admin's page of a row, "" for those who may not open it: `{% admin_url server as url %}`."""
