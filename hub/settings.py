@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "accounts",
     "hub.nodes",
     "hub.pages",
+    "monitoring",
     "servers",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -342,6 +343,11 @@ HUB_SWEEP_SECONDS = env.integer(
 )
 HUB_QUARANTINE_SECONDS = env.integer("HUB_QUARANTINE_SECONDS", 60, minimum=0, help="Rest of a released address.")
 HUB_CREATES_PER_HOUR = env.integer("HUB_CREATES_PER_HOUR", 10, minimum=1, help="Servers a user may create in an hour.")
+HUB_SAMPLE_SECONDS = env.integer("HUB_SAMPLE_SECONDS", 10, minimum=1, help="How often agents measure.")
+HUB_SAMPLES_DAYS = env.integer("HUB_SAMPLES_DAYS", 2, minimum=1, help="How long samples are kept as measured.")
+HUB_MINUTES_DAYS = env.integer("HUB_MINUTES_DAYS", 30, minimum=1, help="How long rollups to one minute are kept.")
+HUB_HOURS_DAYS = env.integer("HUB_HOURS_DAYS", 730, minimum=31, help="How long rollups to one hour are kept.")
+HUB_SPOOL_MB = env.integer("HUB_SPOOL_MB", 64, minimum=1, help="Room for samples an agent cannot deliver.")
 HUB_WORKERS = env.integer("HUB_WORKERS", 2, minimum=1, help="Job processes of each node's agent.")
 HUB_BACKUPS_KEPT = env.integer("HUB_BACKUPS_KEPT", 14, minimum=1, help="Nightly database dumps kept.")
 

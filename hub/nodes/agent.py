@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import django_rq
@@ -44,6 +45,14 @@ BEAT_SECONDS = 10
 FIRST_RESTART_SECONDS, LONGEST_RESTART_SECONDS = 0.5, 30.0
 STOP_SECONDS = 20.0
 PR_SET_PDEATHSIG = 1
+
+
+_more_children: dict[str, Callable[[str], None]] = {}
+
+
+def register_child(name: str, run: Callable[[str], None]) -> None:
+    """Give every agent one more child; apps do this in `AppConfig.ready`. It is called with the node's name."""
+    _more_children[name] = run
 
 
 class NodeWorker(Worker):
@@ -78,6 +87,7 @@ class Agent:
         self.is_stopping = False
         self.children = [Child(f"worker-{n}", self._worker) for n in range(workers)]
         self.children.append(Child("sweep", self._sweep_loop))
+        self.children += [Child(name, partial(run, node_name)) for name, run in _more_children.items()]
 
     def run(self) -> None:
         """Serve the node until told to stop."""

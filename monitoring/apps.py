@@ -1,0 +1,20 @@
+"""The monitoring app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class MonitoringConfig(AppConfig):
+    """Samples, charts, alerts, errors."""
+
+    name = "monitoring"
+    verbose_name = "Monitoring"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from hub.nodes import agent
+
+        from . import sampler
+
+        agent.register_child("sampler", sampler.run_forever)
