@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hub.engines.control_groups import GroupUsage
 from hub.engines.process import cgroups
 from hub.engines.process.cgroups import Cgroups, Group, detect
 
@@ -156,7 +157,7 @@ def test_usage_of_version_2_leaves_the_page_cache_out(tmp_path):
 
     used = Group(2, dict.fromkeys(("memory", "cpu", "pids", "io"), tmp_path)).usage()
 
-    assert used == cgroups.Usage(cpu_seconds=1.5, memory_bytes=3_000_000, pids=7, read_bytes=105, write_bytes=21)
+    assert used == GroupUsage(cpu_seconds=1.5, memory_bytes=3_000_000, pids=7, read_bytes=105, write_bytes=21)
 
 
 def test_usage_of_version_1_leaves_the_page_cache_out(tmp_path):
@@ -171,13 +172,13 @@ def test_usage_of_version_1_leaves_the_page_cache_out(tmp_path):
 
     used = Group(1, dict.fromkeys(("memory", "cpuacct", "pids", "blkio"), tmp_path)).usage()
 
-    assert used == cgroups.Usage(cpu_seconds=1.5, memory_bytes=3_000_000, pids=7, read_bytes=105, write_bytes=20)
+    assert used == GroupUsage(cpu_seconds=1.5, memory_bytes=3_000_000, pids=7, read_bytes=105, write_bytes=20)
 
 
 def test_usage_of_what_is_gone_is_unknown(tmp_path):
     used = Group(2, dict.fromkeys(("memory", "cpu", "pids", "io"), tmp_path / "gone")).usage()
 
-    assert used == cgroups.Usage(None, None, None, None, None)
+    assert used == GroupUsage(None, None, None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from hub.engines.base import EngineError
-from hub.engines.process.trees import delete
+from hub.engines.trees import delete
 from hub.failpoints import FAILPOINTS
 from hub.testing import wait_until
 

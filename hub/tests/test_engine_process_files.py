@@ -8,7 +8,7 @@ import pytest
 
 from hub.engines.process.logs import CHUNK_BYTES, read_log
 from hub.engines.process.shim.log import Log
-from hub.engines.process.trees import delete, measure
+from hub.engines.trees import delete, measure
 
 from .harnesses import ProcessHarness
 from .process_helpers import home_of, shell, status_of

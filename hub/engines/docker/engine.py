@@ -233,10 +233,11 @@ class DockerEngine(Engine):
         listed = {found["Names"][0].lstrip("/"): found for found in self._list(status=["running", "paused"])}
         volumes = {name: path for name, found in listed.items() if (path := _volume_path(found)) is not None}
         counts = self.volumes.count(volumes)
+        self.meters.forget_others({found["Id"] for found in listed.values()})
         usages = {}
         for name, found in listed.items():
             container_id = found["Id"]
-            if self.meters.group(container_id) is None and (inspected := self._find(name)):
+            if not self.meters.knows(container_id) and (inspected := self._find(name)):
                 self.meters.learn_place(container_id, inspected["State"]["Pid"])
             used = self.meters.read(container_id, epoch=_epoch(found), disk_bytes=counts.get(name))
             if used is not None:

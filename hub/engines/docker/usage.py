@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ..base import Usage
-from ..process.cgroups import Group
+from ..control_groups import any_pid, memory_limit, read_file, read_usage
 
-CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio", "io")
+CONTROLLERS_V1 = ("memory", "cpuacct", "pids", "blkio")
+CONTROLLERS_V2 = ("memory", "cpu", "pids", "io")
+# Where the two drivers of Docker put a container: `cgroupfs` and `systemd`.
 LAYOUTS = ("docker/{id}", "system.slice/docker-{id}.scope")
-UNLIMITED = 1 << 60
 PROC = Path("/proc")
 
 
@@ -21,48 +22,50 @@ class Meters:
     """The control groups of one machine, where Docker puts its containers."""
 
     root: Path = Path("/sys/fs/cgroup")
-    other_places: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    """Where the groups of containers were found, below the root of each hierarchy."""
 
     @property
     def version(self) -> int:
+        """A machine with both has version 1 at the root, and an empty version 2 beside its controllers."""
         return 2 if (self.root / "cgroup.controllers").exists() else 1
 
-    def group(self, container_id: str) -> Group | None:
-        """A container's group, or None where Docker was told to put it elsewhere and nobody said where."""
-        places = [layout.format(id=container_id) for layout in LAYOUTS]
-        places += filter(None, [self.other_places.get(container_id)])
-        for place in places:
-            if self.version == 2:
-                path = self.root / place
-                if path.is_dir():
-                    return Group(2, dict.fromkeys(CONTROLLERS, path))
-            elif (self.root / "memory" / place).is_dir():
-                return Group(1, {name: self.root / name / place for name in CONTROLLERS})
-        return None
+    def knows(self, container_id: str) -> bool:
+        """Whether a container's group was found, where Docker puts them by itself or where a process of it said."""
+        if container_id not in self.places:
+            memory = self.root if self.version == 2 else self.root / "memory"
+            for layout in LAYOUTS:
+                if (memory / (place := layout.format(id=container_id))).is_dir():
+                    self.places[container_id] = place
+        return container_id in self.places
 
     def learn_place(self, container_id: str, pid: int) -> None:
-        """Find a container's group by one of its processes."""
-        with contextlib.suppress(OSError):
-            for line in (PROC / str(pid) / "cgroup").read_text(encoding="ascii").splitlines():
-                _, controllers, place = line.split(":", 2)
-                if controllers == "" or "memory" in controllers.split(","):
-                    self.other_places[container_id] = place.lstrip("/")
+        """Find a container's group by one of its processes: Docker was told to put it elsewhere."""
+        for line in (read_file(f"{PROC}/{pid}/cgroup") or b"").decode(errors="replace").splitlines():
+            _, controllers, place = line.split(":", 2)
+            # Seen from a control group namespace of one's own, others' places lie above the root.
+            if ".." not in place and (controllers == "" if self.version == 2 else "memory" in controllers.split(",")):
+                self.places[container_id] = place.lstrip("/")
+
+    def forget_others(self, container_ids: Collection[str]) -> None:
+        """Keep the places of these only."""
+        self.places = {key: place for key, place in self.places.items() if key in container_ids}
 
     def read(self, container_id: str, *, epoch: str, disk_bytes: int | None) -> Usage | None:
-        """One container's usage now; None when it has just gone."""
-        group = self.group(container_id)
-        if group is None:
+        """One container's usage now; None when it has just gone, or nobody knows where its group is."""
+        if not self.knows(container_id):
             return None
-        used = group.usage()
+        version, paths = self._paths(self.places[container_id])
+        used = read_usage(version, paths)
         if used.memory_bytes is None:
             return None
-        received, sent = network_bytes(_any_pid(group.paths["memory"]))
+        received, sent = network_bytes(any_pid(paths["memory"]))
         return Usage(
             epoch=epoch,
             at=datetime.now(UTC),
             cpu_seconds_total=used.cpu_seconds,
             memory_bytes=used.memory_bytes,
-            memory_limit_bytes=_memory_limit(group),
+            memory_limit_bytes=memory_limit(version, paths["memory"]),
             disk_bytes=disk_bytes,
             pids=used.pids,
             net_in_bytes_total=received,
@@ -71,38 +74,22 @@ class Meters:
             block_write_bytes_total=used.write_bytes,
         )
 
+    def _paths(self, place: str) -> tuple[int, dict[str, str]]:
+        if (version := self.version) == 2:
+            return version, dict.fromkeys(CONTROLLERS_V2, f"{self.root}/{place}")
+        return version, {name: f"{self.root}/{name}/{place}" for name in CONTROLLERS_V1}
+
 
 def network_bytes(pid: int | None) -> tuple[int | None, int | None]:
     """Bytes in and out of the network that a process sees, loopback apart."""
-    if pid is None:
-        return None, None
-    try:
-        lines = (PROC / str(pid) / "net" / "dev").read_text(encoding="ascii").splitlines()[2:]
-    except OSError:
+    text = None if pid is None else read_file(f"{PROC}/{pid}/net/dev")
+    if text is None:
         return None, None
     received = sent = 0
-    for line in lines:
-        name, _, counters = line.partition(":")
-        if name.strip() != "lo":
+    for line in text.splitlines()[2:]:
+        name, _, counters = line.partition(b":")
+        if name.strip() != b"lo":
             fields = counters.split()
             received += int(fields[0])
             sent += int(fields[8])
     return received, sent
-
-
-def _any_pid(path: Path) -> int | None:
-    """A process of the group, as the agent's own pid namespace numbers it."""
-    try:
-        first = (path / "cgroup.procs").read_text(encoding="ascii").partition("\n")[0]
-    except OSError:
-        return None
-    return int(first) or None if first else None
-
-
-def _memory_limit(group: Group) -> int | None:
-    name = "memory.max" if group.version == 2 else "memory.limit_in_bytes"
-    try:
-        text = (group.paths["memory"] / name).read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() and int(text) < UNLIMITED else None

@@ -14,7 +14,7 @@ from typing import Any
 import docker.errors
 
 from ..base import EngineError, Reason, WorkloadSpec, labels_for
-from ..process.trees import measure
+from ..trees import measure
 from .client import Client
 from .errors import unavailable
 from .names import LABEL_NAMESPACE, Names, volume_name

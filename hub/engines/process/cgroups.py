@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..base import Limits
+from ..control_groups import GroupUsage, read_usage
 from .processes import Process
 from .shim.processes import start_ticks
 
@@ -36,17 +37,6 @@ class Cgroups:
         """A workload's group, of all controllers or of some."""
         wanted = self.parents.keys() if controllers is None else self.parents.keys() & set(controllers)
         return Group(self.version, {controller: self.parents[controller] / name for controller in wanted})
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a group's files say."""
-
-    cpu_seconds: float | None
-    memory_bytes: int | None
-    pids: int | None
-    read_bytes: int | None
-    write_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -97,9 +87,9 @@ class Group:
                 except OSError:
                     time.sleep(0.002)  # the last process may still be on its way out
 
-    def usage(self) -> Usage:
+    def usage(self) -> GroupUsage:
         """Read the counters; memory without the page cache that can be dropped."""
-        return self._usage_v2() if self.version == 2 else self._usage_v1()
+        return read_usage(self.version, self.paths)
 
     def _directories(self) -> Iterable[Path]:
         return set(self.paths.values())
@@ -124,32 +114,6 @@ class Group:
         if self.version == 2:
             return "memory.swap.max", str(limits.swap_mb * 1024**2)
         return "memory.memsw.limit_in_bytes", str((limits.memory_mb + limits.swap_mb) * 1024**2)
-
-    def _usage_v1(self) -> Usage:
-        cpu = _number(self.paths.get("cpuacct"), "cpuacct.usage")
-        used = _number(self.paths.get("memory"), "memory.usage_in_bytes")
-        cache = _table(self.paths.get("memory"), "memory.stat").get("total_inactive_file", 0)
-        reads, writes = _block_bytes_v1(self.paths.get("blkio"))
-        return Usage(
-            cpu_seconds=None if cpu is None else cpu / 1e9,
-            memory_bytes=None if used is None else max(0, used - cache),
-            pids=_number(self.paths.get("pids"), "pids.current"),
-            read_bytes=reads,
-            write_bytes=writes,
-        )
-
-    def _usage_v2(self) -> Usage:
-        cpu = _table(self.paths.get("cpu"), "cpu.stat").get("usage_usec")
-        used = _number(self.paths.get("memory"), "memory.current")
-        cache = _table(self.paths.get("memory"), "memory.stat").get("inactive_file", 0)
-        reads, writes = _block_bytes_v2(self.paths.get("io"))
-        return Usage(
-            cpu_seconds=None if cpu is None else cpu / 1e6,
-            memory_bytes=None if used is None else max(0, used - cache),
-            pids=_number(self.paths.get("pids"), "pids.current"),
-            read_bytes=reads,
-            write_bytes=writes,
-        )
 
 
 @functools.cache
@@ -240,46 +204,3 @@ def _enable_v2(parent: Path) -> list[str]:
         enabled = (parent / "cgroup.subtree_control").read_text(encoding="ascii").split()
         return [controller for controller in V2_CONTROLLERS if controller in enabled]
     return []
-
-
-def _number(directory: Path | None, file: str) -> int | None:
-    if directory is not None:
-        with contextlib.suppress(OSError, ValueError):
-            return int((directory / file).read_text(encoding="ascii"))
-    return None
-
-
-def _table(directory: Path | None, file: str) -> dict[str, int]:
-    if directory is not None:
-        with contextlib.suppress(OSError, ValueError):
-            lines = (directory / file).read_text(encoding="ascii").splitlines()
-            return {key: int(value) for key, _, value in (line.partition(" ") for line in lines)}
-    return {}
-
-
-def _block_bytes_v1(directory: Path | None) -> tuple[int | None, int | None]:
-    """Sum `8:0 Read 4096` lines over all devices; the case of the words differs between kernels."""
-    if (lines := _lines(directory, "blkio.throttle.io_service_bytes")) is None:
-        return None, None
-    words = [line.lower().split() for line in lines]
-    return _sum_second(words, "read"), _sum_second(words, "write")
-
-
-def _block_bytes_v2(directory: Path | None) -> tuple[int | None, int | None]:
-    """Sum the `rbytes=` and `wbytes=` of `8:0 rbytes=4096 wbytes=0 ...` lines."""
-    if (lines := _lines(directory, "io.stat")) is None:
-        return None, None
-    words = [["", *pair.split("=")] for line in lines for pair in line.split()[1:]]
-    return _sum_second(words, "rbytes"), _sum_second(words, "wbytes")
-
-
-def _lines(directory: Path | None, file: str) -> list[str] | None:
-    if directory is not None:
-        with contextlib.suppress(OSError):
-            return (directory / file).read_text(encoding="ascii").splitlines()
-    return None
-
-
-def _sum_second(words: list[list[str]], name: str) -> int:
-    """Add the third words of the lines whose second is `name`."""
-    return sum(int(value) for _, key, value in (line for line in words if len(line) == 3) if key == name)

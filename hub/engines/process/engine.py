@@ -34,12 +34,12 @@ from ..base import (
     WorkloadSpec,
 )
 from ..probe import probe
+from ..trees import delete
 from . import cgroups
 from .home import NAME, Home, Record, disk_sentence, judge, program_of, shim_of
 from .launch import Account, check, environment, find_executable, launch, refusal
 from .logs import read_log
 from .processes import end_all, wait_for, workload_processes
-from .trees import delete
 from .usage import ProcessTable, disk_record, usage_of
 
 declare(

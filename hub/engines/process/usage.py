@@ -10,10 +10,11 @@ from collections import defaultdict
 from datetime import UTC, datetime
 
 from ..base import Usage
+from ..control_groups import GroupUsage
+from ..trees import measure
 from . import cgroups
 from .home import Home, Record, epoch_of
 from .shim.processes import stat_fields
-from .trees import measure
 
 COUNT_EVERY_SECONDS = 60.0
 COUNT_SECONDS = 1.0
@@ -35,7 +36,7 @@ class ProcessTable:
                     found[int(fields[1])].append((int(entry), fields))
         return found
 
-    def sum_of(self, status: Record) -> cgroups.Usage:
+    def sum_of(self, status: Record) -> GroupUsage:
         """Add up a workload's processes: all below its shim, or below its program when the shim is gone.
 
         Ended children count through whoever reaped them, the shim included.
@@ -53,7 +54,7 @@ class ProcessTable:
             threads += int(fields[17])
             memory += _own_memory(pid)
             waiting += self.children.get(pid, ())
-        return cgroups.Usage(ticks / TICKS_PER_SECOND, memory, threads, None, None)
+        return GroupUsage(ticks / TICKS_PER_SECOND, memory, threads, None, None)
 
 
 def usage_of(
@@ -92,9 +93,9 @@ def disk_record(home: Home, *, max_age_seconds: float, seconds: float = COUNT_SE
     return record
 
 
-def _fill(used: cgroups.Usage, below: cgroups.Usage) -> cgroups.Usage:
+def _fill(used: GroupUsage, below: GroupUsage) -> GroupUsage:
     """Take from the processes what the groups do not tell."""
-    return cgroups.Usage(
+    return GroupUsage(
         below.cpu_seconds if used.cpu_seconds is None else used.cpu_seconds,
         below.memory_bytes if used.memory_bytes is None else used.memory_bytes,
         below.pids if used.pids is None else used.pids,
