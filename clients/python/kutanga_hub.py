@@ -643,6 +643,29 @@ class Nodes(Group):
             headers={"If-Match": if_match},
         )
 
+    def data(self, name: str) -> Answer:
+        """Show data that removed workloads have left."""
+        return self._answer("GET", f"/api/v1/nodes/{_part(name)}/data")
+
+    def list_data(self, name: str) -> Answer:
+        """Have the agent look for data left behind."""
+        return self._answer("POST", f"/api/v1/nodes/{_part(name)}/data/list")
+
+    def remove_data(
+        self,
+        name: str,
+        *,
+        names: Sequence[str],
+        confirm: str | Unset = UNSET,
+        preview: bool | Unset = UNSET,
+    ) -> Answer:
+        """Delete data left behind, or see what would be lost."""
+        return self._answer(
+            "POST",
+            f"/api/v1/nodes/{_part(name)}/data/remove",
+            body={"names": names, "confirm": confirm, "preview": preview},
+        )
+
     def drift(self, name: str) -> Answer:
         """Show the drift report."""
         return self._answer("GET", f"/api/v1/nodes/{_part(name)}/drift")

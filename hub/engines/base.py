@@ -24,6 +24,7 @@ LABEL_ID = "kutanga.id"
 LABEL_GENERATION = "kutanga.generation"
 LABEL_OWNER = "kutanga.owner"
 LABEL_EXPIRES = "kutanga.expires"
+UUID_LENGTH = 36
 
 
 class Reason(StrEnum):
@@ -236,6 +237,21 @@ class ImageInfo:
 
 
 @dataclass(frozen=True)
+class KeptData:
+    """Data on the node whose workload was removed without them; `name` is the workload's.
+
+    `changed_at` is when something at their top was last changed, `size_bytes` None while they are not counted, and
+    `labels` those of `labels_for` where the engine still has them.
+    """
+
+    name: str
+    created_at: datetime | None = None
+    changed_at: datetime | None = None
+    size_bytes: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class PullProgress:
     """How far a pull is: `percent` is None while the total is unknown."""
 
@@ -307,6 +323,10 @@ class Engine(ABC):
         After it returns, `inspect` answers None and, unless `keep_data`, the data is gone too.
         """
 
+    def kept_data(self) -> Sequence[KeptData]:
+        """Data that no workload here has any more, bounded in time. `remove` deletes them like any other."""
+        return ()
+
     @abstractmethod
     def inspect(self, name: str) -> Observation | None:
         """Say what is there now, or None."""
@@ -353,6 +373,15 @@ class Engine(ABC):
 def workload_name(kind: str, id: uuid.UUID) -> str:
     """The one deterministic name of a workload on every engine."""
     return f"hub-{kind}-{id}"
+
+
+def named_workload(name: str) -> tuple[str, uuid.UUID]:
+    """Kind and id behind a workload's name. Raises ValueError."""
+    kind = name[:-UUID_LENGTH].removeprefix("hub-").rstrip("-")
+    id = uuid.UUID(name[-UUID_LENGTH:])
+    if workload_name(kind, id) != name:
+        raise ValueError(f"{name!r} names no workload")
+    return kind, id
 
 
 def labels_for(spec: WorkloadSpec) -> dict[str, str]:

@@ -28,6 +28,7 @@ from .base import (
     Engine,
     EngineError,
     ImageInfo,
+    KeptData,
     LogChunk,
     Observation,
     ProgressCallback,
@@ -42,6 +43,7 @@ from .base import (
 MASK = "***"
 MAX_LOG_BYTES = 64 * 1024
 FAKE_IMAGE_BYTES = 10 * 1024**2
+FAKE_DATA_BYTES = 1024**2
 DEFAULT_PULL = (PullProgress("Pulling", None), PullProgress("Downloading", 50), PullProgress("Complete", 100))
 
 P = ParamSpec("P")
@@ -295,6 +297,11 @@ class FakeEngine(Engine):
         self.state.workloads.pop(name, None)
         if not keep_data:
             self.state.data.discard(name)
+
+    @_verb
+    def kept_data(self) -> list[KeptData]:
+        left = sorted(self.state.data - set(self.state.workloads))
+        return [KeptData(name, size_bytes=FAKE_DATA_BYTES) for name in left]
 
     @_verb
     def inspect(self, name: str) -> Observation | None:

@@ -156,7 +156,7 @@ class Agent:
 
     def _sweep_loop(self) -> None:
         """Ticks, sweeps and beats; a database that is away is waited for."""
-        next_sweep = next_beat = next_look = next_images = 0.0
+        next_sweep = next_beat = next_look = next_lists = 0.0
         while True:
             now = time.monotonic()
             try:
@@ -170,9 +170,9 @@ class Agent:
                 tick(node)
                 chores.take_up(node)
                 if now >= next_look:
-                    chores.look_around(node, with_images=now >= next_images)
+                    chores.look_around(node, with_lists=now >= next_lists)
                     next_look = now + chores.LOOK_SECONDS
-                    next_images = now + chores.LIST_IMAGES_SECONDS if now >= next_images else next_images
+                    next_lists = now + chores.LIST_SECONDS if now >= next_lists else next_lists
             except Node.DoesNotExist:
                 logger.warning("there is no node %s; waiting for it", self.node_name)
                 time.sleep(5)

@@ -112,6 +112,8 @@ class TaskVerb(models.TextChoices):
     LIST_IMAGES = "list-images", "List images"
     PULL_IMAGE = "pull-image", "Pull image"
     REMOVE_IMAGES = "remove-images", "Remove images"
+    LIST_DATA = "list-data", "List data left behind"
+    REMOVE_DATA = "remove-data", "Delete data left behind"
 
 
 class ReportKind(models.TextChoices):
@@ -119,6 +121,7 @@ class ReportKind(models.TextChoices):
 
     DRIFT = "drift", "Drift"
     IMAGES = "images", "Images"
+    DATA = "data", "Data left behind"
 
 
 class Finding(models.TextChoices):

@@ -12,7 +12,7 @@ from django.utils import timezone
 from hub.engines.base import Engine, EngineError
 from hub.exceptions import HubError
 
-from . import drift, images, repairs, tasks
+from . import drift, images, kept, repairs, tasks
 from .choices import OperationStatus, TaskVerb
 from .engines import engine_for
 from .models import Node, NodeTask
@@ -20,7 +20,7 @@ from .models import Node, NodeTask
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 60
-LIST_IMAGES_SECONDS = 600
+LIST_SECONDS = 600
 FAILED_WORDS = "The agent stumbled over it; its log says where."
 
 
@@ -37,6 +37,8 @@ CHORES: dict[str, Callable[[NodeTask, Engine], str]] = {
     TaskVerb.LIST_IMAGES: images.do_list,
     TaskVerb.PULL_IMAGE: images.do_pull,
     TaskVerb.REMOVE_IMAGES: images.do_remove,
+    TaskVerb.LIST_DATA: kept.do_list,
+    TaskVerb.REMOVE_DATA: kept.do_remove,
 }
 
 
@@ -73,12 +75,14 @@ def take_up(node: Node, *, engine: Engine | None = None) -> None:
             logger.exception("task %s of %s failed", task.pk, node.name)
 
 
-def look_around(node: Node, *, with_images: bool = False) -> None:
+def look_around(node: Node, *, with_lists: bool = False) -> None:
     """Bring the node's reports up to date, of its own accord."""
     try:
         engine = engine_for(node)
         drift.look(node, engine)
-        if with_images and engine.capabilities.images:
+        if with_lists and engine.capabilities.images:
             images.report(node, engine)
+        if with_lists and engine.capabilities.volumes:
+            kept.report(node, engine)
     except EngineError as error:
         logger.warning("no report of %s: %s", node.name, error)

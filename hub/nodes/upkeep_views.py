@@ -1,7 +1,8 @@
-"""Pages of a node's upkeep: its drift report, its images, its registries."""
+"""Pages of a node's upkeep: its drift report, its images, its registries, data left behind."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -17,13 +18,14 @@ from hub.exceptions import Conflict, HubError, Invalid, NotFound
 from hub.pages import forms as page_forms
 from hub.pages import live
 
-from . import images, registries, repairs
+from . import images, kept, registries, repairs
 from .choices import TaskVerb
 from .forms import RegistryForm
 from .models import Node, NodeTask
 from .upkeep import DriftCard
 
 IMAGE_VERBS = (TaskVerb.LIST_IMAGES, TaskVerb.PULL_IMAGE, TaskVerb.REMOVE_IMAGES)
+DATA_VERBS = (TaskVerb.LIST_DATA, TaskVerb.REMOVE_DATA)
 LATEST_TASKS = 5
 
 
@@ -66,25 +68,21 @@ def node_images(request: HttpRequest, name: str) -> HttpResponse:
 @login_required
 def node_image_tasks(request: HttpRequest, name: str) -> HttpResponse:
     """How far pulls and removals are; the page is asked for anew once one is over."""
-    node = _node(request, name)
-    tasks = _tasks(node)
-    tag = live.etag(node.pk, [(task.pk, task.status, task.message, task.progress_percent) for task in tasks])
-    context = {"node": node, "tasks": tasks, "has_open": any(task.is_open for task in tasks)}
-    return live.answer(request, "nodes/partials/image_tasks.html", context, tag=tag)
+    return _tasks_piece(request, _node(request, name), IMAGE_VERBS, "image_tasks")
 
 
 @login_required
 @require_POST
 def node_images_list(request: HttpRequest, name: str) -> HttpResponse:
     """Have the agent list them again."""
-    return _ask(request, name, images.ask_list)
+    return _ask(request, name, images.ask_list, "nodes:node_images")
 
 
 @login_required
 @require_POST
 def node_image_pull(request: HttpRequest, name: str) -> HttpResponse:
     """Fetch an image ahead."""
-    return _ask(request, name, images.ask_pull, image=request.POST.get("image", ""))
+    return _ask(request, name, images.ask_pull, "nodes:node_images", image=request.POST.get("image", ""))
 
 
 @login_required
@@ -113,6 +111,67 @@ def node_images_remove(request: HttpRequest, name: str) -> HttpResponse:
         do=lambda: images.ask_removal(node, actor=request.user, ids=[image.id for image in preview.images]),
         done="The agent is asked to remove them.",
     )
+
+
+@login_required
+def node_data(request: HttpRequest, name: str) -> HttpResponse:
+    """Data that removed workloads have left, with their size and age."""
+    node = _node(request, name)
+    context = {
+        "node": node,
+        "cellar": kept.cellar(node),
+        "keeps_data": kept.keeps_data(node),
+        "may_change": can(request.user, "nodes.change", node),
+        **_tasks_of(node, DATA_VERBS),
+    }
+    return live.private(render(request, "nodes/node_data.html", context))
+
+
+@login_required
+def node_data_tasks(request: HttpRequest, name: str) -> HttpResponse:
+    """How far looking and deleting are."""
+    return _tasks_piece(request, _node(request, name), DATA_VERBS, "data_tasks")
+
+
+@login_required
+@require_POST
+def node_data_list(request: HttpRequest, name: str) -> HttpResponse:
+    """Have the agent look again."""
+    return _ask(request, name, kept.ask_list, "nodes:node_data")
+
+
+@login_required
+def node_data_remove(request: HttpRequest, name: str) -> HttpResponse:
+    """Show what would be lost, have the node's name typed, then have it deleted."""
+    node = _node(request, name)
+    require(request.user, "nodes.change", node)
+    back = reverse("nodes:node_data", args=[node.name])
+    try:
+        preview = kept.preview_removal(node, request.GET.getlist("name"))
+    except HubError as error:
+        messages.error(request, error.message)
+        return redirect(back)
+    if not preview.kept:
+        messages.info(request, "Choose what shall be deleted.")
+        return redirect(back)
+    names = [one.name for one in preview.kept]
+    return page_forms.confirm(
+        request,
+        title=f"Delete the data of {len(names)} removed workload{'' if len(names) == 1 else 's'}?",
+        text=f"Nothing brings them back, {preview.size_mb:.1f} MiB in all. Lost will be:",
+        lost=[_lost_words(one) for one in preview.kept],
+        action="Delete data",
+        back=back,
+        must_type=node.name,
+        do=lambda: kept.ask_removal(node, actor=request.user, names=names, confirm=node.name),
+        done="The agent is asked to delete them.",
+    )
+
+
+def _lost_words(one: kept.Kept) -> str:
+    size = "not counted yet" if one.size_mb is None else f"{one.size_mb:.1f} MiB"
+    changed = f", last changed {one.changed_at:%Y-%m-%d %H:%M} UTC" if one.changed_at else ""
+    return f"{one.title}{f' of {one.owner}' if one.owner else ''}, {size}{changed}"
 
 
 @login_required
@@ -151,7 +210,7 @@ def registry_forget(request: HttpRequest, name: str) -> HttpResponse:
     )
 
 
-def _ask(request: HttpRequest, name: str, service: Any, **values: str) -> HttpResponse:
+def _ask(request: HttpRequest, name: str, service: Any, page: str, **values: str) -> HttpResponse:
     node = _node(request, name)
     try:
         task = service(node, actor=request.user, **values)
@@ -159,26 +218,33 @@ def _ask(request: HttpRequest, name: str, service: Any, **values: str) -> HttpRe
         _warn_if_silent(request, node)
     except (Conflict, Invalid) as error:
         messages.error(request, error.message)
-    return redirect("nodes:node_images", name=node.name)
+    return redirect(page, name=node.name)
 
 
 def _images_page(request: HttpRequest, node: Node, form: RegistryForm, status: int = 200) -> HttpResponse:
-    tasks = _tasks(node)
     context = {
         "node": node,
         "shelf": images.shelf(node),
         "has_images": images.has_images(node),
         "registries": registries.registries_of(node),
         "registry_form": form,
-        "tasks": tasks,
-        "has_open": any(task.is_open for task in tasks),
         "may_change": can(request.user, "nodes.change", node),
+        **_tasks_of(node, IMAGE_VERBS),
     }
     return live.private(render(request, "nodes/node_images.html", context, status=status))
 
 
-def _tasks(node: Node) -> list[NodeTask]:
-    return list(NodeTask.objects.filter(node=node, verb__in=IMAGE_VERBS)[:LATEST_TASKS])
+def _tasks_of(node: Node, verbs: Sequence[TaskVerb]) -> dict[str, Any]:
+    """What was asked lately, for a page."""
+    tasks = list(NodeTask.objects.filter(node=node, verb__in=verbs)[:LATEST_TASKS])
+    return {"tasks": tasks, "has_open": any(task.is_open for task in tasks)}
+
+
+def _tasks_piece(request: HttpRequest, node: Node, verbs: Sequence[TaskVerb], piece: str) -> HttpResponse:
+    """The fragment that follows them."""
+    context = {"node": node, **_tasks_of(node, verbs)}
+    shown = [(task.pk, task.status, task.message, task.progress_percent) for task in context["tasks"]]
+    return live.answer(request, f"nodes/partials/{piece}.html", context, tag=live.etag(node.pk, shown))
 
 
 def _warn_if_silent(request: HttpRequest, node: Node) -> None:

@@ -332,6 +332,20 @@ class TestEngineContract:
         assert harness.engine.list_owned() == []
         assert harness.has_data(spec.name)
 
+    def test_kept_data_is_told_until_it_is_removed(self, harness: Harness):
+        other, spec = harness.start(SLEEPER), harness.start(KEEPS_A_FILE)
+        before = harness.engine.kept_data()
+        harness.engine.remove(spec.name, keep_data=True)
+
+        kept = harness.reopen().kept_data()
+        harness.engine.remove(spec.name)
+
+        assert before == []
+        assert [one.name for one in kept] == [spec.name]
+        assert kept[0].size_bytes is not None
+        assert harness.engine.kept_data() == []
+        assert harness.engine.inspect(other.name) is not None
+
     def test_kept_data_is_found_again_and_can_be_removed_later(self, harness: Harness):
         spec = harness.start(KEEPS_A_FILE)
         harness.engine.remove(spec.name, keep_data=True)

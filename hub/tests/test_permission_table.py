@@ -67,6 +67,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/nodes/{name}/drift/{verb}": {"key": "server:1"},
     "POST api/v1/nodes/{name}/images/pull": {"image": "alpine:3"},
     "POST api/v1/nodes/{name}/images/remove": {"preview": True},
+    "POST api/v1/nodes/{name}/data/remove": {"names": [], "preview": True},
     "PUT api/v1/nodes/{name}/registries": {"registry": "ghcr.io", "username": "u", "password": "p"},
     "POST api/v1/regions": {"slug": "moon", "name": "Moon"},
     "PATCH api/v1/regions/{slug}": {"name": "Frankfurt"},

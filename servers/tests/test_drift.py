@@ -70,10 +70,10 @@ def mend(node: Node, engine: FakeEngine, actor: User, verb: str) -> NodeTask:
     return task
 
 
-def orphan(engine: FakeEngine) -> str:
+def orphan(engine: FakeEngine, id: uuid.UUID | None = None) -> str:
     """Start something that carries our labels and belongs to nobody."""
     spec = WorkloadSpec(
-        kind="server", id=uuid.uuid4(), generation=1, owner="1", command=["x"], limits=Limits(64, 10, 100)
+        kind="server", id=id or uuid.uuid4(), generation=1, owner="1", command=["x"], limits=Limits(64, 10, 100)
     )
     engine.ensure(spec)
     return spec.name

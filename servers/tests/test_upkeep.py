@@ -42,6 +42,10 @@ TABLE = [
     ("post", f"{BASE}/images/pull", {"image": "no good"}, (400, 403, 403, 403, 401)),
     ("post", f"{BASE}/images/remove", {}, (202, 403, 403, 403, 401)),
     ("post", f"{BASE}/images/remove", {"preview": True}, (200, 403, 403, 403, 401)),
+    ("get", f"{BASE}/data", None, (200, 200, 200, 403, 401)),
+    ("post", f"{BASE}/data/list", None, (202, 202, 202, 403, 401)),
+    ("post", f"{BASE}/data/remove", {"names": [], "confirm": "n1"}, (400, 403, 403, 403, 401)),
+    ("post", f"{BASE}/data/remove", {"names": [], "preview": True}, (200, 403, 403, 403, 401)),
     ("get", f"{BASE}/registries", None, (200, 200, 200, 403, 401)),
     ("put", f"{BASE}/registries", CREDENTIALS, (204, 403, 403, 403, 401)),
     ("put", f"{BASE}/registries", {"registry": "ghcr.io"}, (400, 403, 403, 403, 401)),
@@ -172,8 +176,8 @@ def test_button_works_with_and_without_scripts(orphan_name: str, admin: User, cl
 def test_stranger_does_not_learn_that_the_node_exists(orphan_name: str, stranger: User, client: Client) -> None:
     client.force_login(stranger)
 
-    for path in ("/nodes/n1/drift", "/nodes/n1/images", "/nodes/n1/images/tasks"):
-        assert client.get(path).status_code == 404
+    for path in ("drift", "images", "images/tasks", "data", "data/tasks"):
+        assert client.get(f"/nodes/n1/{path}").status_code == 404
 
 
 def test_removal_shows_first_what_would_go(orphan_name: str, admin: User, client: Client) -> None:

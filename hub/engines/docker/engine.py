@@ -27,6 +27,7 @@ from ..base import (
     Engine,
     EngineError,
     ImageInfo,
+    KeptData,
     LogChunk,
     Observation,
     ProgressCallback,
@@ -152,7 +153,8 @@ class DockerEngine(Engine):
             raise refusal("There are workloads on this node.")
         self.networks.remove_all()
         self.firewall.remove()
-        self.volumes.book.path.unlink(missing_ok=True)
+        for book in (self.volumes.book, self.volumes.kept_book):
+            book.path.unlink(missing_ok=True)
         self._prepared_until = 0.0
 
     # Workloads.
@@ -199,6 +201,10 @@ class DockerEngine(Engine):
         if not keep_data:
             self.volumes.remove(name)
             failpoint("docker.remove.after_volume")
+
+    @_verb
+    def kept_data(self) -> list[KeptData]:
+        return self.volumes.kept(lambda: {found["Names"][0].lstrip("/") for found in self._list()})
 
     @_verb
     def inspect(self, name: str) -> Observation | None:

@@ -68,6 +68,12 @@ def volume_name(workload: str) -> str:
     return f"{workload}-data"
 
 
+def workload_of(volume: str) -> str:
+    """Whose data a volume holds; "" when it is none of ours."""
+    workload = volume.removesuffix("-data")
+    return workload if workload != volume and is_workload(workload) else ""
+
+
 def dump_ports(ports: Sequence[PortBinding]) -> str:
     """The ports of a workload as a label."""
     return json.dumps(

@@ -7,20 +7,22 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import docker.errors
 
-from ..base import EngineError, Reason, WorkloadSpec, labels_for
-from ..trees import measure
+from ..base import EngineError, KeptData, Reason, WorkloadSpec, labels_for
+from ..trees import last_change, measure
 from .client import Client
 from .errors import unavailable
-from .names import LABEL_NAMESPACE, Names, volume_name
+from .names import LABEL_NAMESPACE, Names, volume_name, workload_of
+from .observe import moment
 
 MIB = 1024**2
 COUNT_EVERY_SECONDS = 60.0
+KEPT_EVERY_SECONDS = 3600.0  # nobody writes there
 COUNT_SECONDS = 1.0
 COUNT_SECONDS_PER_PASS = 2.0
 SPARE_BYTES = 16 * MIB
@@ -33,6 +35,7 @@ class Volumes:
         self.client = client
         self.names = names
         self.book = Book(state_dir / f"{names.namespace}.disk.json")
+        self.kept_book = Book(state_dir / f"{names.namespace}.kept.json")
 
     def ensure(self, spec: WorkloadSpec) -> Path:
         """Make the volume and say where it is. Raises DISK_FULL when its data is too large, or the node is full."""
@@ -59,19 +62,41 @@ class Volumes:
             if error.status_code != 404:
                 raise
 
-    def count(self, mounts: Mapping[str, Path]) -> dict[str, int]:
+    def kept(self, workloads: Callable[[], Collection[str]]) -> list[KeptData]:
+        """Volumes of workloads without a container; those are asked for last, because a volume is made first."""
+        query = {"label": [f"{LABEL_NAMESPACE}={self.names.namespace}"]}
+        volumes = {workload_of(one["Name"]): one for one in self.client.get("/volumes", filters=query)["Volumes"] or ()}
+        present = workloads()
+        left = {name: one for name, one in volumes.items() if name and name not in present}
+        places = {name: Path(one["Mountpoint"]) for name, one in left.items()}
+        sizes = self.count(places, KEPT_EVERY_SECONDS, self.kept_book)
+        return [
+            KeptData(
+                name,
+                created_at=moment(one.get("CreatedAt") or ""),
+                changed_at=last_change(places[name]),
+                size_bytes=sizes.get(name),
+                labels=one.get("Labels") or {},
+            )
+            for name, one in left.items()
+        ]
+
+    def count(
+        self, mounts: Mapping[str, Path], every_seconds: float = COUNT_EVERY_SECONDS, book: Book | None = None
+    ) -> dict[str, int]:
         """How many bytes the data of each workload takes, counted anew where the last count is old and time allows."""
+        book = book or self.book
         deadline = time.monotonic() + COUNT_SECONDS_PER_PASS
-        counts = self.book.read()
+        counts = book.read()
         changed = {}
         for name, path in sorted(mounts.items(), key=lambda item: counts.get(item[0], (0, 0))[1]):
             _, at = counts.get(name, (0, 0.0))
-            is_fresh = time.time() - COUNT_EVERY_SECONDS < at <= time.time()
+            is_fresh = time.time() - every_seconds < at <= time.time()
             if not is_fresh and time.monotonic() < deadline:
                 changed[name] = (measure(path, seconds=COUNT_SECONDS).bytes, time.time())
         if changed:
             counts = {name: known for name, known in (counts | changed).items() if name in mounts}
-            self.book.write(counts)
+            book.write(counts)
         return {name: counts[name][0] for name in mounts if name in counts}
 
 

@@ -25,6 +25,7 @@ from ..base import (
     Enforcement,
     Engine,
     EngineError,
+    KeptData,
     LogChunk,
     Observation,
     ProgressCallback,
@@ -40,7 +41,7 @@ from .home import NAME, Home, Record, disk_sentence, judge, program_of, shim_of
 from .launch import Account, check, environment, find_executable, launch, refusal
 from .logs import read_log
 from .processes import end_all, wait_for, workload_processes
-from .usage import ProcessTable, disk_record, usage_of
+from .usage import ProcessTable, disk_record, kept_data, usage_of
 
 declare(
     "process.ensure.before_spec",
@@ -194,6 +195,15 @@ class ProcessEngine(Engine):
             home.path.rename(trash)
         failpoint("process.remove.after_rename")
         delete(trash, seconds=DELETE_SECONDS)  # what is left of a huge tree is deleted by `tidy`
+
+    @_verb
+    def kept_data(self) -> list[KeptData]:
+        """A directory without a specification; the oldest counts are renewed first, as far as time allows."""
+        deadline = time.monotonic() + COUNT_SECONDS_PER_PASS
+        homes = [home for name in self._names(NAME) if not (home := Home(self.root, name)).exists("spec.json")]
+        homes = [home for home in homes if home.exists("data")]
+        homes.sort(key=lambda home: (home.read("disk.json") or {"at": 0.0})["at"])
+        return [kept_data(home, may_count=time.monotonic() < deadline) for home in homes]
 
     @_verb
     def inspect(self, name: str) -> Observation | None:

@@ -116,6 +116,10 @@ class Home:
             os.close(fd)
         return record if isinstance(record, dict) and record.keys() >= REQUIRED[file] else None
 
+    def exists(self, entry: str) -> bool:
+        """Whether something of that name is in the directory."""
+        return os.path.lexists(f"{self.path}/{entry}")
+
     def write(self, file: str, record: Record, *, sync: bool = True) -> None:
         """Replace one of the records so that a reader, or with `sync` a power cut, never meets half of it."""
         path = f"{self.path}/{file}"

@@ -9,14 +9,15 @@ import time
 from collections import defaultdict
 from datetime import UTC, datetime
 
-from ..base import Usage
+from ..base import KeptData, Usage
 from ..control_groups import GroupUsage
-from ..trees import measure
+from ..trees import last_change, measure
 from . import cgroups
 from .home import Home, Record, epoch_of
 from .shim.processes import stat_fields
 
 COUNT_EVERY_SECONDS = 60.0
+COUNT_KEPT_EVERY_SECONDS = 3600.0
 COUNT_SECONDS = 1.0
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -91,6 +92,12 @@ def disk_record(home: Home, *, max_age_seconds: float, seconds: float = COUNT_SE
     with contextlib.suppress(OSError):  # a full disk must not hide that it is full
         home.write("disk.json", record, sync=False)
     return record
+
+
+def kept_data(home: Home, *, may_count: bool) -> KeptData:
+    """Data without a workload; they change no more, so a count holds for long."""
+    disk = disk_record(home, max_age_seconds=COUNT_KEPT_EVERY_SECONDS) if may_count else home.read("disk.json")
+    return KeptData(home.name, changed_at=last_change(home.data), size_bytes=disk["bytes"] if disk else None)
 
 
 def _fill(used: GroupUsage, below: GroupUsage) -> GroupUsage:

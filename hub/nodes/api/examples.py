@@ -42,6 +42,11 @@ example(
     {"verb": "block", "ids": [1204, 1205], "reason": "Behind a firewall until Monday."},
 )
 example(upkeep.RemedySerializer, "A row of the report", {"key": "server:1f0c9a2e"})
+example(
+    upkeep.DataRemovalSerializer,
+    "Delete the data of one removed server",
+    {"names": ["hub-server-0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"], "confirm": "frankfurt-1"},
+)
 example(upkeep.PullSerializer, "An image by its tag", {"image": "itzg/minecraft-server:java21"})
 example(upkeep.RemovalSerializer, "See what nobody needs", {"preview": True})
 example(

@@ -1,4 +1,4 @@
-"""A node's upkeep over HTTP: drift report and remedies, images, registries, and the tasks of its agent."""
+"""A node's upkeep over HTTP: drift report and remedies, images, registries, data left behind, and its agent's tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.permissions import require
 from hub.api.views import HubViewSet
-from hub.nodes import drift, images, repairs
+from hub.nodes import drift, images, kept, repairs
 from hub.nodes import registries as registry_services
 from hub.nodes.choices import Finding, TaskVerb
 from hub.nodes.models import NodeTask
@@ -120,6 +120,42 @@ class RemovalPreviewSerializer(serializers.Serializer[Any]):
     size_mb = serializers.FloatField()
 
 
+class KeptDataSerializer(serializers.Serializer[Any]):
+    """Data of one removed workload; `size_bytes` is null while they are not counted."""
+
+    name = serializers.CharField()
+    title = serializers.CharField()
+    owner = serializers.CharField(allow_blank=True)
+    why = serializers.CharField()
+    size_bytes = serializers.IntegerField(allow_null=True)
+    created_at = serializers.DateTimeField(allow_null=True)
+    changed_at = serializers.DateTimeField(allow_null=True)
+    deleted_at = serializers.DateTimeField(allow_null=True)
+
+
+class CellarSerializer(serializers.Serializer[Any]):
+    """Data without a live workload, as the agent last found them."""
+
+    taken_at = serializers.DateTimeField(allow_null=True)
+    error = serializers.CharField(allow_blank=True)
+    kept = KeptDataSerializer(many=True)
+
+
+class DataRemovalSerializer(serializers.Serializer[Any]):
+    """Whose data to delete for good; `confirm` is the node's name. With `preview` nothing is deleted."""
+
+    names = serializers.ListField(child=serializers.CharField(max_length=100), max_length=1000)
+    confirm = serializers.CharField(max_length=100, required=False, default="", allow_blank=True)
+    preview = serializers.BooleanField(default=False)
+
+
+class DataRemovalPreviewSerializer(serializers.Serializer[Any]):
+    """What would be lost."""
+
+    kept = KeptDataSerializer(many=True)
+    size_mb = serializers.FloatField()
+
+
 class RegistrySerializer(serializers.Serializer[Any]):
     """A registry that the node can log in to; the password is never shown."""
 
@@ -142,6 +178,8 @@ class UpkeepActions(GenericViewSet[Any]):
         "mend": "nodes.view",  # each remedy has a right of its own, which its service asks for
         "images": "nodes.view",
         "list_images": "nodes.view",
+        "data": "nodes.view",
+        "list_data": "nodes.view",
         "registries": "nodes.view",
     }
 
@@ -204,6 +242,32 @@ class UpkeepActions(GenericViewSet[Any]):
             require(request.user, "nodes.change", node)
             return Response(RemovalPreviewSerializer(images.preview_removal(node, asked.get("ids"))).data)
         return _accepted(images.ask_removal(node, actor=request.user, ids=asked.get("ids")))
+
+    @extend_schema(summary="Show data that removed workloads have left", responses=CellarSerializer)
+    @action(detail=True, methods=["get"])
+    def data(self, request: Request, name: str) -> Response:
+        return Response(CellarSerializer(kept.cellar(self.get_object())).data)
+
+    @extend_schema(
+        summary="Have the agent look for data left behind", request=None, responses={202: NodeTaskSerializer}
+    )
+    @action(detail=True, methods=["post"], url_path="data/list")
+    def list_data(self, request: Request, name: str) -> Response:
+        return _accepted(kept.ask_list(self.get_object(), actor=request.user))
+
+    @extend_schema(
+        summary="Delete data left behind, or see what would be lost",
+        request=DataRemovalSerializer,
+        responses={200: DataRemovalPreviewSerializer, 202: NodeTaskSerializer},
+    )
+    @action(detail=True, methods=["post"], url_path="data/remove")
+    def remove_data(self, request: Request, name: str) -> Response:
+        asked, node = _parsed(DataRemovalSerializer, request), self.get_object()
+        if asked["preview"]:
+            require(request.user, "nodes.change", node)
+            return Response(DataRemovalPreviewSerializer(kept.preview_removal(node, asked["names"])).data)
+        task = kept.ask_removal(node, actor=request.user, names=asked["names"], confirm=asked["confirm"])
+        return _accepted(task)
 
     @extend_schema(summary="List the registries with credentials", responses=RegistrySerializer(many=True))
     @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None)

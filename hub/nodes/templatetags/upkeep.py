@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from hub.nodes import images
+from hub.nodes import images, kept
 from hub.nodes.models import Node
 from hub.nodes.upkeep import DriftCard, limits_of
 
@@ -31,3 +31,10 @@ def images_card(node: Node) -> dict[str, Any]:
     """How many images it holds; nothing where the engine has none."""
     has_images = images.has_images(node)
     return {"node": node, "has_images": has_images, "shelf": images.shelf(node) if has_images else None}
+
+
+@register.inclusion_tag("nodes/partials/data_card.html")
+def data_card(node: Node) -> dict[str, Any]:
+    """What removed workloads have left there; nothing where nothing can be left."""
+    keeps_data = kept.keeps_data(node)
+    return {"node": node, "keeps_data": keeps_data, "cellar": kept.cellar(node) if keeps_data else None}

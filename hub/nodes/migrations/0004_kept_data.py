@@ -1,0 +1,35 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("nodes", "0003_tasks_and_reports"),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name="nodereport",
+            name="kind",
+            field=models.CharField(
+                choices=[("drift", "Drift"), ("images", "Images"), ("data", "Data left behind")], max_length=10
+            ),
+        ),
+        migrations.AlterField(
+            model_name="nodetask",
+            name="verb",
+            field=models.CharField(
+                choices=[
+                    ("look", "Look again"),
+                    ("adopt", "Adopt"),
+                    ("repair", "Repair"),
+                    ("remove", "Remove"),
+                    ("list-images", "List images"),
+                    ("pull-image", "Pull image"),
+                    ("remove-images", "Remove images"),
+                    ("list-data", "List data left behind"),
+                    ("remove-data", "Delete data left behind"),
+                ],
+                max_length=20,
+            ),
+        ),
+    ]
