@@ -23,7 +23,7 @@ class RoleBackend(AuthenticationBackend):
     def get_user(self, user_id: Any) -> User | None:
         from .models import User
 
-        user = User.objects.with_access().filter(pk=user_id).first()
+        user = User.objects.with_key(user_id)
         return user if user is not None and self.user_can_authenticate(user) else None
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
-from django.utils import timezone
 
 from hub.pages.lists import Chip, Column, Spec, Tab
 
@@ -86,7 +86,7 @@ AUDIT = Spec(
         Chip("actor_kind", "By", lambda request: ActorKind.choices),
     ),
     tabs=(
-        Tab("today", "Last 24 h", lambda user: Q(at__gte=timezone.now() - timedelta(days=1))),
+        Tab("today", "Last 24 h", lambda user: Q(at__gte=Now() - timedelta(days=1))),
         Tab("mine", "Mine", lambda user: Q(actor_kind=ActorKind.USER, actor_id=str(user.pk))),
     ),
     search=find_entry,

@@ -92,6 +92,12 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # that of tok
         return fetch_access(self)
 
     @property
+    def reach(self) -> tuple[Any, ...]:
+        """All that decides which rows he may see: the key of statements that are narrowed to him."""
+        scopes = None if self.api_token is None else tuple(self.api_token.scopes)
+        return (self.pk, self.access, self.can_act, scopes)
+
+    @property
     def role(self) -> str:
         """The strongest role, "" for none."""
         return roles.strongest(self.access.roles)

@@ -15,6 +15,7 @@ from hub.nodes.lists import is_port, node_choices, region_choices
 from hub.nodes.models import Address
 from hub.pages import states
 from hub.pages.lists import Chip, Column, Spec, Tab
+from hub.statements import statement
 
 from .models import Template
 
@@ -49,7 +50,11 @@ def _is_ip(text: str) -> bool:
 
 
 def _templates(request: HttpRequest) -> list[tuple[str, str]]:
-    return list(Template.objects.visible_to(request.user).values_list("slug", "name"))
+    user: Any = request.user
+    visible = statement(
+        ("template choices", user.reach), lambda: Template.objects.visible_to(user).values_list("slug", "name")
+    )
+    return [(slug, name) for slug, name in visible.rows()]
 
 
 SERVERS = Spec(

@@ -18,6 +18,7 @@ from hub.pages import overview, palette
 from hub.pages.navigation import Count, Place, register
 from hub.pages.overview import Concern, Contribution, Total
 from hub.pages.states import badge, workload_badge
+from hub.statements import statement, totals
 
 from .lists import find
 from .models import GameServer
@@ -27,7 +28,12 @@ CONCERNS = 10
 
 
 def _broken(user: Any) -> Count:
-    return Count(GameServer.objects.visible_to(user).broken().count(), "bad")
+    counted = statement(("broken servers", user.reach), lambda: totals(_broken_servers(user), number=CountOf("pk")))
+    return Count(counted.rows()[0][0] if counted.sql else 0, "bad")
+
+
+def _broken_servers(user: Any) -> Any:
+    return GameServer.objects.visible_to(user).broken()
 
 
 register(

@@ -22,38 +22,6 @@ WATCHED_SECONDS = 30
 FRESH_SECONDS = 1.5
 
 
-LIST_FIELDS = (
-    "name",
-    "desired_status",
-    "observed_status",
-    "admin_state",
-    "status_reason",
-    "progress_percent",
-    "facts",
-    "memory_mb",
-    "cpu_percent",
-    "disk_mb",
-    "created_at",
-    "owner__username",
-    "template__name",
-    "template__ports",
-    "node__name",
-    "node__region__slug",
-    "node__region__name",
-)
-
-
-HEAD_FIELDS = (
-    "generation",
-    "suspension_reason",
-    "config_version",
-    "running_config_version",
-    "restart_count",
-    "is_kill_wanted",
-    "node__agent_seen_at",
-)
-
-
 class TemplateQuerySet(models.QuerySet["Template"]):
     """Filters of templates."""
 
@@ -92,21 +60,17 @@ class GameServerQuerySet(WorkloadQuerySet):
     def alive(self) -> GameServerQuerySet:
         return super().alive()  # type: ignore[return-value]  # the same class; the base does not know it
 
-    def for_list(self) -> GameServerQuerySet:
-        """`with_details`, of the joined rows only what a list shows: the rest is most of the cost of fifty rows."""
-        return self.with_details().only(*LIST_FIELDS)
-
-    def for_head(self) -> GameServerQuerySet:
-        """`for_list` with what the top of a server's page shows besides."""
-        return self.with_details().only(*LIST_FIELDS, *HEAD_FIELDS)
-
     def with_details(self) -> GameServerQuerySet:
         """Fetch what lists show, addresses included, in one query."""
+        return self.select_related("owner", "template", "node__region").with_addresses()
+
+    def with_addresses(self) -> GameServerQuerySet:
+        """Add the leased addresses, public ones first."""
         held = Address.objects.filter(holder=OuterRef("pk"), state=AddressState.LEASED)
         rows = held.order_by("-pool__is_public", "id").values(
             row=JSONObject(name="port_name", ip="ip", port="port", is_public="pool__is_public")
         )
-        return self.select_related("owner", "template", "node__region").annotate(address_rows=ArraySubquery(rows))
+        return self.annotate(address_rows=ArraySubquery(rows))
 
 
 class ServerLogQuerySet(models.QuerySet["ServerLog"]):

@@ -9,44 +9,43 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 
+from django.urls import reverse
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from hub.nodes.choices import DesiredStatus, ObservedStatus
 from hub.pages.states import Badge, workload_badge
-from hub.pages.templatetags.ui import ago, badge_html, copyable, cores, disk, icon, size
+from hub.pages.templatetags.ui import badge_html, clock, copyable, cores, disk, icon, size
 
-from .models import GameServer
+from .listed import ListedServer
 
 badge_of = lru_cache(maxsize=512)(badge_html)
+cores_of, size_of, disk_of = (lru_cache(maxsize=256)(words) for words in (cores, size, disk))
 
 
-def table_rows(servers: Iterable[GameServer], columns: Iterable[str]) -> SafeString:
+def table_rows(servers: Iterable[ListedServer], columns: Iterable[str]) -> SafeString:
     """One `<tr>` for each server, with a tick, the shown columns and its one button."""
-    cells = [CELLS[key] for key in columns]
-    return mark_safe("".join(Row(server).markup(cells) for server in servers))  # noqa: S308 - made of escaped pieces
+    cells, base, ago = [CELLS[key] for key in columns], reverse("servers:server_list"), clock()
+    return mark_safe("".join(Row(each, base, ago).markup(cells) for each in servers))  # noqa: S308 - escaped pieces
 
 
 class Row:
     """A server with what several cells need."""
 
-    def __init__(self, server: GameServer) -> None:
-        self.server = server
+    def __init__(self, server: ListedServer, base: str, ago: Callable[..., str]) -> None:
+        self.server, self.ago = server, ago
         self.name = escape(server.name)
+        self.url = f"{base}{server.id}"
 
     @cached_property
-    def url(self) -> str:
-        return self.server.get_absolute_url()
-
-    @property
     def badge(self) -> Badge:
         return workload_badge(self.server)
 
     def markup(self, cells: list[Callable[[Row], str]]) -> str:
         return (
             '<tr><td class="k-pick"><label class="k-tick"><input class="form-check-input" type="checkbox" name="ids" '
-            f'value="{self.server.pk}" data-pick aria-label="Select {self.name}"></label></td>'
-            f"{''.join(cell(self) for cell in cells)}{self._button()}</tr>"
+            f'value="{self.server.id}" data-pick aria-label="Select {self.name}"></label></td>'
+            f"{''.join([cell(self) for cell in cells])}{self._button()}</tr>"
         )
 
     def _button(self) -> str:
@@ -63,13 +62,13 @@ class Row:
 
 
 def _name(row: Row) -> str:
-    made_from = f'<span class="k-sub">{escape(row.server.template.name)}</span>'
+    made_from = f'<span class="k-sub">{escape(row.server.template_name)}</span>'
     return f'<td class="k-lead"><a class="k-name" href="{row.url}">{row.name}</a>{made_from}</td>'
 
 
 def _address(row: Row) -> str:
     address = row.server.address
-    shown = copyable(str(address), "address") if address else '<span class="k-faint">none yet</span>'
+    shown = copyable(address, "address") if address else '<span class="k-faint">none yet</span>'
     return f'<td class="k-full">{shown}</td>'
 
 
@@ -82,11 +81,11 @@ def _players(row: Row) -> str:
 
 
 def _place(row: Row) -> str:
-    node, owner = escape(row.server.node.name), escape(row.server.owner.username)
+    node, owner = escape(row.server.node), escape(row.server.owner)
     return f'<td class="k-wide"><span>{node}</span><span class="k-sub">{owner}</span></td>'
 
 
-def _labelled(label: str, value: Callable[[GameServer], object]) -> Callable[[Row], str]:
+def _labelled(label: str, value: Callable[[ListedServer], object]) -> Callable[[Row], str]:
     return lambda row: f'<td class="k-num" data-l="{label}">{escape(value(row.server))}</td>'
 
 
@@ -95,11 +94,11 @@ CELLS: dict[str, Callable[[Row], str]] = {
     "status": lambda row: f'<td class="k-full k-state-cell">{badge_of(row.badge)}</td>',
     "address": _address,
     "players": _players,
-    "cpu": _labelled("Processor", lambda server: cores(server.cpu_percent)),
-    "memory": _labelled("Memory", lambda server: size(server.memory_mb)),
-    "disk": _labelled("Disk", lambda server: disk(server.disk_mb)),
+    "cpu": _labelled("Processor", lambda server: cores_of(server.cpu_percent)),
+    "memory": _labelled("Memory", lambda server: size_of(server.memory_mb)),
+    "disk": _labelled("Disk", lambda server: disk_of(server.disk_mb)),
     "place": _place,
-    "region": _labelled("Region", lambda server: server.node.region.name),
-    "created": lambda row: f'<td class="k-wide k-xl-only">{ago(row.server.created_at, "k-faint")}</td>',
-    "id": _labelled("Id", lambda server: server.pk),
+    "region": _labelled("Region", lambda server: server.region_name),
+    "created": lambda row: f'<td class="k-wide k-xl-only">{row.ago(row.server.created_at, "k-faint")}</td>',
+    "id": _labelled("Id", lambda server: server.id),
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import django_filters
 from django import forms
 from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
@@ -57,6 +58,16 @@ class AnyOf(django_filters.MultipleChoiceFilter):
 
     def filter(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
         return rows.filter(**{f"{self.field_name}__in": values}) if values else rows
+
+
+class QuickFilters(DjangoFilterBackend):
+    """Makes the form that checks filters only when some are asked for: most lists are asked for without."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        kind = self.get_filterset_class(view, queryset)
+        if kind is None or request.query_params.keys().isdisjoint(kind.base_filters):
+            return queryset
+        return super().filter_queryset(request, queryset, view)
 
 
 class IpFilter(django_filters.CharFilter):

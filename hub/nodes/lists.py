@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from hub.pages import states
 from hub.pages.lists import Chip, Column, Spec, Tab
+from hub.statements import statement
 
 from .choices import OPEN_OPERATIONS, AddressState, EngineKind, OperationStatus, PoolKind
 from .models import Node, Region
@@ -17,11 +18,14 @@ VERBS = ("create", "start", "stop", "restart", "kill", "delete")
 
 
 def region_choices(request: HttpRequest) -> list[tuple[str, str]]:
-    return list(Region.objects.values_list("slug", "name"))
+    regions = statement("region choices", lambda: Region.objects.values_list("slug", "name"))
+    return [(slug, name) for slug, name in regions.rows()]
 
 
 def node_choices(request: HttpRequest) -> list[tuple[str, str]]:
-    return [(name, name) for name in Node.objects.visible_to(request.user).values_list("name", flat=True)]
+    user: Any = request.user
+    nodes = statement(("node choices", user.reach), lambda: Node.objects.visible_to(user).values_list("name"))
+    return [(name, name) for (name,) in nodes.rows()]
 
 
 def find_region(rows: QuerySet[Any], text: str) -> QuerySet[Any]:

@@ -12,15 +12,21 @@ from accounts.permissions import can
 from hub.pages import options, overview, palette
 from hub.pages.navigation import Count, Place, register
 from hub.pages.overview import Concern, Contribution, Panel, Total
+from hub.statements import statement
 
-from .facts import node_badge
+from .facts import BADGE_FIELDS, node_badge
 from .models import AddressPool, Node, Region
 
 LOW_POOL_PERCENT = 90
 
 
+def _nodes_for_badges() -> Any:
+    return Node.objects.filter(is_enabled=True).values_list(*BADGE_FIELDS)
+
+
 def _silent_nodes(user: Any) -> Count:
-    tones = [node_badge(node).tone for node in Node.objects.filter(is_enabled=True)]
+    nodes = statement("nodes in the navigation", _nodes_for_badges).rows()
+    tones = [node_badge(Node.from_db("default", BADGE_FIELDS, row)).tone for row in nodes]
     return Count(sum(tone in ("bad", "warn") for tone in tones), "bad" if "bad" in tones else "warn")
 
 

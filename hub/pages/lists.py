@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,9 +18,11 @@ from django.db.models import Count, Q, QuerySet, Window
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from hub.api.csv import safe_cell
+from hub.statements import Statement, statement, totals
 
 from .models import SavedView
 
+SAMPLE_USER, SAMPLE_LIST = -7_002, "the key of a list"
 PAGE_SIZES = (25, 50, 100)
 CSV_ROWS = 10_000
 Rows = QuerySet[Any]
@@ -112,7 +114,10 @@ class Header:
 
 
 class ListPage:
-    """One list as one request asks for it."""
+    """One list as one request asks for it.
+
+    `rows` must follow from the address, the person and nothing else, for the SQL is kept under these two.
+    """
 
     def __init__(self, request: HttpRequest, spec: Spec, rows: Rows) -> None:
         self.request, self.spec, self.all_rows = request, spec, rows
@@ -192,15 +197,32 @@ class ListPage:
             paginator.count = self._count
         return paginator.get_page(self.query.get("page"))
 
-    def fingerprint(self, *columns: str) -> list[tuple[Any, ...]]:
-        """These columns of the page's rows and the number of all rows, in one narrow query instead of the full ones."""
+    def fingerprint(self, *columns: str) -> str:
+        """A digest of these columns of the page's rows and of the number of all rows; no row is fetched."""
         asked = self.query.get("page", "")
         start = (int(asked) - 1) * self.page_size if asked.isdigit() and 0 < int(asked) < 100_000 else 0
-        rows = self.rows.annotate(number_of_all=Window(Count("*"))).values_list(*columns, "number_of_all")
-        found = list(rows[start : start + self.page_size])
-        if found:
-            self._count = found[0][-1]
-        return found
+        stop = start + self.page_size
+
+        def rows() -> Rows:
+            return self.rows.annotate(number_of_all=Window(Count("*"))).values_list(*columns, "number_of_all")
+
+        return self._statement(lambda: rows()[start:stop], "fingerprint", columns, start, stop).digest()
+
+    def fetch(self, narrow: Callable[[Any], Rows]) -> list[tuple[Any, ...]]:
+        """The rows of the page as `narrow` makes columns of them, which must be a function of a module."""
+        start = (self.page.number - 1) * self.page_size
+        stop = start + self.page_size
+        return self._statement(lambda: narrow(self.rows)[start:stop], "page", narrow, start, stop).rows()
+
+    @property
+    def _whose(self) -> tuple[Hashable, ...]:
+        return self.request.path, getattr(self.request.user, "reach", None)
+
+    def _statement(self, build: Callable[[], Rows], *kind: Hashable) -> Statement:
+        """A statement about these rows, under all that decides its SQL."""
+        chosen = tuple((name, tuple(values)) for name, values in self.chosen.items())
+        asked = (self.tab, chosen, self.q, self.order)
+        return statement(("list", *self._whose, asked, kind), build)
 
     @property
     def is_narrowed(self) -> bool:
@@ -253,25 +275,28 @@ class ListPage:
         """ "All", the ready-made ones with their counts (one query), then those the person saved (one query)."""
         if not self.spec.tabs:
             return []
-        user = self.request.user
-        conditions = {tab.key: Count("pk", filter=tab.condition(user)) for tab in self.spec.tabs}
-        counts = self.all_rows.order_by().aggregate(all_=Count("pk"), **conditions)
+        user: Any = self.request.user
+        counted = statement(("tabs", *self._whose), self._tab_counts).rows()
+        keys = ("", *(tab.key for tab in self.spec.tabs))
+        counts = dict(zip(keys, counted[0] if counted else [0] * len(keys), strict=True))
         if not self.chosen and not self.q:
-            self._count = counts[self.tab or "all_"]  # saves the pager its own count, when the tabs are drawn first
+            self._count = counts[self.tab]  # saves the pager its own count, when the tabs are drawn first
         now = self._bare(self.query)
-        saved = SavedView.objects.filter(user=user.pk, page=self.spec.key)
+        saved = statement("saved views", _saved_views, SAMPLE_USER, SAMPLE_LIST).rows(user.pk, self.spec.key)
         states = [
-            TabState(
-                view.name, f"{self.request.path}?{view.query}", now == self._bare(QueryDict(view.query)), None, view.pk
-            )
-            for view in saved
+            TabState(name, f"{self.request.path}?{query}", now == self._bare(QueryDict(query)), None, pk)
+            for pk, name, query in saved
         ]
         taken = any(state.is_current for state in states)
-        built_in = [TabState("All", self.request.path, not self.tab and not taken, counts["all_"])]
+        built_in = [TabState("All", self.request.path, not self.tab and not taken, counts[""])]
         for tab in self.spec.tabs:
             is_current = self.tab == tab.key and not taken
             built_in.append(TabState(tab.label, f"{self.request.path}?view={tab.key}", is_current, counts[tab.key]))
         return built_in + states
+
+    def _tab_counts(self) -> Rows:
+        counts = {tab.key: Count("pk", filter=tab.condition(self.request.user)) for tab in self.spec.tabs}
+        return totals(self.all_rows, number_of_all=Count("pk"), **counts)
 
     @staticmethod
     def _bare(query: QueryDict) -> list[tuple[str, list[str]]]:
@@ -340,3 +365,7 @@ class ListPage:
         response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="{self.spec.key}.csv"'
         return response
+
+
+def _saved_views(user_id: int, key: str) -> Rows:
+    return SavedView.objects.filter(user=user_id, page=key).values_list("pk", "name", "query")

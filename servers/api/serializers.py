@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import cached_property
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema_field
@@ -14,6 +15,7 @@ from hub.nodes.api.serializers import OperationSerializer
 from hub.nodes.choices import AdminState, DesiredStatus, ObservedStatus
 from servers import services
 from servers.choices import NAME_LENGTHS, PortProtocol
+from servers.listed import ListedServer
 from servers.models import GameServer, ServerLog, Template, TemplateVariable
 from servers.services.state import VERBS
 
@@ -197,6 +199,17 @@ class ServerSerializer(RememberedFields):
 
     def get_address(self, server: GameServer) -> str | None:
         return None if server.address is None else str(server.address)
+
+    def to_representation(self, server: GameServer | ListedServer) -> dict[str, Any]:
+        """A row of a list has everything under its own name; asking field by field takes six times as long."""
+        if isinstance(server, ListedServer):
+            return {name: getattr(server, name) for name in self._names}
+        return super().to_representation(server)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        is_narrowed = "fields" in self.__dict__  # `?fields=` has taken some away
+        return tuple(self.fields) if is_narrowed else self.Meta.fields
 
 
 class ServerDetailSerializer(ServerSerializer):

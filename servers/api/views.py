@@ -30,6 +30,7 @@ from hub.nodes.api.serializers import OperationSerializer
 from hub.nodes.lists import OPERATIONS
 from hub.nodes.models import Operation, Region
 from servers import services
+from servers.listed import ListedServer, listed_columns
 from servers.lists import SERVERS
 from servers.models import GameServer, Template
 from servers.offers import find_template
@@ -105,8 +106,14 @@ class ServerViewSet(HubViewSet):
             one = GameServer.objects.visible_to(self.request.user).filter(pk=self.kwargs.get("pk"))
             return Operation.objects.filter(workload_id__in=one.values("pk")).select_related("node")
         servers: Any = super().get_queryset()
-        servers = servers.alive().with_details()
-        return servers.prefetch_related("template__variables") if self.detail else servers
+        servers = servers.alive()
+        return servers.with_details().prefetch_related("template__variables") if self.detail else servers
+
+    def list(self, request: Request) -> Response:
+        """Plain rows instead of models; what is shown of them is the same, see `ListedServer`."""
+        paginator: Any = self.paginator
+        rows = paginator.fetch(request, lambda: self.filter_queryset(self.get_queryset()), listed_columns)
+        return self.get_paginated_response(self.get_serializer(list(map(ListedServer, rows)), many=True).data)
 
     def lock(self, row: Any) -> None:
         services.lock_for_change(row)

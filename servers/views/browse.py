@@ -18,6 +18,7 @@ from hub.pages import live
 from hub.pages.lists import ListPage
 from hub.pages.requests import me
 from servers import services
+from servers.listed import ListedServer, listed_columns
 from servers.lists import spec_for
 from servers.models import GameServer
 from servers.presentation import ROW_FACTS
@@ -27,9 +28,10 @@ from servers.rows import table_rows
 @login_required
 def server_list(request: HttpRequest) -> HttpResponse:
     """Servers one may see."""
-    page = ListPage(request, spec_for(request.user), GameServer.objects.visible_to(request.user).alive().for_list())
+    rows = GameServer.objects.visible_to(request.user).alive()
     if "csv" in request.GET:
-        return page.as_csv()
+        return ListPage(request, spec_for(request.user), rows.with_details()).as_csv()
+    page = ListPage(request, spec_for(request.user), rows)
     is_fragment = live.is_fragment(request, "list")
     tag = live.etag(me(request).pk, page.shown, page.fingerprint(*ROW_FACTS)) if is_fragment else ""
     if tag and live.unchanged(request, tag):
@@ -37,7 +39,7 @@ def server_list(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"list": page, "may_create": can(request.user, "servers.create")}
     if not is_fragment:
         context["tabs"] = page.tabs
-    servers = list(page.page.object_list)
+    servers = [ListedServer(row) for row in page.fetch(listed_columns)]
     context |= {"servers": servers, "rows": table_rows(servers, [column.key for column in page.columns])}
     if is_fragment:
         return live.answer(request, "servers/partials/server_table.html", context, tag=tag)

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST
@@ -24,7 +24,7 @@ from hub.pages.requests import me
 from servers import services
 from servers.forms import LimitsForm, RenameForm, VariablesForm
 from servers.models import GameServer
-from servers.presentation import Head, credentials_html, log_html
+from servers.presentation import Head, credentials_html, head_tag, log_html
 
 from .common import find_server, show
 
@@ -47,10 +47,13 @@ def server_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 @login_required
 def server_head(request: HttpRequest, pk: UUID) -> HttpResponse:
     """State, address and buttons, asked for again and again; ends when the server is gone."""
-    server = get_object_or_404(GameServer.objects.visible_to(request.user).for_head(), pk=pk)
+    tag = head_tag(me(request), pk)
+    if tag and live.unchanged(request, tag):
+        return live.answer(request, "", {}, tag=tag)
+    server = find_server(request, pk)
     head = Head(server, request.user)
     context = {"server": server, "head": head}
-    return live.answer(request, "servers/partials/server_head.html", context, tag=head.tag, is_final=head.is_gone)
+    return live.answer(request, "servers/partials/server_head.html", context, tag=tag, is_final=head.is_gone)
 
 
 @login_required

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -11,11 +12,12 @@ from django import template
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from hub.pages.states import Badge, badge, workload_badge
 
 register = template.Library()
+NEVER = SafeString('<span class="k-faint">never</span>')
 
 
 @lru_cache(maxsize=256)
@@ -98,16 +100,23 @@ def span(duration: timedelta) -> str:
 @register.simple_tag
 def ago(moment: datetime | None, css: str = "") -> SafeString:
     """A relative time that says the exact one, in the reader's zone, on hover."""
-    if moment is None:
-        return mark_safe('<span class="k-faint">never</span>')
-    local = timezone.localtime(moment)
-    return format_html(
-        '<time{} datetime="{}" title="{}" data-ago>{}</time>',
-        format_html(' class="{}"', css) if css else "",
-        moment.isoformat(timespec="seconds"),
-        f"{local:%-d %b %Y, %H:%M:%S %Z}",
-        relative(moment),
-    )
+    return clock()(moment, css)
+
+
+def clock() -> Callable[..., SafeString]:
+    """`ago` for many times at once: what they have in common is asked once."""
+    now, zone = timezone.now(), timezone.get_current_timezone()
+
+    def said(moment: datetime | None, css: str = "") -> SafeString:
+        if moment is None:
+            return NEVER
+        local = moment.astimezone(zone)
+        shown = relative(moment, now)
+        kind = f' class="{css}"' if css else ""
+        at, exactly = moment.isoformat(timespec="seconds"), f"{local:%-d %b %Y, %H:%M:%S %Z}"
+        return SafeString(f'<time{kind} datetime="{at}" title="{exactly}" data-ago>{shown}</time>')
+
+    return said
 
 
 @register.filter
@@ -198,16 +207,16 @@ def initials(name: str) -> str:
     return "".join(word[0] for word in words[:2]).upper() if len(words) > 1 else str(name)[:2].upper()
 
 
+COPY = (
+    '<button type="button" class="k-icon-btn k-sm k-js" data-copy="{}"'
+    ' title="Copy {what}" aria-label="Copy {what}">{}</button>'
+)
+
+
 @register.simple_tag
 def copy_button(text: str, what: str = "") -> SafeString:
     """A button that copies; `app.js` shows it, because without scripts it could do nothing."""
-    return format_html(
-        '<button type="button" class="k-icon-btn k-sm k-js" data-copy="{}"'
-        ' title="Copy {what}" aria-label="Copy {what}">{}</button>',
-        text,
-        _icon("copy", ""),
-        what=what or "text",
-    )
+    return format_html(COPY, text, _icon("copy", ""), what=what or "text")
 
 
 @register.simple_tag
