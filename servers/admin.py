@@ -15,7 +15,7 @@ from hub.admin_base import ReadOnlyAdmin, ServiceAdmin
 from . import services
 from .models import GameServer, ServerLog, Template, TemplateVariable
 
-SEALED = ("secret_values", "rcon_password", "panel_password")
+SEALED = ("secret_values", "rcon_password")
 
 
 class VariableInline(admin.StackedInline[TemplateVariable, Template]):

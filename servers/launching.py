@@ -61,7 +61,7 @@ def build_spec(server: GameServer, addresses: Sequence[Address], engine: Engine)
         limits=server.limits(),
         data_path=template.data_path if by_image else "",
         stop_grace_seconds=template.stop_grace_seconds,
-        secrets=[secret for secret in (*secrets.values(), _panel_password(server)) if secret],
+        secrets=[secret for secret in secrets.values() if secret],
     )
 
 
@@ -80,10 +80,6 @@ def _console_passwords(server: GameServer) -> dict[str, str]:
     """The password of the remote console under the one variable that is its own."""
     ports = [port for port in server.template.named_ports if port.password_variable and server.rcon_password]
     return {port.password_variable: server.rcon_password.reveal() for port in ports}
-
-
-def _panel_password(server: GameServer) -> str:
-    return server.panel_password.reveal() if server.panel_password else ""
 
 
 def heap_mb(memory_mb: int) -> int:

@@ -194,7 +194,6 @@ class GameServer(Workload):
     values = models.JSONField(default=dict, blank=True, help_text="Settings that are not secret.")
     secret_values = EncryptedTextField(purpose="server.secret_values", blank=True, default="")
     rcon_password = EncryptedTextField(purpose="server.rcon_password", blank=True, default="")
-    panel_password = EncryptedTextField(purpose="server.panel_password", blank=True, default="")
     published_ports = models.JSONField(
         default=list, blank=True, help_text="Ports that are not public by themselves and that the owner has published."
     )

@@ -162,8 +162,6 @@ def credentials_html(credentials: Credentials) -> SafeString:
     rows = [
         ("Console address", console),
         ("Console password", credentials.rcon_password),
-        ("Panel user", credentials.panel_username),
-        ("Panel password", credentials.panel_password),
         *credentials.secret_values.items(),
     ]
     return format_html_join("", _COPY_ROW, ((label, value, value, label.lower()) for label, value in rows if value))

@@ -360,8 +360,6 @@ class CredentialsSerializer(serializers.Serializer[Any]):
     """Passwords in the clear. Never cached, never stored by the hub in this form."""
 
     panel_url = serializers.CharField()
-    panel_username = serializers.CharField()
-    panel_password = serializers.CharField()
     rcon_host = serializers.CharField()
     rcon_port = serializers.IntegerField(allow_null=True)
     rcon_password = serializers.CharField()

@@ -96,7 +96,6 @@ def create_server(
             values=settled.plain,
             secret_values=variables.dump_secrets(settled),
             rcon_password=secrets.new_password(),
-            panel_password=secrets.new_password(),
             published_ports=published,
             description=names.clean_description(description),
             next_check_at=timezone.now(),

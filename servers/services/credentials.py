@@ -25,8 +25,6 @@ class Credentials:
     """What the owner needs to get in. The console's address is empty while the port is not published."""
 
     panel_url: str
-    panel_username: str
-    panel_password: str
     rcon_host: str
     rcon_port: int | None
     rcon_password: str
@@ -55,11 +53,10 @@ def rotate_credentials(server: GameServer, *, actor: Asker) -> GameServer:
         )
         locked.secret_values = variables.dump_secrets(fresh)
         locked.rcon_password = secrets.new_password()
-        locked.panel_password = secrets.new_password()
         locked.config_version += 1
-        locked.save(update_fields=["secret_values", "rcon_password", "panel_password", "config_version"])
+        locked.save(update_fields=["secret_values", "rcon_password", "config_version"])
         audit.record(actor, "server.credentials_rotated", locked)
-        locked.refresh_from_db(fields=["secret_values", "rcon_password", "panel_password"])
+        locked.refresh_from_db(fields=["secret_values", "rcon_password"])
     state.refresh(server, locked)
     return server
 
@@ -72,8 +69,6 @@ def _open(server: GameServer, *, shows_all: bool) -> Credentials:
     url = f"{settings.HUB_URL}/servers/{server.pk}"
     return Credentials(
         panel_url=url,
-        panel_username=f"user_{server.pk.hex[:12]}",
-        panel_password=server.panel_password.reveal(),
         rcon_host=published.ip if published else "",
         rcon_port=published.port if published else None,
         rcon_password=server.rcon_password.reveal() if port else "",

@@ -45,7 +45,7 @@ def order(node: Node, **changes: Any) -> dict[str, Any]:
 
 def secrets_of(server: GameServer) -> list[str]:
     server = GameServer.objects.get(pk=server.pk)
-    sealed = (server.rcon_password, server.panel_password, server.secret_values)
+    sealed = (server.rcon_password, server.secret_values)
     return [secret.reveal() for secret in sealed if secret]
 
 

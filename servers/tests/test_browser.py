@@ -165,11 +165,11 @@ def test_passwords_are_shown_on_request(page: Page, live_server: Any, node: Node
     server = make_server(owner=people["tendai"], node=node)
     log_in(page, live_server)
     page.goto(f"{live_server.url}{server.get_absolute_url()}")
-    assert server.panel_password.reveal() not in page.content()
+    assert server.rcon_password.reveal() not in page.content()
 
     page.get_by_role("button", name="Reveal").click()
 
-    expect(page.locator("#credentials")).to_contain_text(server.panel_password.reveal())
+    expect(page.locator("#credentials")).to_contain_text(server.rcon_password.reveal())
 
 
 def test_palette_jumps_to_a_server(page: Page, live_server: Any, node: Node, people: Any) -> None:
@@ -226,7 +226,7 @@ def test_everything_works_without_scripts(browser: Browser, live_server: Any, no
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#server-head")).to_contain_text("Stopping")
     page.get_by_role("button", name="Reveal").click()
-    expect(page.locator("main")).to_contain_text(server.panel_password.reveal())
+    expect(page.locator("main")).to_contain_text(server.rcon_password.reveal())
     page.get_by_role("link", name="Hide").click()
     page.get_by_label("More actions").click()
     page.get_by_role("link", name="Delete…").click()

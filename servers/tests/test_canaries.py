@@ -83,7 +83,6 @@ def plant_node(canaries: Canaries, node: Node) -> None:
 def plant_server(canaries: Canaries, server: GameServer) -> None:
     server = GameServer.objects.get(pk=server.pk)
     canaries.plant("RCON password", server.rcon_password.reveal())
-    canaries.plant("panel password", server.panel_password.reveal())
     canaries.plant("secret variable", variables.of_server(server).secret["JOIN_PASSWORD"])
 
 
@@ -188,7 +187,7 @@ def test_no_secret_in_database_redis_logs_arguments_environments_or_files(
     } == {}
     # What must be there is: else the search would have proved nothing.
     assert status == 200
-    assert {"RCON password", "panel password", "secret variable"} <= set(canaries.found_in(revealed))
+    assert {"RCON password", "secret variable"} <= set(canaries.found_in(revealed))
     assert [canaries.found_in(text) for text in mine] == [["RCON password", "secret variable"]]
     assert "rcon is *** and the secret is ***" in server.stored_log.text
     assert "rcon is *** and the secret is ***" in dump

@@ -75,7 +75,6 @@ def test_rotation_renews_every_secret(server: GameServer, owner: User) -> None:
     after = services.reveal_credentials(server, actor=owner)
 
     assert before.rcon_password != after.rcon_password
-    assert before.panel_password != after.panel_password
     assert before.secret_values["ADMIN_WORD"] != after.secret_values["ADMIN_WORD"]
     assert server.config_version == 2
 
@@ -86,4 +85,4 @@ def test_a_copied_secret_does_not_open_elsewhere(server: GameServer) -> None:
     sealed = GameServer.objects.get(pk=server.pk).rcon_password
 
     with pytest.raises(SecretError):
-        Sealed(sealed.sealed, "server.panel_password").reveal()
+        Sealed(sealed.sealed, "server.secret_values").reveal()

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -28,8 +29,9 @@ from hub.testing import api_client, run_jobs
 from hub.tests.harnesses import free_port
 from servers import services
 from servers.models import GameServer
-from servers.tests.factories import TemplateFactory, make_node, make_server
+from servers.tests.factories import TemplateFactory, VariableFactory, make_node, make_server
 from servers.tests.machine import settle
+from servers.variables import of_server
 
 LOOPBACK = "127.0.0.1"
 
@@ -79,10 +81,13 @@ def test_l72_password_07_uses_every_character_alike() -> None:
 
 @pytest.mark.django_db
 def test_l72_password_08_of_each_server_and_purpose_is_another(owner: User, node: Node) -> None:
-    pks = [make_server(owner=owner, node=node).pk for _ in range(3)]
+    template = VariableFactory(key="JOIN_PASSWORD", kind="secret").template
+    pks = [make_server(owner=owner, node=node, template=template).pk for _ in range(3)]
     servers = GameServer.objects.filter(pk__in=pks)
 
-    found = {sealed.reveal() for server in servers for sealed in (server.rcon_password, server.panel_password)}
+    found = {
+        secret for server in servers for secret in (server.rcon_password.reveal(), *of_server(server).secret.values())
+    }
 
     assert len(found) == 6
 
@@ -212,18 +217,25 @@ def test_l72_ip_05_is_told_with_region(server: GameServer, owner: User) -> None:
 
 
 @pytest.mark.django_db
-def test_l72_credentials_01_have_a_username_of_the_server(server: GameServer, owner: User) -> None:
+def test_l72_credentials_01_open_the_panel_with_the_owners_own_account(server: GameServer, owner: User) -> None:
+    client = api_client(owner)
+
     credentials = services.reveal_credentials(server, actor=owner)
 
-    assert credentials.panel_username == f"user_{server.pk.hex[:12]}"
+    assert client.get(urlsplit(credentials.panel_url).path).status_code == 200
+    assert api_client(UserFactory()).get(urlsplit(credentials.panel_url).path).status_code == 404
 
 
 @pytest.mark.django_db
-def test_l72_credentials_02_have_two_passwords_and_not_one_for_both(server: GameServer, owner: User) -> None:
+def test_l72_credentials_02_have_one_password_for_each_purpose(owner: User, node: Node) -> None:
+    template = VariableFactory(key="JOIN_PASSWORD", kind="secret").template
+    server = make_server(owner=owner, node=node, template=template)
+
     credentials = services.reveal_credentials(server, actor=owner)
 
-    assert credentials.panel_password != credentials.rcon_password
-    assert min(len(credentials.panel_password), len(credentials.rcon_password)) >= 12
+    join_password = credentials.secret_values["JOIN_PASSWORD"]
+    assert credentials.rcon_password != join_password
+    assert min(len(credentials.rcon_password), len(join_password)) >= 12
 
 
 @pytest.mark.django_db
@@ -250,7 +262,7 @@ def test_l72_credentials_05_of_two_servers_differ(owner: User, node: Node) -> No
     both = [services.reveal_credentials(make_server(owner=owner, node=node), actor=owner) for _ in range(2)]
 
     assert both[0].rcon_password != both[1].rcon_password
-    assert both[0].panel_username != both[1].panel_username
+    assert both[0].panel_url != both[1].panel_url
 
 
 # --- Provisioning: 5 ----------------------------------------------------------------------------------------------
@@ -259,7 +271,7 @@ def test_l72_credentials_05_of_two_servers_differ(owner: User, node: Node) -> No
 @pytest.mark.django_db
 def test_l72_provisioning_01_fills_every_field(server: GameServer) -> None:
     assert server.address is not None
-    assert all((server.rcon_password, server.panel_password, server.node, server.created_at))
+    assert all((server.rcon_password, server.node, server.created_at))
 
 
 @pytest.mark.django_db

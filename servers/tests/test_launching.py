@@ -90,7 +90,6 @@ def test_every_secret_is_listed_for_masking_and_in_no_argument(owner: User, node
 
     assert set(spec.secrets) == {
         server.rcon_password.reveal(),
-        server.panel_password.reveal(),
         spec.env["ADMIN_WORD"],
     }
     assert not any(secret in word for secret in spec.secrets for word in spec.command)

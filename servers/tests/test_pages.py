@@ -308,7 +308,6 @@ def test_no_secret_stands_in_a_page(web, server, name):
     text = web.get(url).content.decode()
 
     assert server.rcon_password.reveal() not in text
-    assert server.panel_password.reveal() not in text
 
 
 def test_broken_server_says_why_and_what_to_do(web, server):
@@ -428,7 +427,7 @@ def test_network_addresses_of_people_are_for_those_who_read_the_audit(client, we
 def test_passwords_are_revealed_by_an_audited_post(web, server):
     answer = web.post(at("server_credentials", server), headers=FRAGMENT)
 
-    assert server.panel_password.reveal() in answer.content.decode()
+    assert server.rcon_password.reveal() in answer.content.decode()
     assert AuditEntry.objects.filter(action="server.credentials_revealed").count() == 1
 
 
@@ -442,8 +441,8 @@ def test_revealed_passwords_are_not_cached_and_hide_again(web, server):
 def test_revealed_passwords_are_in_no_template_context(web, server):
     answer = web.post(at("server_credentials", server))
 
-    assert server.panel_password.reveal() in answer.content.decode()
-    assert server.panel_password.reveal() not in str([str(context) for context in answer.context or ()])
+    assert server.rcon_password.reveal() in answer.content.decode()
+    assert server.rcon_password.reveal() not in str([str(context) for context in answer.context or ()])
 
 
 def test_looking_without_asking_shows_dots(web, server):
