@@ -89,6 +89,10 @@ VERBS: Final[dict[str, frozenset[str]]] = {
     "bundles.change": _STAFF,
     "deployments.view": _WATCHERS,
     "deployments.change": _STAFF,
+    "metrics.view": _EVERYBODY,  # of what one may see; see monitoring.subjects
+    "metrics.sample": _STAFF,  # measure now, store what others measured
+    "errors.view": _WATCHERS,
+    "errors.change": _STAFF,
     "alerts.view": _WATCHERS,
     "alerts.change": _STAFF,
     # What it runs on.
@@ -145,7 +149,6 @@ MODEL_NOUNS: Final[dict[str, str]] = {
     "devices.device": "devices",
     "devices.bundle": "bundles",
     "devices.deployment": "deployments",
-    "monitoring.alertrule": "alerts",
 }
 
 

@@ -27,6 +27,7 @@ api_v1: list[URLPattern | URLResolver] = [
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
     path("", include("accounts.api.urls")),
     path("", include("hub.nodes.api.urls")),
+    path("", include("monitoring.api.urls")),
     path("", include("servers.api.urls")),
 ]
 
@@ -45,6 +46,7 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("", include("accounts.urls")),
     path("", include("hub.nodes.urls")),
+    path("", include("monitoring.urls")),
     path("", include("servers.urls")),
     path("jobs/", include((rq_dashboard, "django_rq"))),
 ]

@@ -15,6 +15,7 @@ class MonitoringConfig(AppConfig):
     def ready(self) -> None:
         from hub.nodes import agent
 
-        from . import sampler
+        from . import own_subjects, sampler, subjects
 
         agent.register_child("sampler", sampler.run_forever)
+        subjects.register("node", own_subjects.find_nodes)

@@ -60,3 +60,27 @@ class Stale(models.Model):
 
     def __str__(self) -> str:
         return f"{self.resolution} {self.at:%Y-%m-%d %H:%M}"
+
+
+class Event(models.Model):
+    """Something that happened to a subject and is marked in its charts."""
+
+    class Kind(models.TextChoices):
+        STARTED = "started", "Started"
+        STOPPED = "stopped", "Stopped"
+        CRASHED = "crashed", "Crashed"
+        UNHEALTHY = "unhealthy", "Unhealthy"
+        DEPLOYED = "deployed", "Deployed"
+        NOTE = "note", "Note"
+
+    subject = models.CharField(max_length=120)
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    text = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-at"]
+        indexes = [models.Index(fields=["subject", "-at"], name="monitoring_event_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.kind}"

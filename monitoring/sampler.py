@@ -22,6 +22,7 @@ from hub.nodes.engines import engine_for
 from hub.nodes.models import Node
 from hub.nodes.workloads import workload_models
 
+from . import events
 from .measure import Caps, HostMeter, Reading, WorkloadMeter
 from .spool import Batch, Spool
 from .store import store, store_batch
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 60  # batches in one transaction, after an outage
 REFUSED = (DataError, IntegrityError, ValueError)
 MIB, MB = 2**20, 10**6
+LOOK = ("status_reason", "restart_count", "started_at")
 
 
 def spool_of(node_name: str) -> Spool:
@@ -50,6 +52,7 @@ class Sampler:
         self.host = HostMeter(Path(settings.HUB_DATA))
         self.workloads = WorkloadMeter()
         self.caps: dict[str, tuple[str, Caps]] = {}
+        self.looks: dict[str, events.Look] = {}
         self.is_away = False
 
     def round(self) -> int:
@@ -117,7 +120,9 @@ class Sampler:
         try:
             node = Node.objects.get(name=self.node_name)
             self.engine = self.given or engine_for(node)
-            self.caps = caps_of(node)
+            self.caps, looks = workloads_of(node)
+            events.notice(self.looks, looks)
+            self.looks = looks
         except Node.DoesNotExist:
             self.caps = {}
         except (DatabaseError, OSError) as error:
@@ -130,22 +135,27 @@ class Sampler:
         connections.close_all()
 
 
-def caps_of(node: Node) -> dict[str, tuple[str, Caps]]:
-    """Subject and limits of each workload of a node, by the name that its engine knows."""
+ROW = ("pk", "memory_mb", "cpu_percent", "disk_mb", "facts", "observed_status", *LOOK)
+
+
+def workloads_of(node: Node) -> tuple[dict[str, tuple[str, Caps]], dict[str, events.Look]]:
+    """Subject and limits of each workload of a node, by the name that its engine knows; and how each is."""
     found: dict[str, tuple[str, Caps]] = {}
+    looks: dict[str, events.Look] = {}
     for model in workload_models():
         rows: Any = model.objects.filter(node=node).alive()
-        for row in rows.values("pk", "memory_mb", "cpu_percent", "disk_mb", "facts", "observed_status"):
-            is_up = row["observed_status"] == ObservedStatus.RUNNING
-            players = row["facts"].get("players") if is_up else None
+        for row in rows.values(*ROW):
+            subject = f"{model.kind}:{row['pk']}"
+            players = row["facts"].get("players") if row["observed_status"] == ObservedStatus.RUNNING else None
             caps = Caps(
                 row["cpu_percent"],
                 row["memory_mb"] * MIB,
                 row["disk_mb"] * MB,
                 float(players) if isinstance(players, int | float) else None,
             )
-            found[workload_name(model.kind, row["pk"])] = (f"{model.kind}:{row['pk']}", caps)
-    return found
+            found[workload_name(model.kind, row["pk"])] = (subject, caps)
+            looks[subject] = events.Look(row["observed_status"], *(row[name] for name in LOOK))
+    return found, looks
 
 
 def run_forever(node_name: str) -> None:

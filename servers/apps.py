@@ -13,8 +13,10 @@ class ServersConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import grants
+        from monitoring import subjects
 
-        from . import rights
+        from . import measured, rights
         from .models import GameServer
 
         grants.register(GameServer, rights.owner_may)
+        subjects.register("server", measured.find_servers)

@@ -249,6 +249,11 @@ class GameServer(Workload):
         return self.observed_status in LIVE and self.running_config_version not in (None, self.config_version)
 
     @property
+    def measured_key(self) -> str:
+        """The key of its measurements."""
+        return f"{self.kind}:{self.pk}"
+
+    @property
     def is_suspended(self) -> bool:
         return self.admin_state == AdminState.SUSPENDED
 

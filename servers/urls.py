@@ -15,6 +15,7 @@ urlpatterns = [
     path(SERVER, detail.server_detail, name="server_detail"),
     path(f"{SERVER}/head", detail.server_head, name="server_head"),
     path(f"{SERVER}/body", detail.server_body, name="server_body"),
+    path(f"{SERVER}/charts", detail.server_charts, name="server_charts"),
     path(f"{SERVER}/log", detail.server_log, name="server_log"),
     path(f"{SERVER}/operations", detail.server_operations, name="server_operations"),
     path(f"{SERVER}/settings", detail.server_settings, name="server_settings"),

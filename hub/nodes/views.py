@@ -48,6 +48,7 @@ def node_detail(request: HttpRequest, name: str) -> HttpResponse:
     operations = operations_visible_to(request.user).filter(node=node)[:LATEST_OPERATIONS]
     context = {
         "node": node,
+        "measured_key": f"node:{node.name}",
         "facts": node_facts([node])[0],
         "pools": AddressPool.objects.filter(node=node).select_related("node").with_counts(),
         "operations": operations,

@@ -69,6 +69,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/nodes/{name}/images/remove": {"preview": True},
     "POST api/v1/nodes/{name}/data/remove": {"names": [], "preview": True},
     "PUT api/v1/nodes/{name}/registries": {"registry": "ghcr.io", "username": "u", "password": "p"},
+    "POST api/v1/metrics/sample": {"node": "local"},
+    "POST api/v1/metrics/samples": {"subject": "node:local", "samples": [{"load": 1}]},
     "POST api/v1/regions": {"slug": "moon", "name": "Moon"},
     "PATCH api/v1/regions/{slug}": {"name": "Frankfurt"},
     "POST api/v1/servers": SERVER,
@@ -99,7 +101,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/users/purge": {"phrase": PURGE_PHRASE},
     "PATCH api/v1/users/me": {"first_name": "Ada"},
 }
-QUERIES = {"DELETE api/v1/nodes/{name}/registries": "?registry=ghcr.io"}
+QUERIES = {
+    "DELETE api/v1/nodes/{name}/registries": "?registry=ghcr.io",
+    "GET api/v1/metrics/query": "?subject=node:local&metric=load",
+    "GET api/v1/metrics/series": "?subject=node:local",
+    "GET monitoring/charts": "?subject=node:local",
+    "GET monitoring/table": "?subject=node:local",
+}
 
 
 def api_routes() -> Iterator[str]:

@@ -16,6 +16,7 @@ from servers.presentation import Head
 
 TABS = (
     ("detail", "Overview"),
+    ("charts", "Charts"),
     ("log", "Log"),
     ("operations", "Operations"),
     ("settings", "Settings"),

@@ -79,6 +79,12 @@ def server_log(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @login_required
+def server_charts(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """All that is measured of it, over a range in the URL."""
+    return show(request, find_server(request, pk), "charts", {})
+
+
+@login_required
 def server_operations(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What was asked of it, newest first."""
     server = find_server(request, pk)

@@ -1,0 +1,17 @@
+"""Places of monitoring."""
+
+from __future__ import annotations
+
+from accounts.permissions import can
+from hub.pages.navigation import Place, register
+
+register(
+    Place(
+        "Monitoring",
+        "Fleet",
+        "monitoring:fleet",
+        "chart",
+        lambda user: can(user, "nodes.view"),
+        position=10,
+    ),
+)

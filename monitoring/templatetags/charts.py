@@ -1,0 +1,83 @@
+"""Charts on pages: `{% charts subject_key %}`, and sparklines in lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from django import template
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from monitoring import ranges
+from monitoring.charts import of_kind
+from monitoring.presentation import told
+
+register = template.Library()
+WIDTH, HEIGHT = 72, 24
+
+
+@register.inclusion_tag("components/charts.html", takes_context=True)
+def charts(context: dict[str, Any], subject: str | Sequence[str], all: bool = False) -> dict[str, Any]:
+    """The charts of a subject, or of several to compare; the main ones unless `all`."""
+    keys = [subject] if isinstance(subject, str) else list(subject)
+    request = context["request"]
+    shown = ranges.of(request)
+    frames = [chart for chart in of_kind(keys[0].partition(":")[0]) if all or chart.is_main]
+    pairs = [("subject", key) for key in keys]
+    choices = []
+    for name, (label, _) in ranges.CHOICES.items():
+        query = request.GET.copy()
+        for parameter in ("from", "to"):
+            query.pop(parameter, None)
+        query["range"] = name
+        choices.append((label, f"?{query.urlencode()}", name == shown.name))
+    metrics = [("metric", name) for frame in frames for name in frame.metrics]
+    span = [("from", shown.start.isoformat()), ("to", shown.end.isoformat())]
+    data = f"{reverse('api:metrics-query')}?{urlencode([*pairs, *metrics])}"
+    return {
+        "request": request,
+        "frames": frames,
+        "range": shown,
+        "choices": choices,
+        "kept": [(name, value) for name, value in request.GET.items() if name not in ("range", "from", "to")],
+        "data_url": data,
+        "csv_url": f"{data}&{urlencode([*span, ('points', 1000), ('format', 'csv')])}",
+        "table_url": f"{reverse('monitoring:table')}?{urlencode(pairs)}&{shown.query}",
+        "is_comparison": len(keys) > 1,
+    }
+
+
+@register.simple_tag
+def sparkline(values: Sequence[float | None] | None, label: str = "", unit: str = "percent") -> SafeString:
+    """The shape of a metric of late; a gap breaks the line."""
+    known = [value for value in values or () if value is not None]
+    if not values or len(known) < 2:
+        return format_html('<span class="k-faint" title="{}: not measured yet">–</span>', label)
+    top = max(known) or 1
+    step = WIDTH / (len(values) - 1)
+    runs: list[list[str]] = [[]]
+    for index, value in enumerate(values):
+        if value is None:
+            runs.append([])
+        else:
+            runs[-1].append(f"{index * step:.1f} {HEIGHT - 1 - value / top * (HEIGHT - 2):.1f}")
+    path = " ".join(f"M{' L'.join(run)}" for run in runs if run)
+    said = f"{label}: {told(known[-1], unit)}, at most {told(max(known), unit)} in the last hour"
+    return format_html(
+        '<svg class="k-spark" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>'
+        '<path class="k-l" d="{}"/></svg>',
+        WIDTH,
+        HEIGHT,
+        said,
+        said,
+        path,
+    )
+
+
+@register.filter
+def measured(value: float | None, unit: str) -> str:
+    """A number with its unit."""
+    return told(value, unit)
