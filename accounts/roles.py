@@ -139,6 +139,7 @@ MODEL_NOUNS: Final[dict[str, str]] = {
     "nodes.nodetask": "nodes",
     "nodes.nodereport": "nodes",
     "servers.template": "templates",
+    "servers.templatetrial": "templates",
     "servers.templatevariable": "templates",
     "servers.gameserver": "servers",
     "servers.serverlog": "servers",

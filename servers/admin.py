@@ -13,7 +13,7 @@ from accounts.permissions import can
 from hub.admin_base import ReadOnlyAdmin, ServiceAdmin
 
 from . import services
-from .models import GameServer, ServerLog, Template, TemplateVariable
+from .models import GameServer, ServerLog, Template, TemplateTrial, TemplateVariable
 
 SEALED = ("secret_values", "rcon_password")
 
@@ -141,3 +141,16 @@ class ServerLogAdmin(ReadOnlyAdmin[ServerLog]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServerLog]:
         return ServerLog.objects.filter(server__in=GameServer.objects.visible_to(request.user))
+
+
+@admin.register(TemplateTrial)
+class TemplateTrialAdmin(ReadOnlyAdmin[TemplateTrial]):
+    """Trial starts of templates and what came of them."""
+
+    list_display = ["template", "status", "ready_seconds", "actor_name", "created_at", "ended_at"]
+    list_filter = ["status"]
+    list_select_related = ["template"]
+    search_fields = ["template__name", "template__slug"]
+
+    def view_on_site(self, obj: TemplateTrial) -> str:
+        return obj.template.get_absolute_url()

@@ -60,3 +60,11 @@ class PortProtocol(models.TextChoices):
     QUERY = "query", "Status query"
     RCON = "rcon", "RCON"
     ECON = "econ", "econ"
+
+
+class TrialStatus(models.TextChoices):
+    """What came of a template's trial start."""
+
+    RUNNING = "running", "Under way"
+    READY = "ready", "Became ready"
+    FAILED = "failed", "Failed"

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
+from . import services
 from .models import GameServer, ServerLog
 
 KEPT = timedelta(days=1)
@@ -16,3 +17,8 @@ def forget_secrets_of_deleted() -> None:
     gone = GameServer.objects.filter(deleted_at__lt=Now() - KEPT)
     ServerLog.objects.filter(server__in=gone).delete()
     gone.exclude(rcon_password="").update(rcon_password="", secret_values="", values={})
+
+
+def follow_trials() -> None:
+    """See what became of the trial starts of templates, and remove their servers."""
+    services.follow_trials()

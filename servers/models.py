@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,7 @@ from .choices import (
     MEMORY_MB_BOUNDS,
     ReadinessKind,
     StopKind,
+    TrialStatus,
     VariableKind,
 )
 from .ports import TemplatePort, parse_ports
@@ -321,3 +323,33 @@ class ServerLog(models.Model):
 
     def __str__(self) -> str:
         return f"log of {self.server_id}"
+
+
+class TemplateTrial(models.Model):
+    """A short-lived server that was started to see whether a template works, and what came of it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="trials")
+    server = models.ForeignKey(GameServer, on_delete=models.CASCADE, related_name="+")
+    actor_name = models.CharField(max_length=150)
+    status = models.CharField(max_length=8, choices=TrialStatus.choices, default=TrialStatus.RUNNING)
+    reason = models.TextField(blank=True, help_text="Why it failed, in the words of the server.")
+    output = models.TextField(blank=True, help_text="The end of what it wrote when it failed.")
+    ready_seconds = models.FloatField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["template"], condition=Q(status=TrialStatus.RUNNING), name="one_open_trial_per_template"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"trial of {self.template}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status == TrialStatus.RUNNING

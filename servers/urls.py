@@ -31,5 +31,9 @@ urlpatterns = [
     path(f"{SERVER}/delete", power.server_delete, name="server_delete"),
     path(f"{SERVER}/suspend", power.server_suspend, name="server_suspend"),
     path("templates/", catalogue.template_list, name="template_list"),
+    path("templates/new", catalogue.template_create, name="template_create"),
     path("templates/<slug:slug>", catalogue.template_detail, name="template_detail"),
+    path("templates/<slug:slug>/edit", catalogue.template_update, name="template_update"),
+    path("templates/<slug:slug>/try", catalogue.template_try, name="template_try"),
+    path("templates/<slug:slug>/trial", catalogue.template_trial, name="template_trial"),
 ]

@@ -863,7 +863,6 @@ class Servers(Group):
         *,
         admin_state: str | None = None,
         desired: str | None = None,
-        fields: str | None = None,
         limit: int | None = None,
         node: Sequence[str] | None = None,
         offset: int | None = None,
@@ -881,7 +880,6 @@ class Servers(Group):
             {
                 "admin_state": admin_state,
                 "desired": desired,
-                "fields": fields,
                 "limit": limit,
                 "node": node,
                 "offset": offset,
@@ -1294,6 +1292,14 @@ class Templates(Group):
     def definition(self, slug: str) -> Answer:
         """Show all of a template."""
         return self._answer("GET", f"/api/v1/templates/{_part(slug)}/definition")
+
+    def trials(self, slug: str) -> Rows:
+        """What came of the latest trials, newest first."""
+        return self._rows("GET", f"/api/v1/templates/{_part(slug)}/trials")
+
+    def try_it(self, slug: str) -> Answer:
+        """Start a short-lived server of a template to see whether it becomes ready."""
+        return self._answer("POST", f"/api/v1/templates/{_part(slug)}/try")
 
 
 class Tokens(Group):

@@ -113,6 +113,11 @@ STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
         "on": (ON, "On"),
         "off": (WARN, "Not set up"),
     },
+    "trial": {
+        "running": (BUSY, "Under way"),
+        "ready": (DONE, "Ready"),
+        "failed": (BAD, "Failed"),
+    },
     "switch": {
         "on": (ON, "On"),
         "off": (OFF, "Off"),

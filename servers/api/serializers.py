@@ -16,7 +16,7 @@ from hub.nodes.choices import AdminState, DesiredStatus, ObservedStatus
 from servers import services
 from servers.choices import NAME_LENGTHS, PortProtocol
 from servers.listed import ListedServer
-from servers.models import GameServer, ServerLog, Template, TemplateVariable
+from servers.models import GameServer, ServerLog, Template, TemplateTrial, TemplateVariable
 from servers.services.state import VERBS
 
 LIMITS = ("memory_mb", "disk_mb", "cpu_percent")
@@ -125,6 +125,28 @@ class TemplateDefinitionSerializer(serializers.ModelSerializer[Template]):
         fields = super().get_fields()
         fields["slug"].read_only = self.instance is not None
         return fields
+
+
+class TrialSerializer(serializers.ModelSerializer[TemplateTrial]):
+    """A trial start of a template: a short-lived server, and whether it became ready."""
+
+    template = serializers.SlugField(source="template.slug", read_only=True)
+
+    class Meta:
+        model = TemplateTrial
+        fields: ClassVar[tuple[str, ...]] = (
+            "id",
+            "template",
+            "server",
+            "status",
+            "reason",
+            "output",
+            "ready_seconds",
+            "actor_name",
+            "created_at",
+            "ended_at",
+        )
+        read_only_fields: ClassVar[tuple[str, ...]] = fields
 
 
 class ServerAddressSerializer(serializers.Serializer[Any]):

@@ -53,9 +53,11 @@ from .serializers import (
     ServerUpdateSerializer,
     TemplateDefinitionSerializer,
     TemplateSerializer,
+    TrialSerializer,
 )
 
 LIMITS = ("memory_mb", "disk_mb", "cpu_percent")
+LATEST_TRIALS = 20
 OPERATION_ORDERS = orders_of(OPERATIONS, "finished_at")
 UUID_PATTERN = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 power = extend_schema(request=None, responses={200: PowerAnswerSerializer, 202: PowerAnswerSerializer})
@@ -334,6 +336,24 @@ class TemplateViewSet(HubViewSet):
     def destroy(self, request: Request, slug: str) -> Response:
         services.delete_template(self.get_object(), actor=_asker(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(
+        summary="Start a short-lived server of a template to see whether it becomes ready",
+        request=None,
+        responses={202: TrialSerializer},
+    )
+    @action(detail=True, methods=["post"], url_path="try")
+    def try_it(self, request: Request, slug: str) -> Response:
+        trial = services.try_template(self.get_object(), actor=_asker(request))
+        return Response(TrialSerializer(trial).data, status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(
+        summary="What came of the latest trials, newest first", responses=TrialSerializer(many=True), filters=False
+    )
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def trials(self, request: Request, slug: str) -> Response:
+        latest = self.get_object().trials.select_related("template")[:LATEST_TRIALS]
+        return Response(TrialSerializer(latest, many=True).data)
 
     @extend_schema(summary="Show all of a template", responses=TemplateDefinitionSerializer)
     @action(detail=True, methods=["get"])

@@ -8,7 +8,8 @@ from .power import delete_server, kill_server, restart_server, start_server, sto
 from .settings import rename_server, resize_server, update_variables
 from .state import allowed_actions, lock_for_change
 from .suspension import suspend_server, unsuspend_server
-from .templates import create_template, delete_template, update_template
+from .templates import create_template, delete_template, refuse_programs, update_template
+from .trials import follow_trials, try_template
 from .watching import read_log
 
 __all__ = [
@@ -21,12 +22,14 @@ __all__ = [
     "create_template",
     "delete_server",
     "delete_template",
+    "follow_trials",
     "kill_server",
     "lock_for_change",
     "move_port",
     "preview_server",
     "publish_port",
     "read_log",
+    "refuse_programs",
     "rename_server",
     "resize_server",
     "restart_server",
@@ -35,6 +38,7 @@ __all__ = [
     "start_server",
     "stop_server",
     "suspend_server",
+    "try_template",
     "unpublish_port",
     "unsuspend_server",
     "update_template",

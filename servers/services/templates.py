@@ -23,7 +23,7 @@ def create_template(*, actor: Asker, variables: Iterable[Mapping[str, Any]] = ()
     """Make a template with its variables."""
     require(actor, "templates.change")
     template = Template(**values, is_customized=True)
-    _refuse_programs(template, actor)
+    refuse_programs(template, actor)
     with transaction.atomic():
         _save(template)
         _set_variables(template, variables)
@@ -42,11 +42,11 @@ def update_template(
     require(actor, "templates.change", template)
     with transaction.atomic():
         locked = Template.objects.select_for_update(no_key=True).get(pk=template.pk)
-        _refuse_programs(locked, actor)
+        refuse_programs(locked, actor)
         before = {name: getattr(locked, name) for name in changes}
         for name, value in changes.items():
             setattr(locked, name, value)
-        _refuse_programs(locked, actor)
+        refuse_programs(locked, actor)
         locked.is_customized = True
         _save(locked)
         if variables is not None:
@@ -61,14 +61,15 @@ def delete_template(template: Template, *, actor: Asker) -> None:
     require(actor, "templates.change", template)
     with transaction.atomic():
         locked = Template.objects.select_for_update().get(pk=template.pk)
-        _refuse_programs(locked, actor)
+        refuse_programs(locked, actor)
         if locked.servers.exists():
             raise Conflict("Servers were made from it. Unpublish it instead.", code="template_in_use")
         audit.record(actor, "template.deleted", locked, slug=locked.slug)
         locked.delete()
 
 
-def _refuse_programs(template: Template, actor: Asker) -> None:
+def refuse_programs(template: Template, actor: Asker) -> None:
+    """Programs of the process engine run on the node itself."""
     if template.process_command and not can(actor, "nodes.change"):
         raise NotAllowed("Templates that run programs on a node itself are the Admin's alone.")
 
