@@ -84,6 +84,7 @@ def fill() -> dict[str, str]:
         "server-new": f"/servers/new?template={template.slug}",
         "templates": "/templates/",
         "template": f"/templates/{template.slug}",
+        "template-edit": f"/templates/{template.slug}/edit",
         "operations": "/operations/",
         "nodes": "/nodes/",
         "node": f"/nodes/{node.name}/",
