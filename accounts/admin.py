@@ -22,7 +22,7 @@ from hub.admin_base import ActionsAdmin, ReadOnlyAdmin
 
 from . import second_factor, services, sessions, tokens
 from .forms import UserAdminForm
-from .models import ApiToken, AuditEntry, AuditSeal, User
+from .models import ApiToken, AuditEntry, AuditSeal, AuditShipment, RequestEntry, User
 from .quotas import FIELDS as QUOTA_FIELDS
 
 # The groups are the roles, and what those may do stands in accounts/roles.py. The pages that Django and allauth make
@@ -149,6 +149,24 @@ class AuditSealAdmin(ReadOnlyAdmin[AuditSeal]):
 
     list_display = ("id", "created_at", "entry_count", "digest")
     search_fields = ("=digest",)
+
+
+@admin.register(AuditShipment)
+class AuditShipmentAdmin(ReadOnlyAdmin[AuditShipment]):
+    """How far the audit trail was sent to syslog and webhook."""
+
+    list_display = ("sink", "seal", "shipped_at", "error")
+    search_fields = ("=sink",)
+
+
+@admin.register(RequestEntry)
+class RequestEntryAdmin(ReadOnlyAdmin[RequestEntry]):
+    """The request log, newest first."""
+
+    list_display = ("at", "user", "method", "path", "status", "ms", "ip", "via")
+    list_filter = ("method", "via")
+    search_fields = ("=user", "=ip", "=request_id", "path")
+    show_full_result_count = False
 
 
 @admin.register(EmailAddress)

@@ -13,8 +13,11 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from . import grants, signals
+        from hub import health
 
+        from . import audit_shipping, grants, signals
+
+        health.register("audit-shipping", audit_shipping.check_shipping)
         grants.register_own()
         signals.connect()
         post_migrate.connect(_sync_roles, sender=self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import audit_chain, jwt, tokens
+from . import audit_chain, audit_shipping, jwt, requests_log, tokens
 
 
 def seal_audit() -> int:
@@ -13,3 +13,13 @@ def seal_audit() -> int:
 def forget_expired_tokens() -> int:
     """Delete API tokens that expired long ago, and logins that ended (every day)."""
     return tokens.forget_expired_tokens() + jwt.forget_ended()
+
+
+def ship_audit() -> int:
+    """Send newly sealed audit entries to syslog and webhook, where they are configured (every minute)."""
+    return audit_shipping.ship()
+
+
+def forget_requests() -> int:
+    """Delete old lines of the request log (every day)."""
+    return requests_log.forget_old()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -91,6 +93,55 @@ AUDIT = Spec(
     ),
     search=find_entry,
     search_hint="Person, object, action or request id",
+    order="-id",
+)
+
+
+def find_request(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Requests by user, address, path or request id."""
+    found = Q(user__iexact=text) | Q(path__icontains=text) | Q(request_id=text)
+    with contextlib.suppress(ValueError):
+        found |= Q(ip=str(ip_address(text)))
+    return rows.filter(found)
+
+
+class AnswerChip(Chip):
+    """Requests by the hundred of their answer."""
+
+    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
+        found = Q()
+        for value in values:
+            found |= Q(status__gte=int(value), status__lt=int(value) + 100)
+        return rows.filter(found)
+
+
+def _methods(request: HttpRequest) -> list[tuple[str, str]]:
+    return [(name, name) for name in ("GET", "POST", "PUT", "PATCH", "DELETE")]
+
+
+def _answers(request: HttpRequest) -> list[tuple[str, str]]:
+    return [(f"{first}00", f"{first}xx") for first in "2345"]
+
+
+REQUESTS = Spec(
+    key="requests",
+    columns=(
+        Column("what", "Request", order="path", value=lambda row: f"{row.method} {row.path}", is_fixed=True),
+        Column("status", "Answer", order="status", value=lambda row: row.status, is_fixed=True),
+        Column("user", "Who", order="user", value=lambda row: row.user),
+        Column("ip", "From", value=lambda row: row.ip),
+        Column("via", "Through", order="via", value=lambda row: row.via),
+        Column("ms", "Took", order="ms", value=lambda row: row.ms),
+        Column("request", "Request id", value=lambda row: row.request_id, is_default=False),
+        Column("when", "When", order="id", value=lambda row: row.at),
+    ),
+    chips=(
+        Chip("method", "Method", _methods),
+        AnswerChip("answer", "Answer", _answers),
+        Chip("via", "Through", lambda request: [("web", "Web"), ("api", "API"), ("admin", "Admin")]),
+    ),
+    search=find_request,
+    search_hint="Person, address, path or request id",
     order="-id",
 )
 

@@ -23,6 +23,7 @@ from .fields import CurrentTransaction
 from .querysets import (
     ApiTokenQuerySet,
     AuditEntryQuerySet,
+    RequestEntryQuerySet,
     TokenFamilyQuerySet,
     UserManager,
     fetch_access,
@@ -296,3 +297,42 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_name} {self.action} {self.target_name}".rstrip()
+
+
+class RequestEntry(models.Model):
+    """One request: who asked what, from where, and how it was answered. See `accounts.requests_log`."""
+
+    at = models.DateTimeField()
+    user = models.CharField(max_length=150, blank=True)
+    ip = models.GenericIPAddressField(null=True, blank=True)
+    via = models.CharField(max_length=16, blank=True)
+    method = models.CharField(max_length=10)
+    path = models.CharField(max_length=500)
+    status = models.PositiveSmallIntegerField()
+    ms = models.FloatField()
+    request_id = models.CharField(max_length=64, blank=True)
+
+    objects = RequestEntryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "request"
+        indexes = [
+            BrinIndex(fields=["at"], name="accounts_request_at"),
+            models.Index(fields=["user", "-id"], name="accounts_request_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} {self.status}"
+
+
+class AuditShipment(models.Model):
+    """How far the audit trail has been shipped to one place; see `accounts.audit_shipping`."""
+
+    sink = models.CharField(max_length=20, unique=True)
+    seal = models.PositiveBigIntegerField(default=0, help_text="The last seal that arrived whole.")
+    shipped_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.sink} up to seal {self.seal}"

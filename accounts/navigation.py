@@ -17,9 +17,15 @@ from .permissions import can, manages_people
 
 LATEST = 8
 
+
+def _sees_settings(user: Any) -> bool:
+    return can(user, "settings.view")
+
+
 register(
     Place("Administration", "Users", "accounts:user_list", "user", manages_people, position=10),
     Place("Administration", "Audit", "accounts:audit_list", "shield", lambda u: can(u, "audit.view"), position=20),
+    Place("Administration", "Requests", "accounts:request_list", "list", _sees_settings, position=30),
 )
 
 

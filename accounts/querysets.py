@@ -20,7 +20,7 @@ from . import roles
 
 if TYPE_CHECKING:
     from .actors import Asker
-    from .models import ApiToken, AuditEntry, TokenFamily, User  # noqa: F401 - two of them in base classes, as strings
+    from .models import ApiToken, AuditEntry, RequestEntry, TokenFamily, User  # noqa: F401 - some in base classes, as strings
 
 
 @dataclass(frozen=True)
@@ -218,3 +218,15 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
 
     def unsealed(self) -> AuditEntryQuerySet:
         return self.filter(seal=None).order_by("id")
+
+
+class RequestEntryQuerySet(models.QuerySet["RequestEntry"]):
+    """The request log."""
+
+    def visible_to(self, actor: Asker) -> RequestEntryQuerySet:
+        """Everybody's requests are for those who may see the settings."""
+        from .permissions import can
+
+        if can(actor, "settings.view"):
+            return self
+        return self.none()

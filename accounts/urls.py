@@ -24,5 +24,6 @@ urlpatterns = [
     path("users/purge", people_views.purge, name="user_purge"),
     path("users/<int:pk>", people_views.user_detail, name="user_detail"),
     path("users/<int:pk>/<slug:verb>", people_views.user_act, name="user_act"),
+    path("requests/", views.request_list, name="request_list"),
     path("audit/", views.audit_list, name="audit_list"),
 ]

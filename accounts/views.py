@@ -16,8 +16,9 @@ from hub.pages.lists import ListPage
 from hub.pages.requests import me
 
 from . import invites, lists, quotas, services, tokens
+from .audit_export import audit_json
 from .choices import Theme
-from .models import ApiToken, AuditEntry, User
+from .models import ApiToken, AuditEntry, RequestEntry, User
 from .page_forms import ProfileForm, TokenForm
 from .permissions import can, manages_people, require
 from .shown_once import show_token_once
@@ -109,7 +110,21 @@ def audit_list(request: HttpRequest) -> HttpResponse:
     """Who did what, to what, from where."""
     require(me(request), "audit.view")
     page = ListPage(request, lists.AUDIT, AuditEntry.objects.visible_to(me(request)))
-    return page.as_csv() if "csv" in request.GET else render(request, "accounts/audit_list.html", {"list": page})
+    if "json" in request.GET:
+        return audit_json(page.rows)
+    return (
+        page.as_csv()
+        if "csv" in request.GET
+        else render(request, "accounts/audit_list.html", {"list": page, "json_url": page.url(json="1")})
+    )
+
+
+@login_required
+def request_list(request: HttpRequest) -> HttpResponse:
+    """Every request, with its user and address."""
+    require(me(request), "settings.view")
+    page = ListPage(request, lists.REQUESTS, RequestEntry.objects.visible_to(me(request)))
+    return page.as_csv() if "csv" in request.GET else render(request, "accounts/request_list.html", {"list": page})
 
 
 @login_required

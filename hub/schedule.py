@@ -57,6 +57,8 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("backup-database", "hub.backups.run_backup", at="02:30", limit=timedelta(hours=2)),
     Periodic("clear-sessions", "hub.cleanup.clear_sessions", at="03:10"),
     Periodic("seal-audit", "accounts.jobs.seal_audit", every=timedelta(minutes=1)),
+    Periodic("ship-audit", "accounts.jobs.ship_audit", every=timedelta(minutes=1)),
+    Periodic("forget-requests", "accounts.jobs.forget_requests", at="03:40"),
     Periodic("forget-tokens", "accounts.jobs.forget_expired_tokens", at="03:20"),
     Periodic("forget-answers", "hub.cleanup.forget_answers", every=timedelta(hours=1)),
     Periodic("forget-deleted-servers", "servers.jobs.forget_secrets_of_deleted", at="03:30"),

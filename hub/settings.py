@@ -238,6 +238,22 @@ HUB_AUDIT_STRICT = env.boolean(
     "HUB_AUDIT_STRICT", DEBUG, help="Raise on what looks like a secret in audit data; else it is dropped."
 )
 
+HUB_AUDIT_SYSLOG = env.text(
+    "HUB_AUDIT_SYSLOG", "", help="Ships the audit trail: udp://, tcp:// or tls://host:port of a syslog server."
+)
+if HUB_AUDIT_SYSLOG and (
+    urlsplit(HUB_AUDIT_SYSLOG).scheme not in ("udp", "tcp", "tls") or not urlsplit(HUB_AUDIT_SYSLOG).hostname
+):
+    raise EnvError("HUB_AUDIT_SYSLOG", "must begin with udp://, tcp:// or tls:// and name a host")
+HUB_AUDIT_WEBHOOK = env.text("HUB_AUDIT_WEBHOOK", "", help="Ships the audit trail: URL that gets each seal as JSON.")
+HUB_AUDIT_WEBHOOK_SECRET = env.text("HUB_AUDIT_WEBHOOK_SECRET", "", help="Signs what HUB_AUDIT_WEBHOOK gets.")
+HUB_REQUEST_LOG_DAYS = env.integer(
+    "HUB_REQUEST_LOG_DAYS",
+    30,
+    minimum=0,
+    help="How long each request is kept, with user and address; 0: not at all.",
+)
+
 HUB_CAN = "accounts.permissions.can"  # the plumbing asks it and imports no app
 HUB_OUTGOING_ALLOWED = env.networks(
     "HUB_OUTGOING_ALLOWED", help="Private networks that webhooks and downloads may reach; public ones always."
@@ -376,9 +392,18 @@ LOGGING = {
         "human": {"()": "hub.logs.HumanFormatter"},
         "json": {"()": "hub.logs.JsonFormatter"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["context"]}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT,
+            "filters": ["context"],
+            "level": LOG_LEVEL,
+        },
+        "requests": {"class": "accounts.requests_log.RequestLogHandler"},
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
+        "hub.access": {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "INFO", "handlers": ["requests"]},
         "rq": {"level": "WARNING"},
         "django.security.DisallowedHost": {"handlers": [], "propagate": False},  # a 400 in the access log is enough
         "psycopg.pool": {"level": "ERROR"},  # whoever asked for the connection logs why he got none

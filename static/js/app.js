@@ -120,7 +120,8 @@ on("click", (event) => {
 // The button that destroys waits until the name is typed; the server asks again.
 on("input", (event) => {
   const field = closest(event, "[data-must-be]");
-  if (field) field.form.querySelector("[data-danger]").disabled = field.value.trim() !== field.dataset.mustBe;
+  const button = field && field.form.querySelector("[data-danger]");
+  if (button) button.disabled = field.value.trim() !== field.dataset.mustBe;
 });
 
 /* Forms ------------------------------------------------------------------- */
