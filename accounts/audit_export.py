@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 
 from .audit_chain import canonical
 
@@ -14,7 +14,7 @@ ROWS = 50_000
 CHUNK = 1_000
 
 
-def audit_json(rows: QuerySet[Any]) -> HttpResponseBase:
+def audit_json(rows: QuerySet[Any]) -> StreamingHttpResponse:
     """These entries as a list, each in the form that the hash chain and the shipped trail have."""
     headers = {"Content-Disposition": 'attachment; filename="audit.json"', "Cache-Control": "no-store"}
     return StreamingHttpResponse(_pieces(rows), content_type="application/json", headers=headers)
