@@ -129,7 +129,11 @@ def answers(server: GameServer) -> bool:
 
 
 @pytest.mark.parametrize("point", [pytest.param(p, marks=[] if p in QUICK else [pytest.mark.slow]) for p in KILLED_IN])
-def test_agent_killed_at_any_stage_of_a_containers_life(house: DockerHouse, point: str) -> None:
+def test_agent_killed_at_any_stage_of_a_containers_life(
+    house: DockerHouse, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    # One agent at a time, so nobody takes a lease that has run out under a live one.
+    monkeypatch.setattr(reconcile, "LEASE_SECONDS", 0.3)
     server = house.create()
     last = [stage for stage in LIFE if stage in KILLED_IN[point]][-1]
     killed = set()
