@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from accounts.permissions import can
 
+from . import clocks
 from .choices import OPEN_OPERATIONS, AddressState, ObservedStatus, OperationStatus
 
 
@@ -78,7 +79,8 @@ class WorkloadQuerySet(models.QuerySet[Any]):
 
     def due(self) -> WorkloadQuerySet:
         """Rows that asked to be looked at by now and are not being looked at."""
-        return self.alive().filter(Q(lease_until__isnull=True) | Q(lease_until__lt=Now()), next_check_at__lte=Now())
+        is_due = clocks.over("next_check_at", farthest_seconds=clocks.FARTHEST_CHECK_SECONDS)
+        return self.alive().filter(clocks.free_lease(), is_due)
 
 
 class TaskQuerySet(models.QuerySet[Any]):

@@ -19,7 +19,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -28,7 +27,7 @@ from accounts.actors import SYSTEM
 from hub.engines.base import Engine, EngineError, Observation, PullProgress, Reason, State, WorkloadSpec
 from hub.failpoints import declare, failpoint
 
-from . import crashes, leases, operations
+from . import clocks, crashes, leases, operations
 from .choices import LIVE, WORKLOAD_TRANSITIONS, DesiredStatus, ObservedStatus, OperationStatus
 from .engines import engine_for
 from .models import Address
@@ -41,6 +40,7 @@ LEASE_SECONDS = 60
 MAX_STEPS = 12
 RETRY_SECONDS = 15.0
 POLL_SECONDS = 0.5
+SPARE_SECONDS = 5.0
 HEALTH_MISSES_ALLOWED = 3
 
 declare(
@@ -102,9 +102,8 @@ def reconcile(model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = N
 def claim(model: type[Workload], pk: uuid.UUID) -> Workload | None:
     """Take the row's lease, or say None: somebody has it, or there is no such live row."""
     token = uuid.uuid4()
-    free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
     claimed = (
-        model._base_manager.filter(free, pk=pk)
+        model._base_manager.filter(clocks.free_lease(), pk=pk)
         .exclude(observed_status=S.DELETED)
         .update(lease_token=token, lease_until=Now() + timedelta(seconds=LEASE_SECONDS))
     )
@@ -210,7 +209,8 @@ def _towards_running(workload: Workload, engine: Engine, seen: Observation | Non
         return step
     if workload.observed_status == S.FAILED:
         return Step(S.FAILED, workload.status_reason, operation=OperationStatus.FAILED)
-    if workload.restart_after and workload.restart_after > timezone.now():
+    longest = crashes.LONGEST_WAIT_SECONDS
+    if workload.restart_after and not clocks.is_over(workload.restart_after, farthest_seconds=longest):
         wait = (workload.restart_after - timezone.now()).total_seconds()
         return Step(S(workload.observed_status), workload.status_reason, check_in=wait)
     if workload.observed_status not in (S.CRASHED, S.LOST) and crashes.is_crash(workload, seen):
@@ -242,7 +242,8 @@ def _watch(workload: Workload, engine: Engine, seen: Observation) -> Step:
         )
     if workload.observed_status in (S.RUNNING, S.UNHEALTHY):
         return _missed(workload, health.detail, changes)
-    deadline = workload.ready_deadline_at or timezone.now() + timedelta(seconds=workload.ready_timeout_seconds)
+    latest = timezone.now() + timedelta(seconds=workload.ready_timeout_seconds)
+    deadline = min(workload.ready_deadline_at or latest, latest)
     if timezone.now() < deadline:
         return Step(S.STARTING, health.detail, check_in=POLL_SECONDS, changes=changes | {"ready_deadline_at": deadline})
     reason = f"Not ready after {workload.ready_timeout_seconds} s: {health.detail}"
@@ -424,7 +425,7 @@ def _towards_deleted(workload: Workload, engine: Engine, seen: Observation | Non
 def _stop_step(workload: Workload, engine: Engine, seen: Observation, status: ObservedStatus) -> Step:
     """Begin to stop, wait, or kill at the deadline: whichever is due."""
     now = timezone.now()
-    if workload.is_kill_wanted or (workload.stop_deadline_at and now >= workload.stop_deadline_at):
+    if workload.is_kill_wanted or _has_had_its_time(workload):
         kill_now(workload, engine=engine)
         reason = "Killed." if workload.is_kill_wanted else "It did not end in time and was killed."
         return Step(status, reason, check_in=0.1, operation=OperationStatus.RUNNING)
@@ -441,6 +442,11 @@ def _stop_step(workload: Workload, engine: Engine, seen: Observation, status: Ob
             changes={"stop_deadline_at": deadline},
         )
     return Step(status, workload.status_reason, check_in=POLL_SECONDS)
+
+
+def _has_had_its_time(workload: Workload) -> bool:
+    deadline, grace = workload.stop_deadline_at, workload.stop_grace_seconds
+    return deadline is not None and clocks.is_over(deadline, farthest_seconds=grace + SPARE_SECONDS)
 
 
 def _ended(seen: Observation | None) -> dict[str, Any]:

@@ -444,6 +444,94 @@ def test_crashed_server_whose_pinned_image_is_gone_says_so(server: GameServer, e
     assert server.image_pinned in server.status_reason
 
 
+# --- The clock is set ----------------------------------------------------------------------------------------------
+
+
+def set_clock(server: GameServer, by: timedelta) -> GameServer:
+    """What a step of the machine's clock leaves: all that was noted lies elsewhere."""
+    names = ("lease_until", "next_check_at", "restart_after", "stop_deadline_at", "ready_deadline_at")
+    server.refresh_from_db()
+    moved = {name: value - by for name in names if (value := getattr(server, name))}
+    GameServer.objects.filter(pk=server.pk).update(**moved)
+    return server
+
+
+BACK, FORWARD = timedelta(hours=-1), timedelta(hours=1)
+
+
+def test_clock_set_back_does_not_prolong_the_lease_of_a_dead_worker(
+    server: GameServer, node: Node, engine: FakeEngine
+) -> None:
+    assert claim(GameServer, server.pk) is not None
+    set_clock(server, BACK)
+
+    tick(node, engine=engine)
+    tick(node, engine=engine)
+
+    server.refresh_from_db()
+    assert server.observed_status in (S.STARTING, S.RUNNING)
+
+
+def test_clock_set_back_prolongs_neither_wait_nor_check(server: GameServer, node: Node, engine: FakeEngine) -> None:
+    running(server, engine)
+    engine.crash(server.engine_name)
+    drive(server, engine)
+    assert server.restart_after
+    set_clock(server, BACK)
+
+    tick(node, engine=engine)
+
+    server.refresh_from_db()
+    assert server.observed_status == S.STARTING
+
+
+def test_clock_set_back_does_not_keep_a_stubborn_server_alive(server: GameServer, engine: FakeEngine) -> None:
+    engine.behave(Behaviour(ignores_stop=True))
+    running(server, engine)
+    services.stop_server(server, actor=server.owner)
+    drive(server, engine)
+    set_clock(server, BACK)
+
+    drive(server, engine, passes=2)
+
+    assert server.observed_status == S.STOPPED
+    assert engine.state.workloads[server.engine_name].signals[-1] == "SIGKILL"
+
+
+def test_clock_set_back_does_not_prolong_the_wait_for_an_answer(
+    server: GameServer, engine: FakeEngine, games: Games
+) -> None:
+    games.answer = None
+    drive(server, engine, passes=2)
+    set_clock(server, BACK)
+
+    drive(server, engine)
+
+    assert server.ready_deadline_at
+    assert server.ready_deadline_at <= timezone.now() + timedelta(seconds=server.ready_timeout_seconds)
+
+
+@pytest.mark.parametrize("step", [BACK, FORWARD])
+def test_clock_that_is_set_costs_a_running_server_nothing(
+    server: GameServer, node: Node, engine: FakeEngine, step: timedelta
+) -> None:
+    running(server, engine)
+    set_clock(server, step)
+
+    tick(node, engine=engine)
+    sweep(node, engine=engine)
+
+    server.refresh_from_db()
+    assert (server.observed_status, server.restart_count) == (S.RUNNING, 0)
+    assert len(engine.calls("ensure")) == 1
+
+
+def test_lease_of_a_worker_at_work_is_respected(server: GameServer) -> None:
+    assert claim(GameServer, server.pk) is not None
+
+    assert claim(GameServer, server.pk) is None
+
+
 def test_pull_is_given_up_when_the_wish_changes(server: GameServer, engine: FakeEngine) -> None:
     def change_mind(event: PullProgress) -> None:
         services.stop_server(GameServer.objects.get(pk=server.pk), actor=server.owner)
@@ -623,7 +711,7 @@ def test_sweep_costs_a_constant_number_of_queries(server: GameServer, engine: Fa
 
 def test_tick_looks_only_at_what_is_due(server: GameServer, engine: FakeEngine, node: Node) -> None:
     first = tick(node, engine=engine)
-    GameServer.objects.update(next_check_at=timezone.now() + timedelta(hours=1))
+    GameServer.objects.update(next_check_at=timezone.now() + timedelta(minutes=5))
 
     assert (first, tick(node, engine=engine)) == (1, 0)
 
