@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
 ]
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 # Between the container and its start, long enough for a service to go and come.
 MIDDLE = {"HUB_FAILPOINT": "docker.ensure.after_create=sleep:3"}
 
@@ -53,21 +53,24 @@ def is_in_the_middle(house: DockerHouse) -> bool:
 
 
 def test_redis_restarted_in_the_middle_of_a_launch(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
-    with own_service("valkey") as valkey, redis_at(valkey.embedded.redis_url, monkeypatch):
-        with open_docker_house() as house:
-            programs.agent(house.node, **MIDDLE)
-            first = house.create("first")
-            wait_until(lambda: is_in_the_middle(house), PATIENCE, what="a container that was made")
+    with (
+        own_service("valkey") as valkey,
+        redis_at(valkey.embedded.redis_url, monkeypatch),
+        open_docker_house() as house,
+    ):
+        programs.agent(house.node, **MIDDLE)
+        first = house.create("first")
+        wait_until(lambda: is_in_the_middle(house), PATIENCE, what="a container that was made")
 
-            valkey.crash()
-            second = house.create("second")
-            valkey.start()
-            settle(house)
+        valkey.crash()
+        second = house.create("second")
+        valkey.start()
+        settle(house)
 
-            assert {house.container(server)["State"]["Status"] for server in (first, second)} == {"running"}
-            assert len(house.containers()) == 2
-            wait_until(lambda: rq_queue(node_queue(house.node.name)).count == 0, PATIENCE, what="the workers' return")
-            programs.end()
+        assert {house.container(server)["State"]["Status"] for server in (first, second)} == {"running"}
+        assert len(house.containers()) == 2
+        wait_until(lambda: rq_queue(node_queue(house.node.name)).count == 0, PATIENCE, what="the workers' return")
+        programs.end()
 
 
 def test_postgresql_restarted_in_the_middle_of_a_launch(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
