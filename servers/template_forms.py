@@ -78,6 +78,19 @@ class TemplateForm(forms.ModelForm):
         model = Template
         fields = FIELDS
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}
+        labels = {
+            "is_published": "Offered",
+            "data_path": "Folder of its data",
+            "process_program": "Program that the node needs",
+            "needs_isolation": "Needs isolation",
+            "stop_kind": "By",
+            "stop_value": "Signal, line or command",
+            "stop_grace_seconds": "Grace, seconds",
+            "readiness_kind": "Told by",
+            "readiness_port": "Port",
+            "readiness_pattern": "Line in the log",
+            "ready_timeout_seconds": "At most, seconds",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -127,6 +140,14 @@ class VariableForm(forms.ModelForm):
             "is_visible",
             "is_editable",
         )
+        labels = {
+            "help_text": "Explanation",
+            "minimum": "Least",
+            "maximum": "Most",
+            "is_required": "Must be set",
+            "is_visible": "The owner sees it",
+            "is_editable": "The owner sets it",
+        }
 
     def _post_clean(self) -> None:
         """As in `TemplateForm`."""
