@@ -34,6 +34,8 @@ except ValueError as error:
     raise EnvError("HUB_SECRET_KEYS", f"is not valid: {error}") from None
 if len(SECRET_KEY) < 50 and not DEBUG:
     raise EnvError("HUB_SECRET_KEY", "must have at least 50 characters")
+if not DEBUG and (len(set(SECRET_KEY)) < 10 or SECRET_KEY.startswith("django-insecure-")):
+    raise EnvError("HUB_SECRET_KEY", "is one that can be guessed: take a random one")
 
 HUB_BIND = env.text("HUB_BIND", "127.0.0.1", help="Address the web server listens on.")
 HUB_PORT = env.integer("HUB_PORT", 8000, minimum=1, maximum=65535, help="Port the web server listens on.")
@@ -98,6 +100,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "accounts.middleware.SecondFactorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "hub.hardening.HardeningMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -258,6 +261,10 @@ HUB_CAN = "accounts.permissions.can"  # the plumbing asks it and imports no app
 HUB_OUTGOING_ALLOWED = env.networks(
     "HUB_OUTGOING_ALLOWED", help="Private networks that webhooks and downloads may reach; public ones always."
 )
+HUB_ADMIN_NETWORKS = env.networks("HUB_ADMIN_NETWORKS", help="Networks that reach /admin/; unset: all.")
+HUB_API_DOCS = env.choice(
+    "HUB_API_DOCS", "people" if SECURE else "open", ("open", "people"), help="Who reads the API's documentation."
+)
 HUB_METRICS_TOKEN = env.text("HUB_METRICS_TOKEN", "", help="Bearer token for /metrics and details of /health.")
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105 - the name of a model
 MIGRATION_MODULES = {"knox": None}  # its own token table is swapped out, yet its migrations would create one
@@ -304,7 +311,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["hub.api.parsers.LimitedJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "hub.api.pagination.HubPagination",
     "DEFAULT_FILTER_BACKENDS": [
         "hub.api.filters.QuickFilters",

@@ -14,7 +14,7 @@ ROOMS = ("hub", "accounts", "monitoring", "servers", "challenges", "devices", "b
 NO_SERVICES = {
     "DATABASE_URL": "postgresql:///hub?host=/nonexistent",
     "REDIS_URL": "unix:///nonexistent?db=0",
-    "HUB_SECRET_KEY": "x" * 50,
+    "HUB_SECRET_KEY": "0123456789" * 5,
     "HUB_SECRET_KEYS": "1:" + "A" * 43 + "=",
     "DJANGO_SETTINGS_MODULE": "hub.settings",
 }
@@ -39,6 +39,9 @@ def _commands(name: str, rest: list[str], place: Place) -> list[list[str]]:
             ["-m", "ruff", "check", *(rest or ["."])],
             ["-m", "ruff", "format", "--check", *(rest or ["."])],
             [str(place.venv / "bin" / "lint-imports")],
+            ["-m", "hub.tests.secret_scan"],
+            # Ruff's S rules judge the rest, line by line and with reasons.
+            ["-m", "bandit", "-q", "-lll", "-r", *rooms, "-x", "*/tests/*,*/migrations/*"],
         ],
         "types": [["-m", "mypy", *(rest or [*rooms, "conftest.py", "manage.py"])]],
         "format": [["-m", "ruff", "check", "--fix", *(rest or ["."])], ["-m", "ruff", "format", *(rest or ["."])]],

@@ -15,6 +15,7 @@ COMPUTED = {  # defaults that depend on who starts the hub, or on another variab
     "HUB_DATA": "`.run`, for root `/var/lib/kutanga-hub`",
     "HUB_URL": "`http://localhost:` and HUB_PORT",
     "HUB_AUDIT_STRICT": "as HUB_DEBUG",
+    "HUB_API_DOCS": "`people` when HUB_URL is https, else `open`",
 }
 HEAD = """# Configuration
 

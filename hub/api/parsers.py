@@ -1,0 +1,61 @@
+"""JSON bodies within limits: so many bytes, so deep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import JSONParser
+from rest_framework.utils import json
+
+MOST_DEPTH = 32
+
+
+class BodyTooLarge(APIException):
+    """More bytes than a request may have."""
+
+    status_code = 413
+    default_code = "too_large"
+    default_detail = "The body is too large."
+
+
+class LimitedJSONParser(JSONParser):
+    """Reads no more than `DATA_UPLOAD_MAX_MEMORY_SIZE` and refuses nesting that no input of ours has."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        body = stream.read(most + 1)
+        if len(body) > most:
+            raise BodyTooLarge
+        if body.count(b"[") + body.count(b"{") > MOST_DEPTH and _depth(body) > MOST_DEPTH:
+            raise ParseError(f"The JSON is nested more than {MOST_DEPTH} deep.")
+        try:
+            text = body.decode((parser_context or {}).get("encoding", settings.DEFAULT_CHARSET))
+            return json.loads(text, parse_constant=json.strict_constant if self.strict else None)
+        except (ValueError, LookupError) as error:
+            raise ParseError(f"JSON parse error - {error}") from None
+
+
+def _depth(body: bytes) -> int:
+    """How deep the brackets outside strings are nested."""
+    depth = deepest = 0
+    in_string = escaped = False
+    for char in body:
+        if escaped:
+            escaped = False
+        elif in_string:
+            in_string, escaped = char != 0x22, char == 0x5C
+        elif char == 0x22:
+            in_string = True
+        elif char in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+            if deepest > MOST_DEPTH:
+                return deepest
+        elif char in b"]}":
+            depth -= 1
+    return deepest

@@ -1,0 +1,46 @@
+"""What the hub withholds before any view is asked: the admin site, and the documentation of the API."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+
+from . import context
+
+PERMISSIONS_POLICY = "camera=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), payment=(), usb=()"
+ADMIN = "/admin/"
+DOCUMENTS = ("/api/v1/docs", "/api/v1/schema")
+
+
+class HardeningMiddleware:
+    """Sets the Permissions-Policy; hides the admin site from other networks and the documentation from strangers."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        return response
+
+    def process_view(
+        self, request: HttpRequest, view: object, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> HttpResponse | None:
+        path = request.path_info
+        if path.startswith(ADMIN) and not _may_reach_admin(context.current().ip):
+            raise Http404
+        if path in DOCUMENTS and settings.HUB_API_DOCS == "people" and not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        return None
+
+
+def _may_reach_admin(ip: str | None) -> bool:
+    """Whether the address is in a network of the admins; an unknown one is in none."""
+    networks = settings.HUB_ADMIN_NETWORKS
+    if not networks:
+        return True
+    return ip is not None and any(ipaddress.ip_address(ip) in network for network in networks)
