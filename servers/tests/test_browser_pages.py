@@ -35,6 +35,9 @@ SCREENS = {
 SERIOUS = ("serious", "critical")
 PICTURES = os.environ.get("HUB_SCREENSHOTS", "")
 PICTURED = {("light", "1440"): "", ("dark", "390"): "-phone"}
+STICKS_OUT = """() => [...document.querySelectorAll("main *")]
+    .filter(each => each.getBoundingClientRect().right > innerWidth).slice(0, 4)
+    .map(each => `${each.tagName}.${each.getAttribute("class")}`).join(", ")"""
 FORMAT = os.environ.get("HUB_SCREENSHOTS_FORMAT", "webp")
 TALLEST = 2_400
 STATES: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -159,7 +162,7 @@ def judge(page: Page, name: str, theme: str) -> list[str]:
         page.set_viewport_size(screen)
         wide = page.evaluate("document.documentElement.scrollWidth")
         if wide > screen["width"]:
-            wrong.append(f"{name} is {wide} px wide at {width}")
+            wrong.append(f"{name} is {wide} px wide at {width}: {page.evaluate(STICKS_OUT)}")
         if PICTURES and (theme, width) in PICTURED:
             take_picture(page, f"{name}{PICTURED[theme, width]}.{FORMAT}")
         if width != "1024":
