@@ -4,7 +4,7 @@
 PYTHON ?= python3
 LAUNCH := @$(PYTHON) -m hub.launcher
 
-.PHONY: help up down status logs reset install test lint types format migrations-check bench
+.PHONY: help up down status logs reset install test lint types format migrations-check client bench
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ format: ## mend style
 
 migrations-check: ## is a migration missing?
 	$(LAUNCH) migrations-check
+
+client: ## write clients/python/ again, after the API has changed
+	$(LAUNCH) client $(ARGS)
 
 bench: ## measure; ARGS as documented in docs/performance.md
 	$(LAUNCH) bench $(ARGS)

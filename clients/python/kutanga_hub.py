@@ -489,6 +489,51 @@ class Auth(Group):
         )
 
 
+class Metrics(Group):
+    """Metrics."""
+
+    def query(
+        self,
+        *,
+        metric: Sequence[str],
+        subject: Sequence[str],
+        from_: str | None = None,
+        points: int | None = None,
+        step: int | None = None,
+        to: str | None = None,
+    ) -> Answer:
+        """Measurements in buckets with least, mean and greatest."""
+        return self._answer(
+            "GET",
+            "/api/v1/metrics/query",
+            query={"metric": metric, "subject": subject, "from": from_, "points": points, "step": step, "to": to},
+        )
+
+    def sample(self, *, node: str) -> Answer:
+        """Have a node's agent measure now."""
+        return self._answer(
+            "POST",
+            "/api/v1/metrics/sample",
+            body={"node": node},
+        )
+
+    def samples(self, *, subject: str, samples: Sequence[Mapping[str, Any]]) -> Answer:
+        """Store what was measured elsewhere."""
+        return self._answer(
+            "POST",
+            "/api/v1/metrics/samples",
+            body={"subject": subject, "samples": samples},
+        )
+
+    def series(self, *, subject: Sequence[str]) -> Rows:
+        """Metrics that are measured of subjects."""
+        return self._rows(
+            "GET",
+            "/api/v1/metrics/series",
+            query={"subject": subject},
+        )
+
+
 class NodeTasks(Group):
     """Node tasks."""
 
@@ -863,6 +908,7 @@ class Servers(Group):
         *,
         admin_state: str | None = None,
         desired: str | None = None,
+        fields: str | None = None,
         limit: int | None = None,
         node: Sequence[str] | None = None,
         offset: int | None = None,
@@ -880,6 +926,7 @@ class Servers(Group):
             {
                 "admin_state": admin_state,
                 "desired": desired,
+                "fields": fields,
                 "limit": limit,
                 "node": node,
                 "offset": offset,
@@ -1615,6 +1662,7 @@ class Hub(Client):
         self.addresses = Addresses(self)
         self.audit = Audit(self)
         self.auth = Auth(self)
+        self.metrics = Metrics(self)
         self.node_tasks = NodeTasks(self)
         self.nodes = Nodes(self)
         self.operations = Operations(self)

@@ -67,6 +67,7 @@ ANSWERS = {
     429: ("TooManyRequests", "Asked too often; see Retry-After.", "too_many_requests", "Asked too often."),
     503: ("Unavailable", "Something that is needed does not answer right now.", "unavailable", "Try again."),
 }
+ERRORS = set(map(str, ANSWERS))
 RENDERERS = {"json": OpenApiJsonRenderer, "yaml": OpenApiYamlRenderer}
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -79,9 +80,14 @@ def add_error_answers(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     for path, operations in result.get("paths", {}).items():
         for method in METHODS:
             if operation := operations.get(method):
-                for status in _possible(path, method, operation):
-                    reference = {"$ref": f"#/components/responses/{ANSWERS[status][0]}"}
-                    operation["responses"].setdefault(str(status), reference)
+                answers = operation["responses"]
+                named = {
+                    int(status) for status, answer in answers.items() if status in ERRORS and "content" not in answer
+                }
+                for status in named:  # a view says that it occurs; what it says is the same everywhere
+                    del answers[str(status)]
+                for status in sorted({*named, *_possible(path, method, operation)}):
+                    answers.setdefault(str(status), {"$ref": f"#/components/responses/{ANSWERS[status][0]}"})
     return result
 
 

@@ -18,7 +18,7 @@ NO_SERVICES = {
     "HUB_SECRET_KEYS": "1:" + "A" * 43 + "=",
     "DJANGO_SETTINGS_MODULE": "hub.settings",
 }
-TOOLS = ("test", "lint", "types", "format", "migrations-check", "bench")
+TOOLS = ("test", "lint", "types", "format", "migrations-check", "client", "bench")
 
 
 def run_tool(name: str, rest: Sequence[str], place: Place, console: Console) -> int:
@@ -26,7 +26,7 @@ def run_tool(name: str, rest: Sequence[str], place: Place, console: Console) -> 
     bootstrap.prepare(place, console, development=True)
     if name == "migrations-check":
         return _migrations_check(place)
-    environment = NO_SERVICES if name == "types" else {}
+    environment = NO_SERVICES if name in ("types", "client") else {}
     codes = [_run(command, place, environment) for command in _commands(name, list(rest), place)]
     return next(filter(None, codes), 0)
 
@@ -45,6 +45,7 @@ def _commands(name: str, rest: list[str], place: Place) -> list[list[str]]:
         ],
         "types": [["-m", "mypy", *(rest or [*rooms, "conftest.py", "manage.py"])]],
         "format": [["-m", "ruff", "check", "--fix", *(rest or ["."])], ["-m", "ruff", "format", *(rest or ["."])]],
+        "client": [["manage.py", "api_client", *rest]],
         "bench": [["-m", "bench", *rest]],
     }[name]
 

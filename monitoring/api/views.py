@@ -23,7 +23,7 @@ class SeriesView(ThrottledView):
     @extend_schema(
         summary="Metrics that are measured of subjects",
         parameters=[shapes.SubjectsSerializer],
-        responses=shapes.SeriesSerializer(many=True),
+        responses={200: shapes.SeriesSerializer(many=True), 404: None},
     )
     def get(self, request: Request) -> Response:
         require(request.user, "metrics.view")
@@ -43,7 +43,7 @@ class QueryView(ThrottledView):
     @extend_schema(
         summary="Measurements in buckets with least, mean and greatest",
         parameters=[shapes.QuerySerializer],
-        responses=shapes.AnswerSerializer,
+        responses={200: shapes.AnswerSerializer, 404: None},
     )
     def get(self, request: Request) -> Response:
         require(request.user, "metrics.view")
@@ -73,7 +73,7 @@ class MeasureView(ThrottledView):
     @extend_schema(
         summary="Have a node's agent measure now",
         request=shapes.MeasureSerializer,
-        responses={202: shapes.MeasuredSerializer},
+        responses={202: shapes.MeasuredSerializer, 404: None},
     )
     def post(self, request: Request) -> Response:
         asked = shapes.MeasureSerializer(data=request.data)
@@ -88,7 +88,7 @@ class SamplesView(ThrottledView):
     @extend_schema(
         summary="Store what was measured elsewhere",
         request=shapes.SamplesSerializer,
-        responses={201: shapes.StoredSerializer},
+        responses={201: shapes.StoredSerializer, 404: None},
     )
     def post(self, request: Request) -> Response:
         asked = shapes.SamplesSerializer(data=request.data)

@@ -63,7 +63,9 @@ UUID_PATTERN = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 power = extend_schema(request=None, responses={200: PowerAnswerSerializer, 202: PowerAnswerSerializer})
 
 
-@extend_schema_view(list=extend_schema(summary="List servers"), retrieve=extend_schema(summary="Show a server"))
+@extend_schema_view(
+    list=extend_schema(summary="List servers", parameters=[FIELDS]), retrieve=extend_schema(summary="Show a server")
+)
 class ServerViewSet(HubViewSet):
     """Game servers. Powers answer 202 with an operation to follow, or 200 when nothing had to be done."""
 

@@ -138,7 +138,7 @@ def test_agent_takes_its_work_horses_with_it(house: House, programs: Programs) -
 
     orphans = agent.kill()
 
-    assert len(orphans) == 2
+    assert len(orphans) == 3  # the worker, its work-horse and the sampler
     wait_until(lambda: not any(map(is_alive, orphans)), 5, what="the end of the agent's children")
 
 
@@ -169,14 +169,13 @@ def test_killed_work_horse_costs_only_time(house: House, programs: Programs) -> 
     agent.kill_all()
     recover(house)
 
-    assert worker_lives == [True]
+    assert worker_lives == [True, True]  # the worker and the sampler
     assert lasting_complaints(house) == []
 
 
 def work_horse(agent: Program) -> psutil.Process:
     """The process that runs the job: the child of the agent's only worker."""
-    worker, horse = agent.below()
-    assert horse.ppid() == worker.pid
+    (horse,) = [child for child in agent.below() if child.ppid() != agent.process.pid]
     return horse
 
 

@@ -28,4 +28,4 @@ class Command(BaseCommand):
             PLACE.parent.mkdir(parents=True, exist_ok=True)
             PLACE.write_text(text, encoding="utf-8")
         elif not PLACE.exists() or PLACE.read_text(encoding="utf-8") != text:
-            raise CommandError("clients/python/kutanga_hub.py is out of date: run manage.py api_client")
+            raise CommandError("clients/python/kutanga_hub.py is out of date: run make client")
