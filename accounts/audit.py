@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 
 from hub import context
+from hub.postgres.inserts import insert
 from hub.secrets import Sealed
 
 from .actors import System
@@ -37,7 +38,7 @@ def record(actor: Asker | None, action: str, target: models.Model | None = None,
     from .models import AuditEntry
 
     facts = context.current()
-    return AuditEntry.objects.create(
+    entry = AuditEntry(
         action=action,
         via=facts.via,
         ip=facts.ip,
@@ -46,6 +47,8 @@ def record(actor: Asker | None, action: str, target: models.Model | None = None,
         **_actor_fields(actor),
         **_target_fields(target),
     )
+    insert(entry)
+    return entry
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from hub.statements import statement
+from hub.statements import column_names, statement
 
 from . import roles
 
@@ -90,13 +90,13 @@ class UserQuerySet(models.QuerySet["User"]):
         found = statement("user with access", self._with_key, SAMPLE_USER).rows(pk)
         if not found:
             return None
-        user = self.model.from_db(self.db, _names(self.model), found[0][: -len(ACCESS_COLUMNS)])
+        user = self.model.from_db(self.db, column_names(self.model), found[0][: -len(ACCESS_COLUMNS)])
         for name, value in zip(ACCESS_COLUMNS, found[0][-len(ACCESS_COLUMNS) :], strict=True):
             setattr(user, name, value)
         return user
 
     def _with_key(self, pk: int) -> models.QuerySet[User, tuple[Any, ...]]:
-        return self.with_access().filter(pk=pk).values_list(*_names(self.model), *ACCESS_COLUMNS)
+        return self.with_access().filter(pk=pk).values_list(*column_names(self.model), *ACCESS_COLUMNS)
 
     def able(self) -> UserQuerySet:
         return self.filter(is_active=True, suspended_at=None)
@@ -155,9 +155,9 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
             row = cursor.fetchone()
         if row is None:
             return None
-        owner_at, access_at = len(_names(ApiToken)), -len(ACCESS_COLUMNS)
-        token = ApiToken.from_db(connection.alias, _names(ApiToken), row[:owner_at])
-        token.user = User.from_db(connection.alias, _names(User), row[owner_at:access_at])
+        owner_at, access_at = len(column_names(ApiToken)), -len(ACCESS_COLUMNS)
+        token = ApiToken.from_db(connection.alias, column_names(ApiToken), row[:owner_at])
+        token.user = User.from_db(connection.alias, column_names(User), row[owner_at:access_at])
         for name, value in zip(ACCESS_COLUMNS, row[access_at:], strict=True):
             setattr(token, name, value)
         return token
@@ -195,11 +195,6 @@ def _find_sql(token: type[ApiToken], user: type[User]) -> str:
         SELECT {", ".join(columns)}
         FROM accounts_apitoken JOIN accounts_user ON accounts_user.id = accounts_apitoken.user_id
         WHERE accounts_apitoken.digest = %s"""  # noqa: S608 - names of our own columns
-
-
-@cache
-def _names(model: type[models.Model]) -> list[str]:
-    return [field.attname for field in model._meta.concrete_fields]
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .models import User
 
 FIELDS = tuple(field.name for field in fields(QuotaLimits))
+# Written out, because every creation asks; LOCK lets one transaction at a time count what the owner has.
+LOCK = "SELECT FROM accounts_user WHERE id = %(owner)s FOR NO KEY UPDATE"
+OWN = "SELECT servers, memory_mb, cpu_percent, disk_mb FROM accounts_quota WHERE user_id = %(owner)s"
 _UNITS = {"servers": "", "memory_mb": " MB of memory", "cpu_percent": " % of CPU", "disk_mb": " MB of disk"}
 
 
@@ -24,12 +27,14 @@ def quota_for(user: User) -> QuotaLimits:
     """The limits that hold for this user now (one query, besides that for the role)."""
     if user.role == roles.ADMIN:
         return roles.UNLIMITED
-    with connection.cursor() as cursor:  # asked by every creation, and written out it costs a tenth
-        cursor.execute(
-            "SELECT servers, memory_mb, cpu_percent, disk_mb FROM accounts_quota WHERE user_id = %s", [user.pk]
-        )
-        own = cursor.fetchone()
-    return limits_of(user.role, dict(zip(FIELDS, own, strict=True)) if own else {})
+    with connection.cursor() as cursor:
+        cursor.execute(OWN, {"owner": user.pk})
+        return of_row(user.role, cursor.fetchone())
+
+
+def of_row(role: str, own: Sequence[int | None] | None) -> QuotaLimits:
+    """The limits that hold, given what `OWN` has found."""
+    return limits_of(role, dict(zip(FIELDS, own, strict=True)) if own else {})
 
 
 def limits_of(role: str, own: Mapping[str, int | None]) -> QuotaLimits:

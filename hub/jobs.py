@@ -8,7 +8,7 @@ random: fixed ids and `unique` lose or block jobs in rq. Arguments are keys, nev
 from __future__ import annotations
 
 import logging
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -37,6 +37,7 @@ def node_queue(node_name: str) -> str:
     return f"node:{node_name}"
 
 
+@lru_cache(maxsize=1_000)
 def rq_queue(name: str) -> Queue:
     """An rq queue by any name; nodes' queues come and go, so they are not in settings."""
     return Queue(name, connection=_connection(), serializer=JSONSerializer)
@@ -69,14 +70,17 @@ def perform(path: str, request_id: str, *args: Any) -> None:
 def _send(path: str, args: tuple[Any, ...], queue: str, request_id: str) -> None:
     failpoint("jobs.before_send")
     try:
-        rq_queue(queue).enqueue(
-            "hub.jobs.perform",
-            args=(path, request_id, *args),
-            description=f"{path}{args}",
-            job_timeout=JOB_TIMEOUT_SECONDS,
-            result_ttl=0,
-            failure_ttl=FAILURES_KEPT_SECONDS,
-        )
+        with _connection().pipeline() as one_round_trip:
+            rq_queue(queue).enqueue(
+                "hub.jobs.perform",
+                args=(path, request_id, *args),
+                description=f"{path}{args}",
+                job_timeout=JOB_TIMEOUT_SECONDS,
+                result_ttl=0,
+                failure_ttl=FAILURES_KEPT_SECONDS,
+                pipeline=one_round_trip,
+            )
+            one_round_trip.execute()
     except RedisError as error:
         logger.warning("job %s not sent, the sweep will find the work: %s", path, error)
     failpoint("jobs.after_send")

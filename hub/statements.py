@@ -8,12 +8,12 @@ a queryset with the time of day in it (other than the database's own `Now()`) is
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import Aggregate, QuerySet, Value
+from django.db.models import Aggregate, Model, QuerySet, Value
 
 Row = tuple[Any, ...]
 Build = Callable[..., QuerySet[Any, Any]]
@@ -71,6 +71,12 @@ class Statement:
             return self.params
         given = dict(zip(self.samples, values, strict=True))
         return tuple(given.get(each, each) if isinstance(each, Hashable) else each for each in self.params)
+
+
+@cache
+def column_names(model: type[Model]) -> list[str]:
+    """What `values_list` is asked for and `Model.from_db` takes, to make whole rows of a statement's."""
+    return [field.attname for field in model._meta.concrete_fields]
 
 
 def statement(key: Hashable, build: Build, *samples: Hashable) -> Statement:

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.db import connection
 
+from hub.nodes.leases import Leased
+
 _HELD = """
     SELECT a.port_name, host(a.ip), a.port, p.is_public
     FROM nodes_address a JOIN nodes_addresspool p ON p.id = a.pool_id
@@ -26,6 +28,11 @@ class ServerAddress:
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+
+def row_of(leased: Leased) -> dict[str, Any]:
+    """The same for an address that has just been leased."""
+    return {"name": leased.name, "ip": leased.ip, "port": leased.port, "is_public": leased.is_public}
 
 
 def rows_held_by(holder: uuid.UUID) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What an owner uses now, in one query."""
+"""What an owner may use and uses now, in one round trip."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connection
 
+from accounts import quotas
 from accounts.roles import QuotaLimits
 
 if TYPE_CHECKING:
@@ -16,18 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Usage:
-    """Totals of live servers, running or not, and what was created within the last hour, deleted since or not."""
+    """Totals of live servers, running or not, the limits for them, and what was created within the last hour, deleted
+    since or not.
+    """
 
     totals: QuotaLimits
+    limits: QuotaLimits
     created_lately: int
     first_lately: datetime | None
     has_name: bool = False
-
-
-def lock_owner(owner: User) -> None:
-    """Let one transaction at a time count what the owner has; as `accounts.quotas.lock_owner`, fetching nothing."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM accounts_user WHERE id = %s FOR NO KEY UPDATE", [owner.pk])
 
 
 _COUNT = """
@@ -48,13 +46,21 @@ _COUNT = """
 """
 
 
-def of_owner(owner: User, *, name: str = "") -> Usage:
-    """Count; exact when the owner is locked. Written out: composing this statement would cost more than running it."""
+def of_owner(owner: User, *, name: str = "", lock: bool = False) -> Usage:
+    """Count; exact with `lock`, which must be the first in its transaction, or when the owner is locked already.
+
+    Written out and sent together: composing these statements, or going for each, would cost more than running them.
+    """
+    statements = [quotas.LOCK, quotas.OWN, _COUNT] if lock else [quotas.OWN, _COUNT]
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, {"owner": owner.pk, "name": name})
+        cursor.execute(";".join(statements), {"owner": owner.pk, "name": name})
+        if lock:
+            cursor.nextset()
+        limits = quotas.of_row(owner.role, cursor.fetchone())
+        cursor.nextset()
         servers, memory_mb, cpu_percent, disk_mb, lately, first_lately, same_name = cursor.fetchone()
     totals = QuotaLimits(servers=servers, memory_mb=memory_mb, cpu_percent=cpu_percent, disk_mb=disk_mb)
-    return Usage(totals, lately, first_lately, bool(same_name))
+    return Usage(totals, limits, lately, first_lately, bool(same_name))
 
 
 def add(one: QuotaLimits, other: QuotaLimits) -> QuotaLimits:

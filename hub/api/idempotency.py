@@ -25,6 +25,7 @@ from rest_framework.response import Response
 
 from hub.exceptions import Conflict, HubError, Invalid
 from hub.models import IdempotentAnswer
+from hub.postgres.inserts import insert
 
 HEADER: Final = "Idempotency-Key"
 MAX_LENGTH: Final = 200
@@ -77,14 +78,16 @@ class _Ask:
 
     def keep(self, response: Response) -> None:
         """Store the answer beside the work."""
-        IdempotentAnswer.objects.create(
-            actor=self.actor,
-            route=self.route,
-            key=self.key,
-            digest=self.digest,
-            status=response.status_code,
-            location=response.get("Location", ""),
-            body=JSONRenderer().render(response.data).decode(),
+        insert(
+            IdempotentAnswer(
+                actor=self.actor,
+                route=self.route,
+                key=self.key,
+                digest=self.digest,
+                status=response.status_code,
+                location=response.get("Location", ""),
+                body=JSONRenderer().render(response.data).decode(),
+            )
         )
 
     def _lock_number(self) -> int:

@@ -17,7 +17,7 @@ import ipaddress
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, QuerySet
@@ -54,30 +54,46 @@ _LEASE = """
     UPDATE nodes_address SET state = 'leased', holder = %(holder)s, port_name = (%(names)s::text[])[n],
         leased_at = now(), proven_at = NULL, released_at = NULL, rest_until = NULL, reason = ''
     FROM numbered WHERE nodes_address.id = numbered.id AND (SELECT count(*) FROM numbered) = %(count)s
-    RETURNING nodes_address.id
+    RETURNING nodes_address.id, port_name, host(ip), port
 """
+
+
+_LEASE_SKIPPING, _LEASE_WAITING = _LEASE.format(skip="SKIP LOCKED"), _LEASE.format(skip="")
+Row = tuple[int, str, str, int]  # the first four of `Leased`
+
+
+class Leased(NamedTuple):
+    """An address that has just been leased."""
+
+    id: int
+    name: str
+    ip: str
+    port: int
+    is_public: bool
 
 
 def lease_ports(
     *, node: Node, holder: uuid.UUID, wanted: Sequence[PortRequest], overtake: bool = False
-) -> list[int] | None:
-    """Lease all wanted ports or none: their ids, or None when there are not enough. Must run in a transaction.
+) -> list[Leased] | None:
+    """Lease all wanted ports or none: public ones first, or None when there are not enough. Must run in a transaction.
 
     `overtake` is for whoever stands first in the queue.
     """
-    leased: list[int] = []
+    leased: list[Leased] = []
     for is_public in (True, False):
         names = [port.name for port in wanted if port.is_public == is_public]
-        ids = _take(node, holder, names, is_public, overtake) if names else []
-        if len(ids) < len(names):
-            Address.objects.filter(pk__in=leased).update(state=AddressState.FREE, holder=None, port_name="")
+        rows = _take(node, holder, names, is_public, overtake) if names else []
+        if len(rows) < len(names):
+            Address.objects.filter(pk__in=[address.id for address in leased]).update(
+                state=AddressState.FREE, holder=None, port_name=""
+            )
             return None
-        leased += ids
+        leased += [Leased(*row, is_public) for row in sorted(rows)]
     failpoint("leases.after_lease")
     return leased
 
 
-def _take(node: Node, holder: uuid.UUID, names: list[str], is_public: bool, overtake: bool) -> list[int]:
+def _take(node: Node, holder: uuid.UUID, names: list[str], is_public: bool, overtake: bool) -> list[Row]:
     params = {
         "node": node.pk,
         "public": is_public,
@@ -86,19 +102,19 @@ def _take(node: Node, holder: uuid.UUID, names: list[str], is_public: bool, over
         "count": len(names),
         "overtake": overtake,
     }
-    ids = _pick(params, skip=True)
+    rows = _pick(params, skip=True)
     looks = 0
-    while len(ids) < len(names) and looks < SECOND_LOOKS and _might_have(node, len(names), is_public, overtake):
+    while len(rows) < len(names) and looks < SECOND_LOOKS and _might_have(node, len(names), is_public, overtake):
         list(_pools(node, is_public).select_for_update(no_key=True).order_by("id"))
-        ids = _pick(params, skip=False)
+        rows = _pick(params, skip=False)
         looks += 1
-    return ids
+    return rows
 
 
-def _pick(params: dict[str, Any], *, skip: bool) -> list[int]:
+def _pick(params: dict[str, Any], *, skip: bool) -> list[Row]:
     with connection.cursor() as cursor:
-        cursor.execute(_LEASE.format(skip="SKIP LOCKED" if skip else ""), params)
-        return [row[0] for row in cursor.fetchall()]
+        cursor.execute(_LEASE_SKIPPING if skip else _LEASE_WAITING, params)
+        return cursor.fetchall()
 
 
 def _pools(node: Node, is_public: bool) -> QuerySet[AddressPool]:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from hub import context, jobs
 from hub.failpoints import declare, failpoint
+from hub.postgres.inserts import insert
 
 from .choices import OPEN_OPERATIONS, DesiredStatus, ObservedStatus, OperationStatus
 from .models import Operation
@@ -68,7 +69,7 @@ def wish(
 
 def record(workload: Workload, *, verb: str, actor: Any, kill: bool = False) -> Operation:
     """Write the operation of the workload's present generation and send its job after commit."""
-    operation = Operation.objects.create(
+    operation = Operation(
         workload_kind=workload.kind,
         workload_id=workload.pk,
         workload_name=workload.name,
@@ -79,6 +80,7 @@ def record(workload: Workload, *, verb: str, actor: Any, kill: bool = False) -> 
         actor_name=str(actor),
         request_id=context.current().request_id,
     )
+    insert(operation)
     jobs.enqueue(
         "hub.nodes.jobs.kill_workload" if kill else "hub.nodes.jobs.reconcile_workload",
         workload.kind,

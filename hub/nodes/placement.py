@@ -6,15 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from django.db import connection
+from django.db.models import QuerySet
 
 from hub.engines import capabilities_of
 from hub.exceptions import Invalid, LimitReached
+from hub.statements import Row, column_names, statement
 
 from .models import Node, Region
-from .workloads import reserved_on
+from .workloads import hold, reserved_on
 
-_ACCEPTING = "SELECT * FROM nodes_node WHERE region_id = %s AND is_enabled AND NOT is_draining"  # as `accepting()`
+SAMPLE_REGION = -7_002
 RESOURCES = ("memory_mb", "cpu_percent", "disk_mb")
 
 
@@ -32,34 +33,43 @@ def choose_node(
     its lock is taken, so two creations cannot overfill one. Raises Invalid when no node of the region could ever run
     it, LimitReached when all are full.
     """
-    nodes = Node.objects.raw(_ACCEPTING, [region.pk]) if region.is_enabled else ()
+    nodes = _accepting(region) if region.is_enabled else []
     suited = [node for node in nodes if _suits(node, engines, needs_isolation) and accepts(node)]
     if not suited:
         raise Invalid(f"No node in {region.name} can run this template.", field="region", code="no_node")
     for node in sorted(suited, key=_load) if len(suited) > 1 else suited:
-        _lock(node)
-        if not shortage(node, demand):
+        if not shortage(node, demand, lock=True):
             node.region = region
             return node
     raise LimitReached(f"Every node in {region.name} is full.", field="region", code="region_full")
 
 
-def shortage(node: Node, demand: dict[str, int], *, already: dict[str, int] | None = None) -> str:
-    """The resource that would not fit ("" when all do). `already` is what the workload itself has on the node now."""
+def _accepting(region: Region) -> list[Node]:
+    """Those that take workloads; by a kept statement, because every creation asks."""
+    kept = statement("nodes that accept", lambda pk: _all_of(Node.objects.accepting(), pk), SAMPLE_REGION)
+    return [Node.from_db(kept.alias, column_names(Node), row) for row in kept.rows(region.pk)]
+
+
+def _all_of(nodes: QuerySet[Node], region_id: int) -> QuerySet[Node, Row]:
+    return nodes.filter(region_id=region_id).values_list(*column_names(Node))
+
+
+def shortage(node: Node, demand: dict[str, int], *, already: dict[str, int] | None = None, lock: bool = False) -> str:
+    """The resource that would not fit ("" when all do). `already` is what the workload itself has on the node now.
+
+    With `lock` the row is held. What was read of it a moment ago serves: a change of capacity counts from the next time
+    on.
+    """
     limits = {name: node.capacity(name) for name in RESOURCES}
     if not any(limit is not None for limit in limits.values()):
+        if lock:
+            hold(node)
         return ""
-    reserved = reserved_on(node)
+    reserved = reserved_on(node, lock=lock)
     for name, limit in limits.items():
         if limit is not None and reserved[name] - (already or {}).get(name, 0) + demand.get(name, 0) > limit:
             return name
     return ""
-
-
-def _lock(node: Node) -> None:
-    """Hold the row. What was read of it a moment ago serves: a change of capacity counts from the next time on."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM nodes_node WHERE id = %s FOR NO KEY UPDATE", [node.pk])
 
 
 def _suits(node: Node, engines: Collection[str], needs_isolation: bool) -> bool:

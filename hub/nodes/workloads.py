@@ -191,6 +191,7 @@ def operations_visible_to(user: Any) -> models.QuerySet[Operation]:
     return Operation.objects.filter(visible)
 
 
+_HOLD = "SELECT FROM nodes_node WHERE id = %(node)s FOR NO KEY UPDATE"
 _PROMISED = "SELECT memory_mb, cpu_percent, disk_mb FROM {} WHERE node_id = %(node)s AND observed_status <> 'deleted'"
 _SUMS = "SELECT coalesce(sum(memory_mb), 0), coalesce(sum(cpu_percent), 0), coalesce(sum(disk_mb), 0) FROM ({}) rows"
 
@@ -200,15 +201,24 @@ def may_see_operation(actor: Any, verb: str, operation: Operation) -> bool:
     return verb == "operations.view" and operations_visible_to(actor).filter(pk=operation.pk).exists()
 
 
-def reserved_on(node: Node) -> dict[str, int]:
+def hold(node: Node) -> None:
+    """Lock the node's row for this transaction, fetching nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HOLD, {"node": node.pk})
+
+
+def reserved_on(node: Node, *, lock: bool = False) -> dict[str, int]:
     """What all live workloads of a node were promised: memory_mb, cpu_percent and disk_mb.
 
     One written statement over the tables of all kinds: every creation asks this, and composing it costs more than
-    running it.
+    running it. With `lock` the node's row is held first, in the same round trip.
     """
     rows = " UNION ALL ".join(_PROMISED.format(model._meta.db_table) for model in workload_models())
+    sums = _SUMS.format(rows)
     with connection.cursor() as cursor:
-        cursor.execute(_SUMS.format(rows), {"node": node.pk})
+        cursor.execute(f"{_HOLD}; {sums}" if lock else sums, {"node": node.pk})
+        if lock:
+            cursor.nextset()
         memory_mb, cpu_percent, disk_mb = cursor.fetchone()
     return {"memory_mb": memory_mb, "cpu_percent": cpu_percent, "disk_mb": disk_mb}
 

@@ -7,14 +7,17 @@ database is back. Here the first broken one found replaces all.
 
 from __future__ import annotations
 
+import select
 import time
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db.backends.postgresql import base
 from psycopg import Connection, Error
 from psycopg_pool import ConnectionPool
 
 DRAIN_AT_MOST_EVERY_SECONDS = 1.0
+ASK_EVERY_SECONDS = 5.0
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -31,18 +34,35 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 class Check:
-    """Ask a connection that is about to be given out whether it lives; a broken one condemns those older than it."""
+    """Ask a connection that is about to be given out whether it lives; a broken one condemns those older than it.
+
+    One that the server has closed has something to read: its end. So one that was asked a moment ago and has nothing
+    to read is not asked again, which would be a round trip for every request.
+    """
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self.pool = pool
         self.drained_at = 0.0
+        self.asked_at: WeakKeyDictionary[Connection[Any], float] = WeakKeyDictionary()
 
     def __call__(self, connection: Connection[Any]) -> None:
+        now = time.monotonic()
+        if now - self.asked_at.get(connection, -ASK_EVERY_SECONDS) < ASK_EVERY_SECONDS and not _has_news(connection):
+            return
         try:
             ConnectionPool.check_connection(connection)
+            self.asked_at[connection] = now
         except Error:
-            now = time.monotonic()
             if now - self.drained_at > DRAIN_AT_MOST_EVERY_SECONDS:
                 self.drained_at = now
                 self.pool.drain()
             raise
+
+
+def _has_news(connection: Connection[Any]) -> bool:
+    """Whether the server has said something unasked, such as that it has closed."""
+    if connection.closed:
+        return True
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))

@@ -28,12 +28,12 @@ from hub.exceptions import Invalid
 from hub.nodes.api.filters import OperationFilter
 from hub.nodes.api.serializers import OperationSerializer
 from hub.nodes.lists import OPERATIONS
-from hub.nodes.models import Operation, Region
+from hub.nodes.models import Operation
 from servers import services
 from servers.listed import ListedServer, listed_columns
 from servers.lists import SERVERS
 from servers.models import GameServer, Template
-from servers.offers import find_template
+from servers.offers import find_offer
 
 from . import filters
 from .serializers import (
@@ -372,20 +372,15 @@ def _asker(request: Request) -> User:
 
 def _resolved(asked: dict[str, Any], asker: User) -> dict[str, Any]:
     """Names as the rows that services take; limits that are missing as the template has them."""
-    template = find_template(asked["template"], asker=asker)
+    slug = asked.get("region") or asker.region_preference
+    template, region = find_offer(asked["template"], slug, asker=asker)
     if template is None:
         raise Invalid("There is no such template.", field="template")
-    region = _region(asked.get("region") or asker.region_preference)
+    if region is None:
+        raise Invalid("There is no such region." if slug else "A region is needed.", field="region")
     limits = {name: asked.get(name, getattr(template, f"default_{name}")) for name in LIMITS}
     owner = _owner(asked["owner"], asker) if "owner" in asked else None
     return {**asked, **limits, "template": template, "region": region, "owner": owner}
-
-
-def _region(slug: str) -> Region:
-    found = list(Region.objects.raw("SELECT * FROM nodes_region WHERE slug = %s", [slug]))
-    if not found:
-        raise Invalid("There is no such region." if slug else "A region is needed.", field="region")
-    return found[0]
 
 
 def _owner(username: str, asker: User) -> User:

@@ -102,12 +102,12 @@ def _follow_wanted(server: GameServer, port: TemplatePort) -> None:
 
 
 def _swap(server: GameServer, old: Address | None, wanted: PortRequest) -> Address:
-    ids = leases.lease_ports(node=server.node, holder=server.pk, wanted=[wanted])
-    if not ids:
+    leased = leases.lease_ports(node=server.node, holder=server.pk, wanted=[wanted])
+    if not leased:
         raise LimitReached(f"{server.node.region.name} has no free address at present.", code="pool_full")
     if old is not None:
         _rest(server, old)
-    return Address.objects.get(pk=ids[0])
+    return Address.objects.get(pk=leased[0].id)
 
 
 def _rest(server: GameServer, old: Address) -> None:

@@ -22,8 +22,9 @@ from hub.nodes import leases, operations, placement
 from hub.nodes.models import Node, Region
 from hub.nodes.reconcile import waiting_reason
 from hub.nodes.workloads import PortRequest
+from hub.postgres.inserts import insert
 from servers import names, usage, variables
-from servers.addresses import ServerAddress
+from servers.addresses import ServerAddress, row_of
 from servers.launching import ports_wanted
 from servers.limits import check_limits
 from servers.models import GameServer, Template
@@ -78,12 +79,11 @@ def create_server(
     published = _publishable(template, published_ports)
     asked = QuotaLimits(servers=1, memory_mb=memory_mb, cpu_percent=cpu_percent, disk_mb=disk_mb)
     with transaction.atomic():
-        usage.lock_owner(owner)
-        used = usage.of_owner(owner, name=name)
+        used = usage.of_owner(owner, name=name, lock=True)
         _check_rate(used, actor)
         if used.has_name:
             raise Conflict("You have a server of this name already.", code="name_taken", field="name")
-        quotas.check_quota(quotas.quota_for(owner), used.totals, asked)
+        quotas.check_quota(used.limits, used.totals, asked)
         node = _choose_node(template, region, asked)
         server = GameServer(
             name=name,
@@ -100,7 +100,7 @@ def create_server(
             description=names.clean_description(description),
             next_check_at=timezone.now(),
         )
-        server.save(force_insert=True)
+        insert(server)
         _lease(server)
         operations.record(server, verb="create", actor=actor)
         audit.record(
@@ -134,8 +134,8 @@ def preview_server(
         cpu = _check_shape(template, memory_mb=memory_mb, disk_mb=disk_mb, cpu_percent=cpu_percent, actor=actor)
         variables.settle(template.variables.all(), values or {}, may_edit_all=can(actor, "templates.change"))
         asked = QuotaLimits(servers=1, memory_mb=memory_mb, cpu_percent=cpu, disk_mb=disk_mb)
-        limits, used = quotas.quota_for(owner), usage.of_owner(owner)
-        quotas.check_quota(limits, used.totals, asked)
+        used = usage.of_owner(owner)
+        quotas.check_quota(used.limits, used.totals, asked)
         _check_rate(used, actor)
         with transaction.atomic():
             node = _choose_node(template, region, asked)
@@ -143,7 +143,7 @@ def preview_server(
         raise
     except HubError as problem:
         return Preview(region, problem=problem)
-    left = quotas.remaining(limits, usage.add(used.totals, asked))
+    left = quotas.remaining(used.limits, usage.add(used.totals, asked))
     wanted = ports_wanted(GameServer(node=node, template=template))
     return Preview(region, node, *_likely_address(node, wanted[0]), quota_left=left)
 
@@ -205,7 +205,9 @@ def _publishable(template: Template, wanted: Iterable[str]) -> list[str]:
 
 def _lease(server: GameServer) -> None:
     wanted = server.ports_wanted()
-    if leases.lease_ports(node=server.node, holder=server.pk, wanted=wanted) is None:
+    leased = leases.lease_ports(node=server.node, holder=server.pk, wanted=wanted)
+    server.address_rows = [row_of(address) for address in leased or ()]
+    if leased is None:
         leases.queue_for_ports(server, wanted)
         server.status_reason = waiting_reason(server)
         server.save(update_fields=["status_reason"])

@@ -62,7 +62,8 @@ def resize_server(
         after = {"memory_mb": memory_mb, "disk_mb": disk_mb, "cpu_percent": cpu_percent or locked.cpu_percent}
         check_limits(locked.template, **after)
         more = QuotaLimits(**{name: max(0, after[name] - before[name]) for name in WORDS})
-        quotas.check_quota(quotas.quota_for(owner), usage.of_owner(owner).totals, more)
+        used = usage.of_owner(owner)
+        quotas.check_quota(used.limits, used.totals, more)
         if short := placement.shortage(node, after, already=before):
             raise LimitReached(f"{node.region.name} has no room for that much.", code="region_full", field=short)
         for name, value in after.items():

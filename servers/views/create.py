@@ -9,7 +9,6 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from accounts import quotas
 from accounts.permissions import require
 from hub.pages import forms as page_forms
 from hub.pages import live
@@ -86,7 +85,8 @@ def _preview(request: HttpRequest, form: ServerForm, template: Template, cards: 
     """The preview and the quota bars; of an unbound form for its initial values."""
     asked = _asked(form, cards)
     owner = (asked or {}).get("owner") or me(request)
-    limits, used = quotas.quota_for(owner), usage.of_owner(owner).totals
+    owned = usage.of_owner(owner)
+    limits, used = owned.limits, owned.totals
     preview = services.preview_server(actor=request.user, **asked) if asked else None
     wants = asked or {"memory_mb": 0, "disk_mb": 0, "cpu_percent": 0}
     bars = [

@@ -26,7 +26,8 @@ GAME = [PortRequest("game")]
 
 def lease(node: Node, wanted: list[PortRequest] = GAME, holder: uuid.UUID | None = None) -> list[int] | None:
     with transaction.atomic():
-        return leases.lease_ports(node=node, holder=holder or uuid.uuid4(), wanted=wanted)
+        leased = leases.lease_ports(node=node, holder=holder or uuid.uuid4(), wanted=wanted)
+    return None if leased is None else [address.id for address in leased]
 
 
 class Waiting:
