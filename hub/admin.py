@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from .admin_base import ReadOnlyAdmin
-from .models import Beat, IdempotentAnswer, PeriodicRun
+from .models import Beat, IdempotentAnswer, PeriodicRun, Tally, TallyMark
 
 
 @admin.register(PeriodicRun)
@@ -31,3 +31,18 @@ class IdempotentAnswerAdmin(ReadOnlyAdmin[IdempotentAnswer]):
     list_display = ["actor", "route", "key", "status", "created_at"]
     list_filter = ["route"]
     exclude = ["body", "digest"]
+
+
+@admin.register(Tally)
+class TallyAdmin(ReadOnlyAdmin[Tally]):
+    """Counters for Prometheus of rows that may be forgotten by now."""
+
+    list_display = ["source", "name", "labels", "value"]
+    list_filter = ["source", "name"]
+
+
+@admin.register(TallyMark)
+class TallyMarkAdmin(ReadOnlyAdmin[TallyMark]):
+    """Up to when the rows of each source have been added to its tallies."""
+
+    list_display = ["source", "until"]

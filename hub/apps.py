@@ -10,6 +10,7 @@ class HubConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import health
+        from . import health, own_figures
 
         health.register_own_checks()
+        own_figures.register()

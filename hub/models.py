@@ -65,3 +65,29 @@ class IdempotentAnswer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.route} {self.key}"
+
+
+class TallyMark(models.Model):
+    """Up to when the rows of a source have been added to its tallies; see `hub.tallies`."""
+
+    source = models.CharField(max_length=40, primary_key=True)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.source} until {self.until:%Y-%m-%d %H:%M:%S}"
+
+
+class Tally(models.Model):
+    """One counter of what has happened, for rows that may be forgotten by now."""
+
+    source = models.CharField(max_length=40)
+    name = models.CharField(max_length=80)
+    labels = models.JSONField(default=dict)
+    value = models.FloatField(default=0)
+
+    class Meta:
+        verbose_name_plural = "tallies"
+        constraints = [models.UniqueConstraint(fields=["source", "name", "labels"], name="hub_tally_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.labels}"

@@ -65,6 +65,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("follow-trials", "servers.jobs.follow_trials", every=timedelta(seconds=15), limit=timedelta(minutes=2)),
     Periodic("roll-up-samples", "monitoring.jobs.roll_up", every=timedelta(minutes=1)),
     Periodic("keep-samples", "monitoring.jobs.keep_partitions", every=timedelta(hours=1), at="00:10"),
+    Periodic("add-up-tallies", "hub.tallies.add_up", every=timedelta(hours=1), at="00:05"),
     Periodic("forget-runs", "hub.cleanup.forget_runs", every=timedelta(hours=1), at="00:20"),
 )
 

@@ -54,7 +54,6 @@ TRUSTED_PROXIES = env.networks("HUB_TRUSTED_PROXIES", help="Addresses or network
 
 # --- Apps ---------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "django_prometheus",
     "hub",
     "accounts",
     "hub.nodes",
@@ -85,7 +84,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "hub.metering.MetricsMiddleware",
     "hub.middleware.RequestContextMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -105,7 +104,6 @@ MIDDLEWARE = [
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "hub.middleware.HubErrorMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
 ROOT_URLCONF = "hub.urls"
@@ -266,6 +264,9 @@ HUB_API_DOCS = env.choice(
     "HUB_API_DOCS", "people" if SECURE else "open", ("open", "people"), help="Who reads the API's documentation."
 )
 HUB_METRICS_TOKEN = env.text("HUB_METRICS_TOKEN", "", help="Bearer token for /metrics and details of /health.")
+HUB_METRICS_ALLOWED = env.networks(
+    "HUB_METRICS_ALLOWED", help="Networks that read /metrics without a token; this machine always."
+)
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105 - the name of a model
 MIGRATION_MODULES = {"knox": None}  # its own token table is swapped out, yet its migrations would create one
 REST_KNOX = {"TOKEN_MODEL": KNOX_TOKEN_MODEL, "TOKEN_TTL": None, "TOKEN_PREFIX": "hub_", "AUTO_REFRESH": False}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import sys
 
@@ -11,9 +12,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from django_prometheus.exports import ExportToDjangoView
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from . import context, health
+from . import context, health, metering
 from .api.errors import DATABASE_AWAY, Problem, problem_response
 from .exceptions import NotAllowed
 
@@ -84,16 +85,19 @@ def health_ready(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus metrics, for those who know the token and for this machine."""
+    """Prometheus metrics, for those who know the token, for allowed networks and for this machine."""
     if not _is_monitor(request):
         raise NotAllowed("Metrics are for this machine, or with the token of HUB_METRICS_TOKEN.", code="metrics_token")
-    return ExportToDjangoView(request)
+    return HttpResponse(metering.exposition(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _is_monitor(request: HttpRequest) -> bool:
-    """Whether a monitoring system asks: by token, or from loopback without a proxy in between."""
+    """Whether a monitoring system asks: by token, from an allowed network, or from loopback without a proxy between."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme == "Bearer" and settings.HUB_METRICS_TOKEN:
         return secrets.compare_digest(given.encode(), settings.HUB_METRICS_TOKEN.encode())
+    asker = context.current().ip
+    if asker and any(ipaddress.ip_address(asker) in network for network in settings.HUB_METRICS_ALLOWED):
+        return True
     is_forwarded = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"))
     return request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1") and not is_forwarded

@@ -15,8 +15,9 @@ class ServersConfig(AppConfig):
         from accounts import grants
         from monitoring import subjects
 
-        from . import measured, rights
+        from . import figures, measured, rights
         from .models import GameServer
 
         grants.register(GameServer, rights.owner_may)
+        figures.register()
         subjects.register("server", measured.find_servers)

@@ -258,6 +258,7 @@ class Operation(models.Model):
         indexes = [
             models.Index(fields=["workload_id", "-created_at"], name="operation_workload"),
             models.Index(fields=["-created_at"], name="operation_newest"),
+            models.Index(fields=["finished_at"], name="operation_finished"),
             models.Index(fields=["workload_id"], name="operation_open", condition=Q(status__in=OPEN_OPERATIONS)),
         ]
 

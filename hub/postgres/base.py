@@ -16,12 +16,18 @@ from django.db.backends.postgresql import base
 from psycopg import Connection, Error
 from psycopg_pool import ConnectionPool
 
+from .metering import time_statement
+
 DRAIN_AT_MOST_EVERY_SECONDS = 1.0
 ASK_EVERY_SECONDS = 5.0
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's, with our check of pooled connections."""
+    """Django's, with our check of pooled connections and a clock for each statement."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute_wrappers.append(time_statement)
 
     @property
     def pool(self) -> ConnectionPool[Any] | None:

@@ -49,7 +49,7 @@ def test_expired_form_is_explained() -> None:
 
 
 def test_metrics_are_for_this_machine(client: Client) -> None:
-    assert b"django_http_requests" in client.get("/metrics", REMOTE_ADDR="127.0.0.1").content
+    assert b"http_requests_total" in client.get("/metrics", REMOTE_ADDR="127.0.0.1").content
     assert client.get("/metrics", REMOTE_ADDR="203.0.113.5").status_code == 403
 
 
