@@ -5,9 +5,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 
+from csp.constants import HEADER
+from csp.middleware import CSPMiddleware
+from csp.utils import build_policy
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 from . import context
 
@@ -36,6 +40,26 @@ class HardeningMiddleware:
         if path in DOCUMENTS and settings.HUB_API_DOCS == "people" and not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         return None
+
+
+class PolicyMiddleware(CSPMiddleware):
+    """django-csp's, which composes the policy twice for every answer; ours has no nonces and is made once.
+
+    An answer for which a view has changed the policy goes the long way.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        super().__init__(get_response)
+        self.policy = build_policy()
+
+    def process_request(self, request: HttpRequest) -> None:
+        """No nonce is handed out."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if settings.DEBUG or HEADER in response.headers or any(name.startswith("_csp") for name in vars(response)):
+            return super().process_response(request, response)
+        response.headers[HEADER] = self.policy
+        return response
 
 
 def _may_reach_admin(ip: str | None) -> bool:

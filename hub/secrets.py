@@ -71,7 +71,13 @@ def unseal(sealed: str, *, purpose: str) -> str:
 
 def new_password(length: int = 12) -> str:
     """Letters and digits, uniformly chosen: 12 characters carry 71 bits (log2(62) × 12)."""
-    return "".join(secrets.choice(ALPHANUMERIC) for _ in range(length))
+    even = 256 - 256 % len(ALPHANUMERIC)  # bytes from here on would make the first characters likelier
+    chosen = ""
+    while len(chosen) < length:
+        chosen += "".join(
+            [ALPHANUMERIC[byte % len(ALPHANUMERIC)] for byte in secrets.token_bytes(length) if byte < even]
+        )
+    return chosen[:length]
 
 
 def _associated(key_id: str, purpose: str) -> bytes:

@@ -25,23 +25,24 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 api_v1: list[URLPattern | URLResolver] = [
     path("schema", schema, name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
+    path("", include("servers.api.urls")),
     path("", include("accounts.api.urls")),
     path("", include("hub.nodes.api.urls")),
     path("", include("monitoring.api.urls")),
-    path("", include("servers.api.urls")),
 ]
 
 rq_dashboard = get_api_urlpatterns() + get_admin_urlpatterns()
 for pattern in rq_dashboard:  # its own views ask for staff only
     pattern.callback = page_needs("jobs.view")(pattern.callback)
 
+# Tried from the top: programs ask more often than people.
 urlpatterns = [
+    path("api/v1/", include((api_v1, "api"))),
     path("", include("hub.pages.urls")),
     path("health", views.health_summary, name="health"),
     path("health/live", views.health_live, name="health_live"),
     path("health/ready", views.health_ready, name="health_ready"),
     path("metrics", views.metrics, name="metrics"),
-    path("api/v1/", include((api_v1, "api"))),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("", include("accounts.urls")),

@@ -68,6 +68,7 @@ ANSWERS = {
     503: ("Unavailable", "Something that is needed does not answer right now.", "unavailable", "Try again."),
 }
 ERRORS = set(map(str, ANSWERS))
+NAMED = {"description": "No response body"}  # what `404: None` in a view becomes
 RENDERERS = {"json": OpenApiJsonRenderer, "yaml": OpenApiYamlRenderer}
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -81,9 +82,7 @@ def add_error_answers(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         for method in METHODS:
             if operation := operations.get(method):
                 answers = operation["responses"]
-                named = {
-                    int(status) for status, answer in answers.items() if status in ERRORS and "content" not in answer
-                }
+                named = {int(status) for status, answer in answers.items() if status in ERRORS and answer == NAMED}
                 for status in named:  # a view says that it occurs; what it says is the same everywhere
                     del answers[str(status)]
                 for status in sorted({*named, *_possible(path, method, operation)}):

@@ -69,6 +69,13 @@ def test_own_answers_are_not_overwritten() -> None:
     assert "403" not in answers
 
 
+def test_answer_that_a_view_only_names_is_described() -> None:
+    named = {"description": "No response body"}
+    made = add_error_answers({"paths": {"/a": {"get": {"responses": {"404": named}, "security": [{}]}}}})
+
+    assert made["paths"]["/a"]["get"]["responses"]["404"] == {"$ref": "#/components/responses/NotFound"}
+
+
 def test_pages_of_the_document_open(client: Client) -> None:
     response = client.get("/api/v1/docs")
 

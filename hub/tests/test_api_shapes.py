@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rest_framework import serializers
 
-from hub.api.shapes import parse, show
+from hub.api.shapes import parse, represent, show
 
 
 class Inner(serializers.Serializer[Any]):
@@ -63,3 +64,39 @@ def test_refusal_leaves_nothing_for_the_next_request() -> None:
         parse(Outer, asks("ada", name="too long"))
 
     assert parse(Outer, asks("ada", name="Ada")) == {"name": "Ada"}
+
+
+class Row(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    owner = serializers.CharField(source="owner.username")
+    count = serializers.IntegerField(allow_null=True)
+    at = serializers.DateTimeField()
+    kind = serializers.ChoiceField(choices=["a"])
+    rows = Inner(source="*")
+    asker = serializers.SerializerMethodField()
+    nothing = serializers.CharField(allow_null=True)
+    secret = serializers.CharField(write_only=True)
+
+    def get_asker(self, row: Any) -> str:
+        return f"{row.name} for {self.context['request'].user}"
+
+
+def test_represents_as_drf_does() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+    owner = SimpleNamespace(username="ada")
+    row = SimpleNamespace(name=12, owner=owner, count=None, at=at, kind="a", nothing=None, secret="x")
+    serializer = Row(context={"request": asks("bob")})
+
+    found = represent(serializer, row)
+
+    assert found == dict(serializer.to_representation(row))
+    assert list(found) == list(serializer.to_representation(row))
+    assert found["asker"] == "12 for bob"
+
+
+def test_fields_that_were_taken_away_are_not_represented() -> None:
+    serializer = Row(context={"request": asks("bob")})
+    for name in set(serializer.fields) - {"name"}:
+        serializer.fields.pop(name)
+
+    assert represent(serializer, SimpleNamespace(name="x")) == {"name": "x"}

@@ -6,13 +6,17 @@ import json
 from ipaddress import ip_network
 
 import pytest
+from csp.decorators import csp_update
+from csp.utils import build_policy
 from django.core.cache import cache
+from django.http import HttpResponse
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.tests.factories import UserFactory
 from hub.api import parsers
+from hub.hardening import PolicyMiddleware
 
 pytestmark = pytest.mark.django_db
 
@@ -35,6 +39,23 @@ def test_every_answer_has_the_headers_that_browsers_obey(client, path):
     assert answer["X-Frame-Options"] == "DENY"
     assert answer["Referrer-Policy"] == "same-origin"
     assert "camera=()" in answer["Permissions-Policy"]
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_policy_is_what_django_csp_would_say(rf, status):
+    request, sent = rf.get("/"), HttpResponse(status=status)
+
+    ours = PolicyMiddleware(lambda request: sent)(request)["Content-Security-Policy"]
+
+    assert set(ours.split("; ")) == set(build_policy().split("; "))
+
+
+def test_view_may_change_the_policy(rf):
+    view = csp_update({"img-src": ["https://example.org"]})(lambda request: HttpResponse())
+
+    changed = PolicyMiddleware(view)(rf.get("/"))["Content-Security-Policy"]
+
+    assert "img-src 'self' data: https://example.org" in changed
 
 
 def test_https_is_remembered_where_the_hub_has_it(client, settings):

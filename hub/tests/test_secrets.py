@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import string
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -121,6 +122,13 @@ def test_passwords_are_long_and_of_letters_and_digits() -> None:
     assert len(password) == 12
     assert set(password) <= set(string.ascii_letters + string.digits)
     assert new_password() != password
+
+
+def test_characters_of_passwords_are_equally_likely() -> None:
+    counts = Counter(new_password(62_000))
+
+    assert len(counts) == 62
+    assert all(800 < count < 1200 for count in counts.values())  # six standard deviations of 31 around 1,000
 
 
 def test_column_holds_no_plain_text(vault: type[Vault]) -> None:

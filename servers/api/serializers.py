@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from accounts.permissions import can
 from hub.api.bulk import BulkErrorSerializer, ids_field
+from hub.api.shapes import represent
 from hub.nodes.api.serializers import OperationSerializer
 from hub.nodes.choices import AdminState, DesiredStatus, ObservedStatus
 from servers import services
@@ -226,7 +227,7 @@ class ServerSerializer(RememberedFields):
         """A row of a list has everything under its own name; asking field by field takes six times as long."""
         if isinstance(server, ListedServer):
             return {name: getattr(server, name) for name in self._names}
-        return super().to_representation(server)
+        return represent(self, server)
 
     @cached_property
     def _names(self) -> tuple[str, ...]:

@@ -103,6 +103,7 @@ VERBS: Final[dict[str, Verb]] = {
     "suspend": Verb("servers.suspend", _suspend, passes_busy=True),
     "unsuspend": Verb("servers.suspend", _unsuspend, passes_busy=True),
 }
+PERMISSIONS: Final = frozenset(rules.permission for rules in VERBS.values())
 
 
 def refusal(server: GameServer, verb: str) -> str:
@@ -117,10 +118,8 @@ def refusal(server: GameServer, verb: str) -> str:
 
 def allowed_actions(server: GameServer, actor: Asker) -> dict[str, str]:
     """Each verb with the reason why not, "" when it may be used now."""
-    return {
-        verb: refusal(server, verb) if can(actor, rules.permission, server) else NOT_ALLOWED
-        for verb, rules in VERBS.items()
-    }
+    rights = {permission for permission in PERMISSIONS if can(actor, permission, server)}
+    return {verb: refusal(server, verb) if rules.permission in rights else NOT_ALLOWED for verb, rules in VERBS.items()}
 
 
 def may(actor: Asker, verb: str, server: GameServer) -> None:
