@@ -50,6 +50,7 @@ def start_services() -> None:
     os.environ["HUB_SECRET_KEYS"] = "1:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     os.environ["HUB_AUDIT_STRICT"] = "yes"
     os.environ["HUB_REQUEST_LOG_DAYS"] = "0"  # its thread would write beside the transactions of tests
+    os.environ["HUB_ERROR_DAYS"] = "0"  # likewise
     os.environ["HUB_LOCAL_ENGINE"] = "process"  # tests that want Docker say so
     os.environ["DJANGO_SETTINGS_MODULE"] = "hub.settings"
 

@@ -138,6 +138,8 @@ MODEL_NOUNS: Final[dict[str, str]] = {
     "nodes.operation": "operations",
     "nodes.nodetask": "nodes",
     "nodes.nodereport": "nodes",
+    "monitoring.errorgroup": "errors",
+    "monitoring.errorreport": "errors",
     "servers.template": "templates",
     "servers.templatetrial": "templates",
     "servers.templatevariable": "templates",

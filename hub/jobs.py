@@ -64,7 +64,11 @@ def perform(path: str, request_id: str, *args: Any) -> None:
         request_id=request_id or context.new_request_id(), via="job", job_id=job.id if job is not None else ""
     )
     with context.use(facts):
-        import_string(path)(*args)
+        try:
+            import_string(path)(*args)
+        except Exception:
+            logger.exception("job %s failed", path, extra={"job": path})
+            raise
 
 
 def _send(path: str, args: tuple[Any, ...], queue: str, request_id: str) -> None:

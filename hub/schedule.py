@@ -171,7 +171,7 @@ def run(run_id: int, table: Sequence[Periodic] | None = None) -> bool:
         try:
             import_string(find(name, PERIODIC if table is None else table).path)()
         except Exception as error:
-            logger.exception("periodic task %s failed", name)
+            logger.exception("periodic task %s failed", name, extra={"job": name})
             _finish(run_id, Outcome.FAILED, f"{type(error).__name__}: {error}")
             return False
         except BaseException as error:  # a stop signal: the run is over, and the process may go

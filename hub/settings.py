@@ -254,6 +254,9 @@ HUB_REQUEST_LOG_DAYS = env.integer(
     minimum=0,
     help="How long each request is kept, with user and address; 0: not at all.",
 )
+HUB_ERROR_DAYS = env.integer(
+    "HUB_ERROR_DAYS", 90, minimum=0, help="How long unhandled errors are kept after they came about last; 0: none."
+)
 
 HUB_CAN = "accounts.permissions.can"  # the plumbing asks it and imports no app
 HUB_OUTGOING_ALLOWED = env.networks(
@@ -408,8 +411,9 @@ LOGGING = {
             "level": LOG_LEVEL,
         },
         "requests": {"class": "accounts.requests_log.RequestLogHandler"},
+        "errors": {"class": "monitoring.errors.capture.ErrorHandler"},
     },
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "root": {"handlers": ["stderr", "errors"], "level": LOG_LEVEL},
     "loggers": {
         "hub.access": {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "INFO", "handlers": ["requests"]},
         "rq": {"level": "WARNING"},

@@ -7,6 +7,7 @@ a mark may be deleted. An hour is longer than any transaction, so no row appears
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -53,8 +54,18 @@ def add_up() -> None:
             mark = TallyMark.objects.select_for_update().get(source=source)
             until = max(mark.until, _now() - SETTLED)
             for (name, labels), value in _summed(count(mark.until, until)).items():
-                _add(source, name, dict(labels), value)
+                add(source, name, dict(labels), value)
             TallyMark.objects.filter(pk=mark.pk).update(until=until)
+
+
+def add(source: str, name: str, labels: dict[str, str], value: float) -> None:
+    """Add to a counter at once, for what leaves no row of its own."""
+    sql = """
+        INSERT INTO hub_tally AS known (source, name, labels, value) VALUES (%s, %s, %s, %s)
+        ON CONFLICT (source, name, labels) DO UPDATE SET value = known.value + excluded.value
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [source, name, json.dumps(labels), value])
 
 
 def _read_one(source: str, count: Count) -> Reading:
@@ -76,12 +87,6 @@ def _summed(rows: Iterable[Row]) -> Reading:
     for name, labels, value in rows:
         found[name, tuple(sorted(labels.items()))] += value
     return found
-
-
-def _add(source: str, name: str, labels: dict[str, str], value: float) -> None:
-    tally, _ = Tally.objects.get_or_create(source=source, name=name, labels=labels)
-    tally.value += value
-    tally.save(update_fields=["value"])
 
 
 def _now() -> datetime:

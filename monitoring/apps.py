@@ -13,9 +13,13 @@ class MonitoringConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from hub import metering, tallies
         from hub.nodes import agent
 
         from . import own_subjects, sampler, subjects
+        from .errors import store as errors
 
         agent.register_child("sampler", sampler.run_forever)
         subjects.register("node", own_subjects.find_nodes)
+        tallies.register(errors.TALLY, errors.nothing)
+        metering.register("errors", errors.collect)

@@ -84,3 +84,6 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} {self.kind}"
+
+
+from .errors.models import ErrorGroup, ErrorReport  # noqa: E402, F401 - models of this app, kept apart

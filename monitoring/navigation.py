@@ -15,3 +15,13 @@ register(
         position=10,
     ),
 )
+register(
+    Place(
+        "Monitoring",
+        "Errors",
+        "monitoring:error_list",
+        "alert",
+        lambda user: can(user, "errors.view"),
+        position=30,
+    ),
+)

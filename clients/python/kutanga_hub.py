@@ -489,6 +489,52 @@ class Auth(Group):
         )
 
 
+class Errors(Group):
+    """Errors."""
+
+    def list(
+        self,
+        *,
+        error_type: Sequence[str] | None = None,
+        fields: str | None = None,
+        is_resolved: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        since: str | None = None,
+        source: Sequence[str] | None = None,
+    ) -> Listing:
+        """List errors."""
+        return Listing(
+            self._client,
+            "/api/v1/errors",
+            {
+                "error_type": error_type,
+                "fields": fields,
+                "is_resolved": is_resolved,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "since": since,
+                "source": source,
+            },
+        )
+
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
+        """Show an error."""
+        return self._answer(
+            "GET",
+            f"/api/v1/errors/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def resolve(self, id: int) -> Answer:
+        """Say that an error is dealt with."""
+        return self._answer("POST", f"/api/v1/errors/{_part(id)}/resolve")
+
+
 class Metrics(Group):
     """Metrics."""
 
@@ -1662,6 +1708,7 @@ class Hub(Client):
         self.addresses = Addresses(self)
         self.audit = Audit(self)
         self.auth = Auth(self)
+        self.errors = Errors(self)
         self.metrics = Metrics(self)
         self.node_tasks = NodeTasks(self)
         self.nodes = Nodes(self)

@@ -61,7 +61,7 @@ def test_addresses_have_no_slash_at_the_end(document: Any) -> None:
 
 
 def test_own_answers_are_not_overwritten() -> None:
-    own = {"description": "Ours."}
+    own = {"description": "Ours.", "content": {"text/plain": {}}}
     made = add_error_answers({"paths": {"/a/{id}": {"get": {"responses": {"404": own}, "security": [{}]}}}})
 
     answers = made["paths"]["/a/{id}"]["get"]["responses"]

@@ -204,6 +204,8 @@ class Visitor:
             "tokens": world.token.pk,
             "audit": world.audit_entry.pk,
             "node-tasks": world.task.pk,
+            "errors": world.error.pk,
+            "monitoring": world.error.pk,
             "views": 1,
             "queues": "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11",
             "invite": "nothing",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.models import ApiToken, AuditEntry, User
 from accounts.tests.factories import UserFactory, token_for
 from hub.nodes.models import Address, AddressPool, Node, NodeTask, Operation
+from monitoring.models import ErrorGroup
 from servers.models import GameServer, Template
 from servers.tests.factories import TemplateFactory, VariableFactory, make_node, make_server
 
@@ -28,6 +31,7 @@ class World:
     operation: Operation
     audit_entry: AuditEntry
     task: NodeTask
+    error: ErrorGroup
 
     def person(self, role: str) -> User:
         user: User | None = self.people[role]
@@ -63,5 +67,13 @@ def make_world(**of_server: Any) -> World:
         token=token,
         operation=Operation.objects.get(workload_id=server.pk),
         audit_entry=AuditEntry.objects.filter(action="server.created")[0],
+        error=ErrorGroup.objects.create(
+            fingerprint="f1",
+            error_type="ValueError",
+            source="web",
+            place="servers/",
+            first_seen_at=timezone.now(),
+            last_seen_at=timezone.now(),
+        ),
         task=NodeTask.objects.create(node=node, verb="look", actor_name="chief"),
     )

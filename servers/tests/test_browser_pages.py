@@ -7,6 +7,7 @@ docs/screenshots.
 from __future__ import annotations
 
 import base64
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from playwright.sync_api import Browser, Page
 from accounts.tests.factories import PASSWORD, UserFactory, token_for
 from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus
 from hub.nodes.models import Address, AddressPool, Node, Operation
+from monitoring.errors import store
+from monitoring.errors.capture import failure_of
+from monitoring.errors.models import ErrorGroup
 from servers.models import GameServer, ServerLog
 
 from .factories import TemplateFactory, VariableFactory, make_node, make_server
@@ -56,6 +60,17 @@ LOG = """10:41:58 [Server thread/INFO]: Kudzi_ZW joined the game
 """
 
 
+def _error() -> ErrorGroup:
+    try:
+        {}["players"]
+    except KeyError as error:
+        record = logging.LogRecord(
+            "servers.jobs", logging.ERROR, "", 1, "x", None, (KeyError, error, error.__traceback__)
+        )
+        store.store([failure_of(record, error, error.__traceback__)])
+    return ErrorGroup.objects.get()
+
+
 def fill() -> dict[str, str]:
     """A hub with something in every state; answers the address of each page by its name."""
     cache.clear()
@@ -76,6 +91,7 @@ def fill() -> dict[str, str]:
     ServerLog.objects.create(server=first, text=LOG, captured_at=timezone.now())
     Address.objects.filter(port=25600).update(state=AddressState.BLOCKED, reason="In use by another program.")
     token_for(admin, name="backup script")
+    error = _error()
     connection.close()
     at = first.get_absolute_url()
     return {
@@ -101,6 +117,8 @@ def fill() -> dict[str, str]:
         "pool": f"/pools/{AddressPool.objects.values_list('pk', flat=True).first()}/",
         "pool-new": "/pools/new",
         "regions": "/regions/",
+        "errors": "/monitoring/errors/",
+        "error": error.get_absolute_url(),
         "users": "/users/",
         "audit": "/audit/",
         "profile": "/profile",
