@@ -7,12 +7,16 @@ multi-table inheritance is not supported.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
 from django.db import connection, models
 from django.db.models.expressions import DatabaseDefault
 
+_waiting: ContextVar[list[models.Model] | None] = ContextVar("rows to insert together", default=None)
 # Their values reach the driver as they are.
 PLAIN = (models.BooleanField, models.CharField, models.IntegerField, models.TextField, models.UUIDField)
 
@@ -41,16 +45,45 @@ class Insert:
 
 
 def insert(row: models.Model) -> None:
-    """Store a new row, as `row.save(force_insert=True)` does."""
-    model = type(row)
-    left_out = frozenset(name for name in _optional(model) if _is_missing(getattr(row, name)))
-    statement = _insert(model, left_out)
+    """Store a new row, as `row.save(force_insert=True)` does; inside `together` at its end."""
+    waiting = _waiting.get()
+    if waiting is None:
+        _send([row])
+    else:
+        waiting.append(row)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Send all rows that are inserted inside in one round trip at the end, in their order; after an error none.
+
+    Until then they lack what the database fills in.
+    """
+    rows: list[models.Model] = []
+    outer = _waiting.set(rows)
+    try:
+        yield
+    finally:
+        _waiting.reset(outer)
+    if rows:
+        _send(rows)
+
+
+def _send(rows: list[models.Model]) -> None:
+    statements = [_insert(type(row), _left_out(row)) for row in rows]
+    values = [value for row, statement in zip(rows, statements, strict=True) for value in statement.values(row)]
     with connection.cursor() as cursor:
-        cursor.execute(statement.sql, statement.values(row))
-        found = cursor.fetchone() if statement.returned else ()
-    for field, value in zip(statement.returned, found, strict=True):
-        setattr(row, field.attname, value)
-    row._state.adding, row._state.db = False, connection.alias
+        cursor.execute(";".join([statement.sql for statement in statements]), values)
+        for row, statement in zip(rows, statements, strict=True):
+            if statement.returned:
+                for field, value in zip(statement.returned, cursor.fetchone(), strict=True):
+                    setattr(row, field.attname, value)
+            row._state.adding, row._state.db = False, connection.alias
+            cursor.nextset()
+
+
+def _left_out(row: models.Model) -> frozenset[str]:
+    return frozenset(name for name in _optional(type(row)) if _is_missing(getattr(row, name)))
 
 
 @cache

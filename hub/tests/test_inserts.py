@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, models
+from django.db import IntegrityError, connection, models, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -13,7 +13,7 @@ from accounts.models import AuditEntry, User
 from accounts.tests.factories import UserFactory
 from hub.models import IdempotentAnswer
 from hub.nodes.models import Operation
-from hub.postgres.inserts import insert
+from hub.postgres.inserts import insert, together
 from servers.models import GameServer
 from servers.tests.factories import TemplateFactory, make_server
 
@@ -98,3 +98,57 @@ def test_foreign_keys_are_stored() -> None:
 
     stored = Operation.objects.get(pk=operation.pk)
     assert (stored.actor, stored.node, stored.finished_at) == (owner, server.node, None)
+
+
+def answer_to(key: str) -> IdempotentAnswer:
+    return IdempotentAnswer(actor="user:1", route="POST /", key=key, digest="d", status=201, body="{}")
+
+
+def test_rows_are_sent_together_in_their_order() -> None:
+    entries = [AuditEntry(action=f"step.{number}") for number in range(3)]
+
+    with CaptureQueriesContext(connection) as queries, together():
+        insert(entries[0])
+        insert(answer_to("a"))
+        insert(entries[1])
+        insert(entries[2])
+
+    assert len(queries) == 1
+    assert list(AuditEntry.objects.order_by("id").values_list("id", "action")) == [
+        (entry.pk, entry.action) for entry in entries
+    ]
+    assert IdempotentAnswer.objects.count() == 1
+
+
+def test_after_an_error_nothing_is_sent() -> None:
+    def fail() -> None:
+        with together():
+            insert(answer_to("a"))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+
+    assert not IdempotentAnswer.objects.exists()
+    insert(answer_to("b"))
+    assert IdempotentAnswer.objects.get().key == "b"
+
+
+def test_error_of_the_database_is_told() -> None:
+    @transaction.atomic
+    def insert_twice() -> None:
+        with together():
+            insert(answer_to("a"))
+            insert(answer_to("a"))
+
+    with pytest.raises(IntegrityError):
+        insert_twice()
+
+    assert not IdempotentAnswer.objects.exists()
+
+
+def test_nothing_to_send_costs_nothing() -> None:
+    with CaptureQueriesContext(connection) as queries, together():
+        pass
+
+    assert len(queries) == 0

@@ -22,7 +22,7 @@ from hub.nodes import leases, operations, placement
 from hub.nodes.models import Node, Region
 from hub.nodes.reconcile import waiting_reason
 from hub.nodes.workloads import PortRequest
-from hub.postgres.inserts import insert
+from hub.postgres.inserts import insert, together
 from servers import names, usage, variables
 from servers.addresses import ServerAddress, row_of
 from servers.launching import ports_wanted
@@ -100,20 +100,21 @@ def create_server(
             description=names.clean_description(description),
             next_check_at=timezone.now(),
         )
-        insert(server)
         _lease(server)
-        operations.record(server, verb="create", actor=actor)
-        audit.record(
-            actor,
-            "server.created",
-            server,
-            owner=owner.username,
-            template=template.slug,
-            node=node.name,
-            memory_mb=memory_mb,
-            disk_mb=disk_mb,
-            cpu_percent=cpu_percent,
-        )
+        with together():
+            insert(server)
+            operations.record(server, verb="create", actor=actor)
+            audit.record(
+                actor,
+                "server.created",
+                server,
+                owner=owner.username,
+                template=template.slug,
+                node=node.name,
+                memory_mb=memory_mb,
+                disk_mb=disk_mb,
+                cpu_percent=cpu_percent,
+            )
     return server
 
 
@@ -210,7 +211,6 @@ def _lease(server: GameServer) -> None:
     if leased is None:
         leases.queue_for_ports(server, wanted)
         server.status_reason = waiting_reason(server)
-        server.save(update_fields=["status_reason"])
 
 
 def _likely_address(node: Node, first: PortRequest) -> tuple[ServerAddress | None, int | None]:
