@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Aggregate, Model, QuerySet, Value
 
 Row = tuple[Any, ...]
@@ -42,16 +43,17 @@ class Statement:
         """Ask, and answer all rows."""
         if not self.sql:
             return []
-        with connections[self.alias].cursor() as cursor:
+        connection = connections[self.alias]
+        with connection.cursor() as cursor:
             cursor.execute(self.sql, self._with(values))
             found: list[Row] = cursor.fetchall()
-        return [self._converted(row) for row in found] if self.converters else found
+        return [self._converted(row, connection) for row in found] if self.converters else found
 
-    def _converted(self, row: Row) -> Row:
+    def _converted(self, row: Row, connection: BaseDatabaseWrapper) -> Row:
         values = list(row)
         for at, (converters, column) in self.converters:
             for convert in converters:
-                values[at] = convert(values[at], column, connections[self.alias])
+                values[at] = convert(values[at], column, connection)
         return tuple(values)
 
     @cached_property

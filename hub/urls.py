@@ -38,6 +38,7 @@ for pattern in rq_dashboard:  # its own views ask for staff only
 # Tried from the top: programs ask more often than people.
 urlpatterns = [
     path("api/v1/", include((api_v1, "api"))),
+    path("", include("servers.urls")),
     path("", include("hub.pages.urls")),
     path("health", views.health_summary, name="health"),
     path("health/live", views.health_live, name="health_live"),
@@ -48,6 +49,5 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("hub.nodes.urls")),
     path("", include("monitoring.urls")),
-    path("", include("servers.urls")),
     path("jobs/", include((rq_dashboard, "django_rq"))),
 ]

@@ -5,11 +5,11 @@ Attributes have the names of the API's fields, and those of `GameServer` that ba
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, Final
 
 from django.db.models import F
 from django.db.models.fields.json import KeyTextTransform
+from django.utils.functional import cached_property
 
 from hub.nodes.choices import LIVE
 
@@ -56,7 +56,7 @@ class ListedServer:
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         (
-            self.id,
+            key,
             self.name,
             self.description,
             self.observed_status,
@@ -84,6 +84,7 @@ class ListedServer:
             self._first_port,
             self.addresses,
         ) = row
+        self.id = str(key)
 
     @property
     def status(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Count as CountOf
 from django.db.models import IntegerField, Q, Sum
@@ -20,6 +20,7 @@ from hub.pages.overview import Concern, Contribution, Total
 from hub.pages.states import badge, workload_badge
 from hub.statements import statement, totals
 
+from .listed import ListedServer, listed_columns
 from .lists import find
 from .models import GameServer
 from .services import allowed_actions
@@ -45,17 +46,9 @@ register(
 
 
 def _overview(request: HttpRequest) -> Contribution:
-    user = request.user
-    rows = GameServer.objects.visible_to(user).alive()
-    is_running = Q(observed_status=ObservedStatus.RUNNING)
-    counts = rows.order_by().aggregate(
-        all=CountOf("pk"),
-        running=CountOf("pk", filter=is_running),
-        failed=CountOf("pk", filter=Q(observed_status__in=BROKEN, desired_status=DesiredStatus.RUNNING)),
-        busy=CountOf("pk", filter=Q(observed_status__in=IN_PROGRESS)),
-        stopped=CountOf("pk", filter=Q(observed_status=ObservedStatus.STOPPED)),
-        players=Sum(Cast(KeyTextTransform("players", "facts"), IntegerField()), filter=is_running),
-    )
+    user: Any = request.user
+    counted = statement(("counts of servers", user.reach), lambda: _counts(user)).rows()
+    counts = dict(zip(COUNTS, counted[0] if counted else [0] * len(COUNTS), strict=True))
     url = reverse("servers:server_list")
     badges = [
         badge("workload", status, word=f"{counts[key]} {word}")
@@ -66,18 +59,38 @@ def _overview(request: HttpRequest) -> Contribution:
         )
         if counts[key]
     ]
-    totals = [
+    figures = [
         Total("Servers", "server", str(counts["running"]), f"of {counts['all']} running", url, badges),
         Total("Players", "users", str(counts["players"] or 0), "online"),
     ]
-    broken = rows.broken().select_related("template", "node").order_by("-observed_at")[:CONCERNS]
-    return Contribution(totals, [_concern(server) for server in broken])
+    broken = statement(("newest broken servers", user.reach), lambda: _newest_broken(user)).rows()
+    return Contribution(figures, [_concern(ListedServer(row)) for row in broken])
 
 
-def _concern(server: GameServer) -> Concern:
+IS_RUNNING: Final = Q(observed_status=ObservedStatus.RUNNING)
+COUNTS: Final = {
+    "all": CountOf("pk"),
+    "running": CountOf("pk", filter=IS_RUNNING),
+    "failed": CountOf("pk", filter=Q(observed_status__in=BROKEN, desired_status=DesiredStatus.RUNNING)),
+    "busy": CountOf("pk", filter=Q(observed_status__in=IN_PROGRESS)),
+    "stopped": CountOf("pk", filter=Q(observed_status=ObservedStatus.STOPPED)),
+    "players": Sum(Cast(KeyTextTransform("players", "facts"), IntegerField()), filter=IS_RUNNING),
+}
+
+
+def _counts(user: Any) -> Any:
+    return totals(GameServer.objects.visible_to(user).alive(), **COUNTS)
+
+
+def _newest_broken(user: Any) -> Any:
+    return listed_columns(_broken_servers(user).order_by("-observed_at"))[:CONCERNS]
+
+
+def _concern(server: ListedServer) -> Concern:
     shown = workload_badge(server)
-    text = f"{shown.word}. {shown.why}".strip() if shown.why else f"{shown.word} on {server.node.name}."
-    return Concern(shown.tone, shown.shape, server.name, text, server.get_absolute_url(), server.observed_at)
+    text = f"{shown.word}. {shown.why}".strip() if shown.why else f"{shown.word} on {server.node}."
+    url = reverse("servers:server_detail", args=[server.id])
+    return Concern(shown.tone, shown.shape, server.name, text, url, server.observed_at)
 
 
 def _find(user: Any, text: str) -> Iterable[palette.Hit]:

@@ -14,8 +14,8 @@ from .choices import LIVE, ObservedStatus
 from .models import Node
 from .workloads import workload_models
 
-# All that `node_badge` asks for, in the order of the model, as `from_db` wants it.
-BADGE_FIELDS = ("id", "is_enabled", "is_draining", "agent_seen_at", "engine_error")
+# The name and all that `node_badge` asks for, in the order of the model, as `from_db` wants it.
+BADGE_FIELDS = ("id", "name", "is_enabled", "is_draining", "agent_seen_at", "engine_error")
 RESOURCES = (("memory_mb", "Memory"), ("cpu_percent", "Processor"), ("disk_mb", "Disk"))
 
 

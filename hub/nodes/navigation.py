@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -24,9 +24,13 @@ def _nodes_for_badges() -> Any:
     return Node.objects.filter(is_enabled=True).values_list(*BADGE_FIELDS)
 
 
+def _enabled_nodes() -> list[Node]:
+    rows = statement("nodes for badges", _nodes_for_badges).rows()
+    return [Node.from_db("default", BADGE_FIELDS, row) for row in rows]
+
+
 def _silent_nodes(user: Any) -> Count:
-    nodes = statement("nodes in the navigation", _nodes_for_badges).rows()
-    tones = [node_badge(Node.from_db("default", BADGE_FIELDS, row)).tone for row in nodes]
+    tones = [node_badge(node).tone for node in _enabled_nodes()]
     return Count(sum(tone in ("bad", "warn") for tone in tones), "bad" if "bad" in tones else "warn")
 
 
@@ -43,10 +47,10 @@ register(
 
 
 def _overview(request: HttpRequest) -> Contribution:
-    user = request.user
+    user: Any = request.user
     if not can(user, "nodes.view"):
         return Contribution()
-    nodes = list(Node.objects.visible_to(user).filter(is_enabled=True))
+    nodes = _enabled_nodes()
     badges = [(node, node_badge(node)) for node in nodes]
     answering = sum(node.is_agent_alive for node in nodes)
     concerns = [
@@ -61,15 +65,15 @@ def _overview(request: HttpRequest) -> Contribution:
         for node, shown in badges
         if shown.tone in ("bad", "warn") or node.agent_seen_at is None
     ]
-    pools = list(AddressPool.objects.visible_to(user).filter(is_enabled=True).select_related("node").with_counts())
-    concerns += [_low(pool) for pool in pools if pool.is_public and _percent_used(pool) >= LOW_POOL_PERCENT]
+    pools = [Pool(*row) for row in statement(("pools with counts", user.reach), lambda: _pools(user)).rows()]
+    concerns += [_low(pool) for pool in pools if pool.is_public and pool.percent_used >= LOW_POOL_PERCENT]
     total = Total("Nodes", "globe", str(answering), f"of {len(nodes)} answering", reverse("nodes:node_list"))
     rows = [
         {
             "name": pool.name,
-            "url": reverse("nodes:pool_detail", args=[pool.pk]),
-            "node": pool.node.name,
-            "total": _size(pool),
+            "url": pool.url,
+            "node": pool.node,
+            "total": pool.size,
             "leased": pool.leased_count,
             "resting": pool.quarantined_count,
             "blocked": pool.blocked_count,
@@ -81,18 +85,40 @@ def _overview(request: HttpRequest) -> Contribution:
     return Contribution([total], concerns, panels)
 
 
-def _size(pool: Any) -> int:
-    return int(pool.free_count + pool.leased_count + pool.quarantined_count + pool.blocked_count)
+class Pool(NamedTuple):
+    """A pool as the overview shows it."""
+
+    pk: int
+    name: str
+    node: str
+    is_public: bool
+    free_count: int
+    leased_count: int
+    quarantined_count: int
+    blocked_count: int
+
+    @property
+    def url(self) -> str:
+        return reverse("nodes:pool_detail", args=[self.pk])
+
+    @property
+    def size(self) -> int:
+        return self.free_count + self.leased_count + self.quarantined_count + self.blocked_count
+
+    @property
+    def percent_used(self) -> float:
+        return 100 * (1 - self.free_count / max(1, self.size))
 
 
-def _percent_used(pool: Any) -> float:
-    return 100 * (1 - pool.free_count / max(1, _size(pool)))
+def _pools(user: Any) -> Any:
+    names = ["node__name" if name == "node" else name for name in Pool._fields]
+    return AddressPool.objects.visible_to(user).filter(is_enabled=True).with_counts().values_list(*names)
 
 
-def _low(pool: Any) -> Concern:
+def _low(pool: Pool) -> Concern:
     tone, shape = ("bad", "s-bad") if not pool.free_count else ("warn", "s-warn")
-    text = f"{pool.free_count} of {_size(pool)} addresses are free on {pool.node.name}. Add a pool before it is full."
-    return Concern(tone, shape, pool.name, text, reverse("nodes:pool_detail", args=[pool.pk]))
+    text = f"{pool.free_count} of {pool.size} addresses are free on {pool.node}. Add a pool before it is full."
+    return Concern(tone, shape, pool.name, text, pool.url)
 
 
 def _find(user: Any, text: str) -> Iterable[palette.Hit]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, Q, QuerySet, Window
@@ -230,15 +231,16 @@ class ListPage:
 
     def url(self, **changes: str | list[str] | None) -> str:
         """This list with some parameters changed (None removes one); any change leads back to the first page."""
-        query = self.query.copy()
-        for name in ("page", "csv", *(name for name, value in changes.items() if value is None)):
-            query.pop(name, None)
+        query = {name: values for name, values in self._kept.items() if changes.get(name, values) is not None}
         for name, value in changes.items():
-            if isinstance(value, list):
-                query.setlist(name, value)
-            elif value is not None:
-                query[name] = value
-        return f"{self.request.path}?{query.urlencode()}" if query else self.request.path
+            if value is not None:
+                query[name] = [value] if isinstance(value, str) else value
+        return f"{self.request.path}?{urlencode(query, doseq=True)}" if query else self.request.path
+
+    @cached_property
+    def _kept(self) -> dict[str, list[str]]:
+        """The parameters that stay when one changes."""
+        return {name: values for name, values in self.query.lists() if name not in ("page", "csv")}
 
     @cached_property
     def chips(self) -> list[ChipState]:

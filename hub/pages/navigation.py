@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from django.http import HttpRequest
@@ -55,9 +56,9 @@ def register(*places: Place) -> None:
     _places.sort(key=lambda place: (SECTIONS.index(place.section), place.position))
 
 
-def entries(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
+def entries(request: HttpRequest) -> tuple[tuple[str, tuple[Entry, ...]], ...]:
     """The sections and places of this person, the current one marked."""
-    usable = [(place, url) for place in _places if place.may_use(request.user) and (url := _url(place))]
+    usable = usable_places(request.user)
     current = max((len(place.prefix or url) for place, url in usable if _is_under(request.path, place, url)), default=0)
     sections: dict[str, list[Entry]] = {}
     for place, url in usable:
@@ -65,17 +66,18 @@ def entries(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
         count = place.count(request.user) if place.count else None
         entry = Entry(place.label, url, place.icon, is_current, count if count and count.number else None)
         sections.setdefault(place.section, []).append(entry)
-    return list(sections.items())
+    return tuple((section, tuple(places)) for section, places in sections.items())
 
 
 def usable_places(user: Any) -> list[tuple[Place, str]]:
     """Every place of this person with its address, for the palette."""
-    return [(place, url) for place in _places if place.may_use(user) and (url := _url(place))]
+    return [(place, url) for place in _places if place.may_use(user) and (url := _url(place.url_name))]
 
 
-def _url(place: Place) -> str:
+@lru_cache(maxsize=256)
+def _url(url_name: str) -> str:
     try:
-        return reverse(place.url_name)
+        return reverse(url_name)
     except NoReverseMatch:  # an app whose pages are not part of this installation
         return ""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
-from functools import cached_property
+from operator import attrgetter
 from typing import Any, ClassVar
 
+from django.utils.functional import cached_property
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -226,13 +228,17 @@ class ServerSerializer(RememberedFields):
     def to_representation(self, server: GameServer | ListedServer) -> dict[str, Any]:
         """A row of a list has everything under its own name; asking field by field takes six times as long."""
         if isinstance(server, ListedServer):
-            return {name: getattr(server, name) for name in self._names}
+            return self._row(server)
         return represent(self, server)
 
     @cached_property
-    def _names(self) -> tuple[str, ...]:
+    def _row(self) -> Callable[[ListedServer], dict[str, Any]]:
         is_narrowed = "fields" in self.__dict__  # `?fields=` has taken some away
-        return tuple(self.fields) if is_narrowed else self.Meta.fields
+        names = tuple(self.fields) if is_narrowed else self.Meta.fields
+        if len(names) < 2:  # for one name an attrgetter answers the bare value
+            return lambda row: {name: getattr(row, name) for name in names}
+        values = attrgetter(*names)
+        return lambda row: dict(zip(names, values(row), strict=True))
 
 
 class ServerDetailSerializer(ServerSerializer):

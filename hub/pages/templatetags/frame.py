@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from django import template
 from django.conf import settings
 from django.contrib import admin
+from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from hub.pages.navigation import entries
 
 register = template.Library()
 
 
-@register.inclusion_tag("components/navigation.html", takes_context=True)
-def navigation(context: dict[str, Any]) -> dict[str, Any]:
+@register.simple_tag(takes_context=True)
+def navigation(context: dict[str, Any]) -> SafeString:
     """The left navigation of the person who asks."""
     request = context["request"]
-    return {"sections": entries(request), "request": request, "hub_version": context.get("hub_version", "")}
+    return _navigation(entries(request), getattr(request.user, "timezone", ""), context.get("hub_version", ""))
+
+
+@lru_cache(maxsize=512)
+def _navigation(sections: tuple[Any, ...], timezone: str, hub_version: str) -> SafeString:
+    """Drawn once for all that it shows: it is the same on every page of a place until a count changes."""
+    shown = {"sections": sections, "timezone": timezone, "hub_version": hub_version}
+    return render_to_string("components/navigation.html", shown)
 
 
 @register.simple_tag

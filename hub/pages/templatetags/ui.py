@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
+from html import escape
 from typing import Any
 
 from django import template
@@ -207,22 +208,20 @@ def initials(name: str) -> str:
     return "".join(word[0] for word in words[:2]).upper() if len(words) > 1 else str(name)[:2].upper()
 
 
-COPY = (
-    '<button type="button" class="k-icon-btn k-sm k-js" data-copy="{}"'
-    ' title="Copy {what}" aria-label="Copy {what}">{}</button>'
-)
-
-
 @register.simple_tag
 def copy_button(text: str, what: str = "") -> SafeString:
     """A button that copies; `app.js` shows it, because without scripts it could do nothing."""
-    return format_html(COPY, text, _icon("copy", ""), what=what or "text")
+    value, label = escape(str(text)), escape(what or "text")
+    return SafeString(
+        f'<button type="button" class="k-icon-btn k-sm k-js" data-copy="{value}"'
+        f' title="Copy {label}" aria-label="Copy {label}">{_icon("copy", "")}</button>'
+    )
 
 
 @register.simple_tag
 def copyable(text: str, what: str = "") -> SafeString:
     """A value in monospace with its copy button."""
-    return format_html('<span class="k-copy"><span>{}</span>{}</span>', text, copy_button(text, what))
+    return SafeString(f'<span class="k-copy"><span>{escape(str(text))}</span>{copy_button(text, what)}</span>')
 
 
 @register.simple_tag

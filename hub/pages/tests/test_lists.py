@@ -119,3 +119,12 @@ def test_csv_does_not_run_formulas():
     Region.objects.filter(slug="beta").update(name="=1+1")
 
     assert "'=1+1" in page("q==1").as_csv().content.decode()
+
+
+def test_addresses_keep_every_other_parameter_and_escape_it():
+    found = page("position=1&position=2&q=a%26b&page=3&csv=1")
+
+    assert found.url(ordering="-name") == "/regions/?position=1&position=2&q=a%26b&ordering=-name"
+    assert found.url(position=None) == "/regions/?q=a%26b"
+    assert found.url(position=["2", "3"], q=None) == "/regions/?position=2&position=3"
+    assert found.url(position=None, q=None) == "/regions/"
