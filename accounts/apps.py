@@ -15,11 +15,12 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         from hub import health
 
-        from . import audit_shipping, grants, signals
+        from . import audit_shipping, grants, keeping, signals
 
         health.register("audit-shipping", audit_shipping.check_shipping)
         grants.register_own()
         signals.connect()
+        keeping.register()
         post_migrate.connect(_sync_roles, sender=self)
 
 

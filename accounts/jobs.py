@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import audit_chain, audit_shipping, jwt, requests_log, tokens
+from . import audit_chain, audit_shipping, jwt, tokens
 
 
 def seal_audit() -> int:
@@ -18,8 +18,3 @@ def forget_expired_tokens() -> int:
 def ship_audit() -> int:
     """Send newly sealed audit entries to syslog and webhook, where they are configured (every minute)."""
     return audit_shipping.ship()
-
-
-def forget_requests() -> int:
-    """Delete old lines of the request log (every day)."""
-    return requests_log.forget_old()

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.cache import cache
 
+from hub import security
 from hub.exceptions import TooMany
 
 from . import audit
@@ -56,6 +57,7 @@ def failed(name: str, number: int) -> None:
         cache.touch(_key(name), SECONDS)
         user = User.objects.filter(pk=name).first() if name.isdecimal() else None
         audit.record(None, "login.locked", user, minutes=SECONDS // 60)
+        security.note("login_locked")
 
 
 def is_locked(user: User) -> bool:

@@ -8,6 +8,8 @@ from allauth.account import signals as allauth_signals
 from allauth.mfa import signals as mfa_signals
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 
+from hub import security
+
 from . import audit, lockout, services
 
 
@@ -42,6 +44,7 @@ def _login_failed(sender: Any, credentials: dict[str, Any], **kwargs: Any) -> No
 
     login = str(credentials.get("username") or credentials.get("email") or "")
     audit.record(None, "user.login_failed", User.objects.named(login))
+    security.note("login_failed")
 
 
 def _password_changed(sender: Any, user: Any, **kwargs: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from .admin_base import ReadOnlyAdmin
-from .models import Beat, IdempotentAnswer, PeriodicRun, Tally, TallyMark
+from .models import Beat, IdempotentAnswer, PeriodicRun, RetentionRun, Tally, TallyMark
 
 
 @admin.register(PeriodicRun)
@@ -46,3 +46,12 @@ class TallyMarkAdmin(ReadOnlyAdmin[TallyMark]):
     """Up to when the rows of each source have been added to its tallies."""
 
     list_display = ["source", "until"]
+
+
+@admin.register(RetentionRun)
+class RetentionRunAdmin(ReadOnlyAdmin[RetentionRun]):
+    """What the rules of retention have removed; what would go now stands on the page of retention."""
+
+    list_display = ["rule", "at", "count", "bytes", "oldest", "error"]
+    list_filter = ["rule"]
+    date_hierarchy = "at"

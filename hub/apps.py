@@ -10,7 +10,8 @@ class HubConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import health, own_figures
+        from . import cleanup, health, own_figures
 
         health.register_own_checks()
         own_figures.register()
+        cleanup.register()

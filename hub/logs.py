@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from . import context
 
 FACTS = ("request_id", "user", "job_id")
-ACCESS_FACTS = ("method", "path", "status", "ms", "ip")
+ACCESS_FACTS = ("kind", "method", "path", "status", "ms", "ip")
 HIDDEN = "[hidden]"
 
 _SCRUBS = (

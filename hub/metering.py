@@ -41,6 +41,7 @@ in_progress = Gauge(
     "http_requests_in_progress", "Requests being answered.", ["method", "endpoint"], multiprocess_mode="livesum"
 )
 errors_total = Counter("errors", "Requests that failed by our fault.", ["error_type", "endpoint"])
+security_events = Counter("security_events", "Failed logins, refused requests, exceeded rates.", ["kind"])
 database_seconds = Histogram(
     "database_operation_duration_seconds",
     "How long statements took.",

@@ -12,7 +12,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from . import context
+from . import context, security
 from .api.errors import foreseen
 from .views import answer
 
@@ -100,6 +100,7 @@ def _is_trusted(address: Address) -> bool:
 
 def _log_access(request: HttpRequest, status: int, ms: float, ip: str | None) -> None:
     path = SECRET_PATHS.sub(r"\1…", request.path)
+    security.note_answer(request, status, path)
     is_quiet = status < 400 and path.startswith(QUIET_PATHS)
     level = logging.WARNING if status >= 500 else logging.DEBUG if is_quiet else logging.INFO
     if access.isEnabledFor(level):

@@ -91,3 +91,21 @@ class Tally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.labels}"
+
+
+class RetentionRun(models.Model):
+    """What a rule of retention has removed; see `hub.retention`."""
+
+    rule = models.CharField(max_length=40)
+    at = models.DateTimeField(db_default=Now())
+    count = models.PositiveBigIntegerField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0)
+    oldest = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["-at", "rule"]
+        indexes = [models.Index(fields=["rule", "-at"], name="hub_retention_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.rule}"

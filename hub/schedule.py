@@ -58,15 +58,13 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("clear-sessions", "hub.cleanup.clear_sessions", at="03:10"),
     Periodic("seal-audit", "accounts.jobs.seal_audit", every=timedelta(minutes=1)),
     Periodic("ship-audit", "accounts.jobs.ship_audit", every=timedelta(minutes=1)),
-    Periodic("forget-requests", "accounts.jobs.forget_requests", at="03:40"),
-    Periodic("forget-tokens", "accounts.jobs.forget_expired_tokens", at="03:20"),
+    Periodic("retain", "hub.retention.run_all", at="03:40", limit=timedelta(hours=2)),
     Periodic("forget-answers", "hub.cleanup.forget_answers", every=timedelta(hours=1)),
     Periodic("forget-deleted-servers", "servers.jobs.forget_secrets_of_deleted", at="03:30"),
     Periodic("follow-trials", "servers.jobs.follow_trials", every=timedelta(seconds=15), limit=timedelta(minutes=2)),
     Periodic("roll-up-samples", "monitoring.jobs.roll_up", every=timedelta(minutes=1)),
     Periodic("keep-samples", "monitoring.jobs.keep_partitions", every=timedelta(hours=1), at="00:10"),
     Periodic("add-up-tallies", "hub.tallies.add_up", every=timedelta(hours=1), at="00:05"),
-    Periodic("forget-runs", "hub.cleanup.forget_runs", every=timedelta(hours=1), at="00:20"),
 )
 
 

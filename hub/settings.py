@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import django_stubs_ext
@@ -254,6 +255,14 @@ HUB_REQUEST_LOG_DAYS = env.integer(
     minimum=0,
     help="How long each request is kept, with user and address; 0: not at all.",
 )
+HUB_AUDIT_DAYS = env.integer(
+    "HUB_AUDIT_DAYS", 0, minimum=0, help="Older audit entries are exported to a file and removed; 0: kept for ever."
+)
+if 0 < HUB_AUDIT_DAYS < 30:
+    raise EnvError("HUB_AUDIT_DAYS", "must be 0 or at least 30")
+HUB_OPERATIONS_DAYS = env.integer(
+    "HUB_OPERATIONS_DAYS", 180, minimum=7, help="How long operations and tasks of nodes are kept after their end."
+)
 HUB_ERROR_DAYS = env.integer(
     "HUB_ERROR_DAYS", 90, minimum=0, help="How long unhandled errors are kept after they came about last; 0: none."
 )
@@ -395,7 +404,8 @@ SILENCED_SYSTEM_CHECKS: list[str] = []
 # --- Logs ---------------------------------------------------------------------------------------------------------
 LOG_FORMAT = env.choice("HUB_LOG_FORMAT", "human", ("human", "json"), help="Form of log lines.")
 LOG_LEVEL = env.choice("HUB_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), help="Least level logged.")
-LOGGING = {
+HUB_SECURITY_LOG = env.text("HUB_SECURITY_LOG", "", help="File for suspicious activity, one JSON object per line.")
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"context": {"()": "hub.logs.ContextFilter"}},
@@ -422,5 +432,14 @@ LOGGING = {
         "django.server": {"handlers": ["stderr"], "propagate": False},
     },
 }
+if HUB_SECURITY_LOG:
+    LOGGING["handlers"]["security"] = {
+        "class": "logging.handlers.WatchedFileHandler",  # rotated from outside: many processes write it
+        "filename": HUB_SECURITY_LOG,
+        "delay": True,
+        "formatter": "json",
+        "filters": ["context"],
+    }
+    LOGGING["loggers"]["hub.security"] = {"handlers": ["security"]}
 SESSION_COOKIE_AGE = int(timedelta(days=14).total_seconds())
 os.environ.setdefault("PROMETHEUS_DISABLE_CREATED_SERIES", "True")

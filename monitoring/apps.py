@@ -16,10 +16,11 @@ class MonitoringConfig(AppConfig):
         from hub import metering, tallies
         from hub.nodes import agent
 
-        from . import own_subjects, sampler, subjects
+        from . import keeping, own_subjects, sampler, subjects
         from .errors import store as errors
 
         agent.register_child("sampler", sampler.run_forever)
         subjects.register("node", own_subjects.find_nodes)
         tallies.register(errors.TALLY, errors.nothing)
         metering.register("errors", errors.collect)
+        keeping.register()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from . import rollups, sampler, tables
+from hub import retention
+
+from . import keeping, rollups, sampler, tables
 
 
 def roll_up() -> None:
@@ -14,7 +16,7 @@ def keep_partitions() -> None:
     """Make partitions ahead; drop those whose time is over, once nothing of them waits to be rolled up."""
     tables.ahead()
     rollups.roll_up()
-    tables.drop_expired()
+    retention.run(keeping.SAMPLES)
 
 
 def sample_node(name: str) -> None:

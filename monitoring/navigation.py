@@ -25,3 +25,13 @@ register(
         position=30,
     ),
 )
+register(
+    Place(
+        "Administration",
+        "Retention",
+        "monitoring:retention",
+        "clock",
+        lambda user: can(user, "settings.view"),
+        position=60,
+    ),
+)

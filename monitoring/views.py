@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from accounts.permissions import require
+from hub import retention
 from hub.exceptions import NotFound
 from hub.pages import live
 
@@ -50,6 +51,15 @@ def table(request: HttpRequest) -> HttpResponse:
     )
     context = {"subjects": found, "range": shown, **presentation.as_table(answer)}
     return live.private(render(request, "monitoring/table.html", context))
+
+
+@login_required
+def kept(request: HttpRequest) -> HttpResponse:
+    """What is kept for how long, what would go now, and what went."""
+    require(request.user, "settings.view")
+    last = retention.last_runs()
+    rows = [{"rule": rule, "preview": rule.preview(), "last": last.get(rule.name)} for rule in retention.rules()]
+    return live.private(render(request, "monitoring/retention.html", {"rows": rows}))
 
 
 def _subjects(request: HttpRequest) -> list[subjects.Subject]:

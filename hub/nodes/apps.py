@@ -15,11 +15,12 @@ class NodesConfig(AppConfig):
     def ready(self) -> None:
         from accounts import grants
 
-        from . import figures
+        from . import figures, keeping
         from .checks import check_agents
         from .models import Operation
         from .workloads import may_see_operation
 
         health.register("agents", check_agents)
         figures.register()
+        keeping.register()
         grants.register(Operation, may_see_operation)
