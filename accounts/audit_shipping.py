@@ -7,8 +7,6 @@ arrive twice after a fault, and its id says so. How far each place is, and why i
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import logging
 import socket
@@ -25,6 +23,7 @@ from django.utils import timezone
 from hub import outgoing
 from hub.exceptions import HubError
 from hub.health import DEGRADED, OK, Finding
+from hub.signing import signature
 
 from .audit_chain import canonical
 from .models import AuditEntry, AuditSeal, AuditShipment
@@ -101,8 +100,7 @@ def _to_webhook(seal: AuditSeal, entries: list[AuditEntry]) -> None:
     ).encode()
     headers = {"Content-Type": "application/json", "User-Agent": f"kutanga-hub/{settings.VERSION}"}
     if settings.HUB_AUDIT_WEBHOOK_SECRET:
-        mac = hmac.new(settings.HUB_AUDIT_WEBHOOK_SECRET.encode(), body, hashlib.sha256).hexdigest()
-        headers["X-Hub-Signature-256"] = f"sha256={mac}"
+        headers["X-Hub-Signature-256"] = signature(settings.HUB_AUDIT_WEBHOOK_SECRET, body)
     answer = outgoing.request("POST", settings.HUB_AUDIT_WEBHOOK, body=body, headers=headers, timeout=TIMEOUT_SECONDS)
     if not 200 <= answer.status < 300:
         raise ShippingError(f"it answers {answer.status}")

@@ -95,6 +95,8 @@ VERBS: Final[dict[str, frozenset[str]]] = {
     "errors.change": _STAFF,
     "alerts.view": _WATCHERS,
     "alerts.change": _STAFF,
+    "channels.view": _STAFF,
+    "channels.change": _ADMINS,  # they carry secrets, and lead outside
     # What it runs on.
     "regions.view": _EVERYBODY,
     "regions.change": _ADMINS,
@@ -131,6 +133,11 @@ VERBS: Final[dict[str, frozenset[str]]] = {
 # (or `.change`). What is not listed is the Admin's alone. The services that the admin calls check again.
 MODEL_NOUNS: Final[dict[str, str]] = {
     "accounts.auditentry": "audit",
+    "monitoring.alert": "alerts",
+    "monitoring.alertrule": "alerts",
+    "monitoring.mute": "alerts",
+    "monitoring.channel": "channels",
+    "monitoring.delivery": "channels",
     "nodes.region": "regions",
     "nodes.node": "nodes",
     "nodes.addresspool": "pools",

@@ -53,6 +53,7 @@ class Periodic:
         return now - (now - EPOCH - offset) % self.every
 
 
+_ALERTS = "monitoring.alerts.jobs"
 PERIODIC: tuple[Periodic, ...] = (
     Periodic("backup-database", "hub.backups.run_backup", at="02:30", limit=timedelta(hours=2)),
     Periodic("clear-sessions", "hub.cleanup.clear_sessions", at="03:10"),
@@ -65,6 +66,8 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("roll-up-samples", "monitoring.jobs.roll_up", every=timedelta(minutes=1)),
     Periodic("keep-samples", "monitoring.jobs.keep_partitions", every=timedelta(hours=1), at="00:10"),
     Periodic("add-up-tallies", "hub.tallies.add_up", every=timedelta(hours=1), at="00:05"),
+    Periodic("evaluate-alerts", f"{_ALERTS}.evaluate_rules", every=timedelta(seconds=15), limit=timedelta(minutes=2)),
+    Periodic("deliver-alerts", f"{_ALERTS}.deliver_waiting", every=timedelta(seconds=15), limit=timedelta(minutes=5)),
 )
 
 

@@ -373,7 +373,12 @@ HUB_LOCAL_IMAGE = "servers.images.provide_sample"  # has an image on this machin
 HUB_WORKLOAD_USER = env.text(
     "HUB_WORKLOAD_USER", "", help="Unprivileged user of the process engine's workloads, when the agent runs as root."
 )
-HUB_BOOTSTRAP = ["accounts.bootstrap.run", "hub.nodes.bootstrap.run", "servers.bootstrap.run"]
+HUB_BOOTSTRAP = [
+    "accounts.bootstrap.run",
+    "hub.nodes.bootstrap.run",
+    "servers.bootstrap.run",
+    "monitoring.alerts.defaults.sync_rules",
+]
 HUB_SWEEP_SECONDS = env.integer(
     "HUB_SWEEP_SECONDS", 15, minimum=1, help="How often each node is compared with its engine."
 )

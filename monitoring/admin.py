@@ -6,6 +6,7 @@ from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
 
+from .alerts import admin as alerts_admin  # noqa: F401 - importing it registers them
 from .errors.models import ErrorGroup, ErrorReport
 
 

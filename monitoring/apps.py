@@ -17,6 +17,7 @@ class MonitoringConfig(AppConfig):
         from hub.nodes import agent
 
         from . import keeping, own_subjects, sampler, subjects
+        from .alerts import own_conditions
         from .errors import store as errors
 
         agent.register_child("sampler", sampler.run_forever)
@@ -24,3 +25,4 @@ class MonitoringConfig(AppConfig):
         tallies.register(errors.TALLY, errors.nothing)
         metering.register("errors", errors.collect)
         keeping.register()
+        own_conditions.register_own()

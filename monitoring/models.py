@@ -86,4 +86,5 @@ class Event(models.Model):
         return f"{self.subject} {self.kind}"
 
 
+from .alerts.models import Alert, AlertRule, Channel, Delivery, Mute  # noqa: E402, F401 - models of this app, kept apart
 from .errors.models import ErrorGroup, ErrorReport  # noqa: E402, F401 - models of this app, kept apart

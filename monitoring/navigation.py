@@ -1,18 +1,48 @@
-"""Places of monitoring."""
+"""Places of monitoring, and what fires on the overview."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
 from accounts.permissions import can
-from hub.pages.navigation import Place, register
+from hub.pages import overview
+from hub.pages.navigation import Count, Place, register
+from hub.pages.overview import Concern, Contribution, Panel
+from hub.statements import statement
+
+from .alerts.choices import Severity
+from .alerts.models import Alert
+
+SHOWN = 8
+CONCERNS = 12
+
+
+def _firing(user: Any) -> Count:
+    """How many alerts fire that this person sees, red when one is critical."""
+    rows = statement(("firing", user.reach), lambda: Alert.objects.visible_to(user).firing().values_list("severity"))
+    found = [severity for (severity,) in rows.rows()]
+    return Count(len(found), "bad" if Severity.CRITICAL in found else "warn")
+
+
+def _sees_alerts(user: Any) -> bool:
+    return can(user, "alerts.view")
+
 
 register(
+    Place("Monitoring", "Fleet", "monitoring:fleet", "chart", lambda user: can(user, "nodes.view"), position=10),
+    Place("Monitoring", "Alerts", "monitoring:alert_list", "bell", _sees_alerts, _firing, position=20),
+    Place("Monitoring", "Alert rules", "monitoring:rule_list", "sliders", _sees_alerts, position=30),
+    Place("Monitoring", "Mutes", "monitoring:mute_list", "pause", _sees_alerts, position=32),
     Place(
         "Monitoring",
-        "Fleet",
-        "monitoring:fleet",
-        "chart",
-        lambda user: can(user, "nodes.view"),
-        position=10,
+        "Channels",
+        "monitoring:channel_list",
+        "inbox",
+        lambda user: can(user, "channels.view"),
+        position=34,
     ),
 )
 register(
@@ -35,3 +65,22 @@ register(
         position=60,
     ),
 )
+
+
+def _overview(request: HttpRequest) -> Contribution:
+    """What fires, as a panel; what nobody has seen yet needs somebody, and so stands behind the bell too."""
+    if not can(request.user, "alerts.view"):
+        return Contribution()
+    firing = list(Alert.objects.visible_to(request.user).firing().select_related("assignee")[:CONCERNS])
+    concerns = [_concern(alert) for alert in firing if alert.acknowledged_at is None]
+    panels = [Panel("monitoring/partials/alert_panel.html", {"alerts": firing[:SHOWN]})] if firing else []
+    return Contribution((), concerns, panels)
+
+
+def _concern(alert: Alert) -> Concern:
+    tone, shape = ("bad", "s-bad") if alert.severity == Severity.CRITICAL else ("warn", "s-warn")
+    url = reverse("monitoring:alert_detail", args=[alert.pk])
+    return Concern(tone, shape, alert.subject_name, f"{alert.rule_name}. {alert.text}".strip(), url, alert.began_at)
+
+
+overview.contribute(45, _overview)

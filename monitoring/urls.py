@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
 from . import views
 from .errors import views as errors
@@ -16,4 +16,5 @@ urlpatterns = [
     path("monitoring/errors/", errors.error_list, name="error_list"),
     path("monitoring/errors/<int:pk>/", errors.error_detail, name="error_detail"),
     path("monitoring/errors/<int:pk>/resolve", errors.error_resolve, name="error_resolve"),
+    path("", include("monitoring.alerts.urls")),
 ]

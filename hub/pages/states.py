@@ -118,6 +118,28 @@ STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
         "ready": (DONE, "Ready"),
         "failed": (BAD, "Failed"),
     },
+    "alert": {
+        "pending": (WAIT, "Pending"),
+        "firing": (BAD, "Firing"),
+        "seen": (WARN, "Firing, seen"),
+        "resolved": (DONE, "Over"),
+    },
+    "severity": {
+        "info": (NONE, "Info"),
+        "warning": (WARN, "Warning"),
+        "critical": (BAD, "Critical"),
+    },
+    "delivery": {
+        "waiting": (WAIT, "Waiting"),
+        "sent": (DONE, "Sent"),
+        "failed": (BAD, "Given up"),
+    },
+    "channel": {
+        "works": (ON, "Works"),
+        "new": (NONE, "Not used yet"),
+        "rests": (BAD, "Does not answer"),
+        "off": (OFF, "Off"),
+    },
     "switch": {
         "on": (ON, "On"),
         "off": (OFF, "Off"),

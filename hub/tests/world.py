@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -10,6 +11,7 @@ from django.utils import timezone
 from accounts.models import ApiToken, AuditEntry, User
 from accounts.tests.factories import UserFactory, token_for
 from hub.nodes.models import Address, AddressPool, Node, NodeTask, Operation
+from monitoring.alerts.models import Alert, AlertRule, Channel, Delivery, Mute
 from monitoring.models import ErrorGroup
 from servers.models import GameServer, Template
 from servers.tests.factories import TemplateFactory, VariableFactory, make_node, make_server
@@ -32,6 +34,9 @@ class World:
     audit_entry: AuditEntry
     task: NodeTask
     error: ErrorGroup
+    alert: Alert
+    mute: Mute
+    delivery: Delivery
 
     def person(self, role: str) -> User:
         user: User | None = self.people[role]
@@ -76,4 +81,31 @@ def make_world(**of_server: Any) -> World:
             last_seen_at=timezone.now(),
         ),
         task=NodeTask.objects.create(node=node, verb="look", actor_name="chief"),
+        **make_alert(node),
     )
+
+
+def make_alert(node: Node) -> dict[str, Any]:
+    """A rule, what it fires, a mute that is over, and a channel with a message that did not arrive."""
+    now = timezone.now()
+    rule = AlertRule.objects.create(slug="own", name="Own rule", condition="hub-disk", threshold=99)
+    alert = Alert.objects.create(
+        rule=rule,
+        rule_name=rule.name,
+        severity="critical",
+        subject=f"node:{node.name}",
+        subject_name=node.name,
+        state="firing",
+        text="Its disk is nearly full.",
+        value=99.5,
+        worst_value=99.5,
+        began_at=now,
+        fired_at=now,
+        announced_at=now,
+        seen_at=now,
+    )
+    mute = Mute.objects.create(reason="Was muted", rule=rule, starts_at=now - timedelta(hours=2), ends_at=now)
+    channel = Channel.objects.create(name="ops", kind="webhook", target="https://example.org/hook", secret="shared")
+    message = {"event": "fired", "title": "Own rule", "text": "Nearly full", "severity": "critical", "url": "/"}
+    delivery = Delivery.objects.create(channel=channel, alert=alert, event="fired", message=message, state="failed")
+    return {"alert": alert, "mute": mute, "delivery": delivery}

@@ -1,0 +1,260 @@
+"""What people do with alerts, rules, mutes and channels."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+from django.utils.text import slugify
+
+from accounts import audit
+from accounts.models import User
+from accounts.permissions import can, require
+from hub import outgoing
+from hub.exceptions import Conflict, Invalid
+from hub.jobs import enqueue
+
+from . import messages, senders
+from .choices import DELIVERY_TRANSITIONS, AlertState, ChannelKind, DeliveryState, Scope
+from .models import Alert, AlertRule, Channel, Delivery, Mute, Scoped
+
+if TYPE_CHECKING:
+    from accounts.actors import Asker
+
+LONGEST_MUTE = timedelta(days=90)
+SLUG_LENGTH = 60
+
+
+def acknowledge_alert(alert: Alert, *, actor: Asker) -> Alert:
+    """Say that somebody has seen it; it goes on firing."""
+    with transaction.atomic():
+        locked = _firing(alert, actor)
+        if locked.acknowledged_at is None:
+            locked.acknowledged_at, locked.acknowledged_by = timezone.now(), str(actor)[:150]
+            locked.save(update_fields=["acknowledged_at", "acknowledged_by"])
+            audit.record(actor, "alert.acknowledged", locked)
+    return locked
+
+
+def assign_alert(alert: Alert, assignee: User | None, *, actor: Asker) -> Alert:
+    """Say whose it is, or nobody's."""
+    if assignee is not None and not can(assignee, "alerts.view"):
+        raise Invalid("This person does not see alerts.", field="assignee")
+    with transaction.atomic():
+        locked = _firing(alert, actor)
+        locked.assignee = assignee
+        locked.save(update_fields=["assignee"])
+        audit.record(actor, "alert.assigned", locked, assignee=assignee.username if assignee else "")
+    return locked
+
+
+def mute_alert(alert: Alert, *, actor: Asker, minutes: int, reason: str = "") -> Mute:
+    """Tell nobody of this rule and subject for a while."""
+    locked = _firing_unlocked(alert, actor)
+    now = timezone.now()
+    mute = Mute(
+        rule=locked.rule,
+        scope=Scope.SUBJECT,
+        scope_value=locked.subject,
+        reason=reason or f"Muted: {locked}"[:200],
+        starts_at=now,
+        ends_at=now + timedelta(minutes=minutes),
+    )
+    return _save_mute(mute, actor, alert=locked.pk)
+
+
+def create_mute(*, actor: Asker, **values: Any) -> Mute:
+    """Plan a time in which nobody is told."""
+    mute = Mute(**values)
+    require(actor, "alerts.change", mute)
+    return _save_mute(mute, actor)
+
+
+def end_mute(mute: Mute, *, actor: Asker) -> None:
+    """Let people be told again from now on; what fires is told with the next look."""
+    require(actor, "alerts.change", mute if mute.scope == Scope.REGION else None)
+    with transaction.atomic():
+        locked = Mute.objects.select_for_update().get(pk=mute.pk)
+        audit.record(actor, "mute.ended", locked, scope=locked.scope, about=locked.scope_value)
+        locked.delete()
+
+
+def create_rule(*, actor: Asker, **values: Any) -> AlertRule:
+    """Make a rule of one's own."""
+    rule = AlertRule(**values)
+    require(actor, "alerts.change", rule)
+    rule.slug = rule.slug or _free_slug(rule.name)
+    with transaction.atomic():
+        _clean_and_save(rule)
+        audit.record(actor, "alert_rule.created", rule, condition=rule.condition, threshold=rule.threshold)
+    return rule
+
+
+def update_rule(rule: AlertRule, *, actor: Asker, **changes: Any) -> AlertRule:
+    """Change a rule; a shipped one is from then on left alone by updates."""
+    require(actor, "alerts.change", rule)
+    with transaction.atomic():
+        locked = AlertRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
+        before = {name: getattr(locked, name) for name in changes}
+        for name, value in changes.items():
+            setattr(locked, name, value)
+        require(actor, "alerts.change", locked)  # it may be about another region now
+        locked.is_customized = bool(locked.version)
+        _clean_and_save(locked)
+        audit.record(actor, "alert_rule.updated", locked, **audit.changes(before, changes))
+    return locked
+
+
+def delete_rule(rule: AlertRule, *, actor: Asker) -> None:
+    """Remove a rule of one's own; its alerts end, and their history stays."""
+    require(actor, "alerts.change", rule)
+    if rule.version:
+        raise Conflict("This rule comes with the hub and would come again. Switch it off instead.", code="shipped_rule")
+    with transaction.atomic():
+        audit.record(actor, "alert_rule.deleted", rule)
+        rule.delete()
+
+
+def create_channel(*, actor: Asker, secret: str = "", rules: Any = (), **values: Any) -> Channel:
+    """Add a way to tell people."""
+    require(actor, "channels.change")
+    channel = Channel(**values)
+    channel.secret = secret
+    with transaction.atomic():
+        _check_channel(channel)
+        _clean_and_save(channel)
+        channel.rules.set(rules)
+        audit.record(actor, "channel.created", channel, kind=channel.kind)
+    return channel
+
+
+def update_channel(channel: Channel, *, actor: Asker, secret: str = "", rules: Any = None, **changes: Any) -> Channel:
+    """Change a channel. An empty secret leaves the one that is there; whatever changes, it is tried again at once."""
+    require(actor, "channels.change")
+    with transaction.atomic():
+        locked = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
+        before = {name: getattr(locked, name) for name in changes}
+        if not secret and locked.secret and changes.get("target", locked.target) != locked.target:
+            raise Invalid("A secret does not go to a new place by itself: give it again.", field="secret")
+        for name, value in changes.items():
+            setattr(locked, name, value)
+        if secret:
+            locked.secret = secret
+        locked.failures, locked.retry_at = 0, None
+        _check_channel(locked)
+        _clean_and_save(locked)
+        if rules is not None:
+            locked.rules.set(rules)
+        audit.record(actor, "channel.updated", locked, secret_changed=bool(secret), **audit.changes(before, changes))
+        enqueue("monitoring.alerts.jobs.deliver_channel", locked.pk)
+    return locked
+
+
+def delete_channel(channel: Channel, *, actor: Asker) -> None:
+    """Remove a channel with the log of what it sent."""
+    require(actor, "channels.change")
+    with transaction.atomic():
+        audit.record(actor, "channel.deleted", channel, kind=channel.kind)
+        channel.delete()
+
+
+def try_channel(channel: Channel, *, actor: Asker) -> Delivery:
+    """Send a message that says only that it arrives; it goes at once, even when the channel rests."""
+    require(actor, "channels.change")
+    if not channel.is_enabled:
+        raise Conflict("The channel is switched off.", code="channel_off")
+    with transaction.atomic():
+        Channel.objects.filter(pk=channel.pk).update(retry_at=None)
+        delivery = messages.make_test(channel)
+        audit.record(actor, "channel.tested", channel)
+    return delivery
+
+
+def resend_delivery(delivery: Delivery, *, actor: Asker) -> Delivery:
+    """Let a message that was given up, or that waits for its channel to rest, be sent now."""
+    require(actor, "channels.change")
+    with transaction.atomic():
+        locked = Delivery.objects.select_for_update(of=("self",)).select_related("channel").get(pk=delivery.pk)
+        if locked.state == DeliveryState.SENT:
+            raise Conflict("It has been sent.", code="already_sent")
+        DELIVERY_TRANSITIONS.apply(locked, DeliveryState.WAITING, waiting_since=timezone.now())
+        Channel.objects.filter(pk=locked.channel_id).update(retry_at=None)
+        audit.record(actor, "delivery.resent", locked)
+        enqueue("monitoring.alerts.jobs.deliver_channel", locked.channel_id)
+    return locked
+
+
+def _firing(alert: Alert, actor: Asker) -> Alert:
+    require(actor, "alerts.change", alert if alert.region_slug else None)
+    locked = Alert.objects.select_for_update(no_key=True, of=("self",)).select_related("rule").get(pk=alert.pk)
+    if locked.state != AlertState.FIRING:
+        raise Conflict("This alert is over.", code="alert_over")
+    return locked
+
+
+def _firing_unlocked(alert: Alert, actor: Asker) -> Alert:
+    with transaction.atomic():
+        return _firing(alert, actor)
+
+
+def _save_mute(mute: Mute, actor: Asker, **facts: Any) -> Mute:
+    mute.created_by = str(actor)[:150]
+    if mute.ends_at - mute.starts_at > LONGEST_MUTE:
+        raise Invalid(f"A mute lasts {LONGEST_MUTE.days} days at most. Switch the rule off instead.", field="ends_at")
+    with transaction.atomic():
+        _clean_and_save(mute)
+        until = mute.ends_at.isoformat(timespec="seconds")
+        audit.record(actor, "mute.created", mute, scope=mute.scope, about=mute.scope_value, until=until, **facts)
+    return mute
+
+
+def _check_channel(channel: Channel) -> None:
+    """Each kind needs something else, and no address is stored that could not be used."""
+    kind = channel.kind
+    if kind in (ChannelKind.SLACK, ChannelKind.PAGERDUTY) and not channel.secret:
+        what = "address of its webhook" if kind == ChannelKind.SLACK else "routing key"
+        raise Invalid(f"It needs the {what}.", field="secret")
+    if kind == ChannelKind.SLACK:
+        _check_url(channel.secret.reveal(), "secret")
+        channel.target = ""
+    elif kind == ChannelKind.EMAIL:
+        _check_addresses(channel.target)
+    elif channel.target or kind == ChannelKind.WEBHOOK:
+        _check_url(channel.target, "target")
+
+
+def _check_url(url: str, field: str) -> None:
+    try:
+        outgoing.check_url(url)
+    except Invalid as refusal:
+        raise Invalid(refusal.message, field=field) from None
+
+
+def _check_addresses(text: str) -> None:
+    found = senders.addresses(text)
+    try:
+        for each in found:
+            validate_email(each)
+    except ValidationError:
+        found = []
+    if not found:
+        raise Invalid("It needs e-mail addresses, by comma.", field="target")
+
+
+def _free_slug(name: str) -> str:
+    base = slugify(name)[: SLUG_LENGTH - 5] or "rule"
+    taken = set(AlertRule.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    return next(slug for slug in (base, *(f"{base}-{n}" for n in range(2, 9999))) if slug not in taken)
+
+
+def _clean_and_save(row: Scoped | Channel) -> None:
+    try:
+        row.full_clean()
+    except ValidationError as error:
+        field, problems = next(iter(error.message_dict.items()))
+        raise Invalid(problems[0], field="" if field == "__all__" else field) from None
+    row.save()
