@@ -26,6 +26,7 @@ from .models import SavedView
 SAMPLE_USER, SAMPLE_LIST = -7_002, "the key of a list"
 PAGE_SIZES = (25, 50, 100)
 CSV_ROWS = 10_000
+NO_COLUMN = "-"
 Rows = QuerySet[Any]
 
 
@@ -131,8 +132,10 @@ class ListPage:
     def columns(self) -> list[Column]:
         """Those shown: asked for in the URL, else remembered, else the usual ones."""
         remembered = self.request.session.get("columns", {}).get(self.spec.key, [])
-        asked = [key for text in self.query.getlist("columns") for key in text.split(",") if key] or remembered
-        if "columns" in self.query and asked != remembered:
+        asked = remembered
+        if "columns" in self.query:  # with nothing in it: only those that cannot be hidden
+            asked = [key for text in self.query.getlist("columns") for key in text.split(",") if key] or [NO_COLUMN]
+        if asked != remembered:
             self.request.session["columns"] = {**self.request.session.get("columns", {}), self.spec.key: asked}
         return [
             column

@@ -184,6 +184,20 @@ def test_palette_jumps_to_a_server(page: Page, live_server: Any, node: Node, peo
     page.wait_for_url(f"**{server.get_absolute_url()}")
 
 
+def test_enter_opens_what_was_typed_even_before_the_answer_is_there(
+    page: Page, live_server: Any, node: Node, people: Any
+) -> None:
+    server = make_server(owner=people["tendai"], node=node, name="luanti-mesecons")
+    log_in(page, live_server)
+
+    page.keyboard.press("Control+k")
+    expect(page.locator("dialog [role=option]").first).to_contain_text("Overview")
+    page.keyboard.type("mesecons")
+    page.keyboard.press("Enter")
+
+    page.wait_for_url(f"**{server.get_absolute_url()}")
+
+
 def test_keyboard_reaches_the_content_and_closes_menus(page: Page, live_server: Any, node: Node) -> None:
     log_in(page, live_server)
 

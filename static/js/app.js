@@ -356,6 +356,24 @@ function movePalette(step) {
   if (next) palette.querySelector("input").setAttribute("aria-activedescendant", next.id);
 }
 
+/* Enter is often faster than the answer: what is shown then belongs to an earlier text, so it is not opened. */
+function choose() {
+  const input = palette.querySelector("input");
+  if (palette.dataset.shown === input.value) return palette.querySelector("a[aria-selected=true]")?.click();
+  palette.dataset.opens = input.value;
+  htmx.trigger(input, "look");
+}
+
+on("htmx:afterSwap", (event) => {
+  if (!palette || event.target.id !== "palette-hits") return;
+  palette.dataset.shown = new URL(event.detail.xhr.responseURL).searchParams.get("q") ?? "";
+  if (palette.dataset.opens === palette.dataset.shown) choose();
+});
+
+on("input", (event) => {
+  if (palette?.contains(event.target)) delete palette.dataset.opens;
+});
+
 on("keydown", (event) => {
   const isField = event.target.matches?.("input, textarea, select, [contenteditable]");
   if ((event.key === "k" && (event.ctrlKey || event.metaKey)) || (event.key === "/" && !isField && !event.ctrlKey)) {
@@ -368,7 +386,7 @@ on("keydown", (event) => {
     movePalette(event.key === "ArrowDown" ? 1 : -1);
   } else if (event.key === "Enter") {
     event.preventDefault();
-    palette.querySelector("a[aria-selected=true]")?.click();
+    choose();
   } else if (event.key === "c" && event.ctrlKey && getSelection().isCollapsed) {
     const address = palette.querySelector("a[aria-selected=true]")?.dataset.address;
     if (address) copy(address);

@@ -105,6 +105,14 @@ def test_columns_come_from_the_url_and_are_remembered():
     assert [column.key for column in remembered.columns] == ["name", "position"]
 
 
+def test_all_optional_columns_can_be_hidden():
+    session = Session()
+
+    assert [column.key for column in page("columns=", session).columns] == ["name"]
+    assert [column.key for column in page("", session).columns] == ["name"]
+    assert [column.key for column in page("columns=&columns=slug", session).columns] == ["name", "slug"]
+
+
 def test_fixed_columns_stay():
     assert [column.key for column in page("columns=nonsense").columns] == ["name"]
 
