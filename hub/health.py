@@ -36,6 +36,7 @@ KEEP_SECONDS = 2.0
 READY: Final = frozenset({"database", "migrations"})
 SCHEDULER_BEAT = "scheduler"
 BEAT_STALE = timedelta(seconds=60)
+CLOCK_OFF_SECONDS = 2.0
 DISK_LOW_BYTES, DISK_FULL_BYTES = 2 * 1024**3, 128 * 1024**2
 
 
@@ -163,6 +164,18 @@ def check_database() -> Finding:
     return Finding(DOWN, "the database is a read-only standby") if is_standby else Finding(OK, f"PostgreSQL {version}")
 
 
+def check_clock() -> Finding:
+    """This machine's clock beside the database's, which decides about leases, slots and samples."""
+    before = time.time()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
+        theirs = float(cursor.fetchone()[0])
+    after = time.time()
+    ahead = before - theirs if theirs < before else min(0.0, after - theirs)
+    state: State = DEGRADED if abs(ahead) > CLOCK_OFF_SECONDS else OK
+    return Finding(state, f"{abs(ahead):.1f} s {'behind' if ahead < 0 else 'ahead of'} the database")
+
+
 def check_migrations() -> Finding:
     """Compare the migrations on disk, read once, with those the database has."""
     applied = set(MigrationRecorder(connection).applied_migrations())
@@ -210,3 +223,4 @@ def register_own_checks() -> None:
     register("redis", check_redis)
     register("disk", check_disk, critical=True)
     register("scheduler", check_scheduler)
+    register("clock", check_clock)

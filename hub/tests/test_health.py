@@ -210,3 +210,19 @@ def test_scheduler_that_never_ran_or_fell_silent_is_degraded() -> None:
 
 def test_clock_ahead_is_no_negative_age() -> None:
     assert health.beat_finding("agent", timezone.now() + timedelta(seconds=30)).detail == "agent seen 0 s ago"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("off", "state", "words"), [(0.0, OK, "0.0 s"), (90.0, DEGRADED, "ahead of"), (-90.0, DEGRADED, "behind")]
+)
+def test_clock_that_differs_from_the_databases_degrades(
+    monkeypatch: pytest.MonkeyPatch, off: float, state: str, words: str
+) -> None:
+    real = time.time
+    monkeypatch.setattr(health.time, "time", lambda: real() + off)
+
+    finding = health.check_clock()
+
+    assert finding.state == state
+    assert words in finding.detail
