@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page
 
 from accounts.tests.factories import PASSWORD, UserFactory, token_for
-from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus
-from hub.nodes.models import Address, AddressPool, Node, Operation
+from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus, ReportKind
+from hub.nodes.models import Address, AddressPool, Node, NodeReport, Operation
 from monitoring.errors import store
 from monitoring.errors.capture import failure_of
 from monitoring.errors.models import ErrorGroup
-from servers.models import GameServer, ServerLog
+from servers.models import GameServer, ServerLog, TemplateTrial
 
 from .factories import TemplateFactory, VariableFactory, make_node, make_server
 
@@ -78,7 +79,7 @@ def fill() -> dict[str, str]:
     node = make_node(size=40, name="harare-1", memory_mb=65_536, cpu_percent=3200)
     Node.objects.update(agent_seen_at=timezone.now(), agent_version="0.1.0")
     template = TemplateFactory(slug="minecraft-java", name="Minecraft Java", description="The block game.")
-    TemplateFactory(slug="luanti", name="Luanti", game="Luanti")
+    tried, trying = (TemplateFactory(slug=name.lower(), name=name, game=name) for name in ("Luanti", "Teeworlds"))
     VariableFactory(template=template, key="MOTD", label="Welcome line", default="Mauya! Be kind, build tall.")
     VariableFactory(template=template, key="PLAYERS", label="Players at most", kind="integer", default="60", minimum=1)
     for name, status, values in STATES:
@@ -91,6 +92,12 @@ def fill() -> dict[str, str]:
     ServerLog.objects.create(server=first, text=LOG, captured_at=timezone.now())
     Address.objects.filter(port=25600).update(state=AddressState.BLOCKED, reason="In use by another program.")
     token_for(admin, name="backup script")
+    ended = {"status": "failed", "reason": "It was not ready in time.", "output": LOG, "ended_at": timezone.now()}
+    TemplateTrial.objects.create(template=tried, server=broken, actor_name="tendai", **ended)
+    TemplateTrial.objects.create(template=trying, server=broken, actor_name="tendai")
+    left = f"hub-server-{uuid.uuid4()}"
+    report(node, ReportKind.DATA, name=left, owner="", size_bytes=9_400_000, changed_at="")
+    report(node, ReportKind.IMAGES, id="sha256:1f0c", names=["hub/luanti:5.9"], size_bytes=90_400_000, used_by=[])
     error = _error()
     connection.close()
     at = first.get_absolute_url()
@@ -109,9 +116,16 @@ def fill() -> dict[str, str]:
         "templates": "/templates/",
         "template": f"/templates/{template.slug}",
         "template-edit": f"/templates/{template.slug}/edit",
+        "template-new": "/templates/new",
+        "template-tried": f"/templates/{tried.slug}",
+        "template-trying": f"/templates/{trying.slug}",
         "operations": "/operations/",
         "nodes": "/nodes/",
         "node": f"/nodes/{node.name}/",
+        "node-drift": f"/nodes/{node.name}/drift",
+        "node-images": f"/nodes/{node.name}/images",
+        "node-data": f"/nodes/{node.name}/data",
+        "node-data-remove": f"/nodes/{node.name}/data/remove?name={left}",
         "node-new": "/nodes/new",
         "pools": "/pools/",
         "pool": f"/pools/{AddressPool.objects.values_list('pk', flat=True).first()}/",
@@ -130,6 +144,11 @@ def fill() -> dict[str, str]:
         "not-found": "/nowhere",
         "password": "/accounts/password/change/",
     }
+
+
+def report(node: Node, kind: ReportKind, **row: Any) -> None:
+    """What the node's agent has found."""
+    NodeReport.objects.create(node=node, kind=kind, rows=[{**row, "created_at": ""}], taken_at=timezone.now())
 
 
 def log_in(page: Page, url: str) -> None:
