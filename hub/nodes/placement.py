@@ -29,15 +29,15 @@ def choose_node(
 ) -> Node:
     """Lock and return the best node. Must run in a transaction, after the owner was locked.
 
-    `accepts` is the caller's own condition. Nodes are tried from the least used; the first that still has room under
-    its lock is taken, so two creations cannot overfill one. Raises Invalid when no node of the region could ever run
-    it, LimitReached when all are full.
+    `accepts` is the caller's own condition. Nodes are tried from the least used, those without a working engine last;
+    the first that still has room under its lock is taken, so two creations cannot overfill one. Raises Invalid when no
+    node of the region could ever run it, LimitReached when all are full.
     """
     nodes = _accepting(region) if region.is_enabled else []
     suited = [node for node in nodes if _suits(node, engines, needs_isolation) and accepts(node)]
     if not suited:
         raise Invalid(f"No node in {region.name} can run this template.", field="region", code="no_node")
-    for node in sorted(suited, key=_load) if len(suited) > 1 else suited:
+    for node in sorted(suited, key=_rank) if len(suited) > 1 else suited:
         if not shortage(node, demand, lock=True):
             node.region = region
             return node
@@ -76,6 +76,11 @@ def _suits(node: Node, engines: Collection[str], needs_isolation: bool) -> bool:
     if node.engine not in engines:
         return False
     return capabilities_of(node.engine).isolates_strangers or not needs_isolation
+
+
+def _rank(node: Node) -> tuple[bool, float]:
+    """Those whose engine does not answer come last: what is launched there waits until it does."""
+    return bool(node.engine_error), _load(node)
 
 
 def _load(node: Node) -> float:

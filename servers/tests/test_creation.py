@@ -229,6 +229,18 @@ def test_a_region_without_room_is_full(owner: User) -> None:
     assert error.value.code == "region_full"
 
 
+def test_a_node_whose_engine_is_down_is_chosen_when_there_is_no_other(owner: User, node: Node) -> None:
+    make_server(owner=owner, name="before")
+    other = make_node(name="other", region=node.region)
+    Node.objects.filter(pk=other.pk).update(engine_error="The engine does not answer.")
+
+    with_other = make_server(owner=owner, name="first")
+    Node.objects.filter(pk=node.pk).update(is_draining=True)
+    alone = make_server(owner=owner, name="second")
+
+    assert (with_other.node, alone.node) == (node, other)
+
+
 def test_a_closed_region_takes_nothing(owner: User, node: Node) -> None:
     node.region.is_enabled = False
 
