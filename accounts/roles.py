@@ -152,6 +152,7 @@ MODEL_NOUNS: Final[dict[str, str]] = {
     "servers.templatevariable": "templates",
     "servers.gameserver": "servers",
     "servers.serverlog": "servers",
+    "servers.consolecommand": "servers",
     "challenges.event": "events",
     "challenges.challenge": "challenges",
     "challenges.team": "teams",

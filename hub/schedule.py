@@ -62,6 +62,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("retain", "hub.retention.run_all", at="03:40", limit=timedelta(hours=2)),
     Periodic("forget-answers", "hub.cleanup.forget_answers", every=timedelta(hours=1)),
     Periodic("forget-deleted-servers", "servers.jobs.forget_secrets_of_deleted", at="03:30"),
+    Periodic("forget-commands", "servers.jobs.forget_commands", every=timedelta(hours=1), at="00:25"),
     Periodic("follow-trials", "servers.jobs.follow_trials", every=timedelta(seconds=15), limit=timedelta(minutes=2)),
     Periodic("roll-up-samples", "monitoring.jobs.roll_up", every=timedelta(minutes=1)),
     Periodic("keep-samples", "monitoring.jobs.keep_partitions", every=timedelta(hours=1), at="00:10"),

@@ -13,7 +13,7 @@ from accounts.permissions import can
 from hub.admin_base import ReadOnlyAdmin, ServiceAdmin
 
 from . import services
-from .models import GameServer, ServerLog, Template, TemplateTrial, TemplateVariable
+from .models import ConsoleCommand, GameServer, ServerLog, Template, TemplateTrial, TemplateVariable
 
 SEALED = ("secret_values", "rcon_password")
 
@@ -141,6 +141,23 @@ class ServerLogAdmin(ReadOnlyAdmin[ServerLog]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServerLog]:
         return ServerLog.objects.filter(server__in=GameServer.objects.visible_to(request.user))
+
+
+@admin.register(ConsoleCommand)
+class ConsoleCommandAdmin(ReadOnlyAdmin[ConsoleCommand]):
+    """Commands sent to consoles in the last day, without their words and answers."""
+
+    list_display = ["server", "actor_name", "kind", "status", "error", "created_at", "finished_at"]
+    list_filter = ["status", "kind"]
+    list_select_related = ["server"]
+    search_fields = ["server__name", "=server__id", "actor_name"]
+    exclude = ["text", "answer"]
+
+    def view_on_site(self, obj: ConsoleCommand) -> str:
+        return reverse("servers:server_console", args=[obj.server_id])
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ConsoleCommand]:
+        return ConsoleCommand.objects.filter(server__in=GameServer.objects.visible_to(request.user))
 
 
 @admin.register(TemplateTrial)

@@ -62,6 +62,14 @@ class PortProtocol(models.TextChoices):
     ECON = "econ", "econ"
 
 
+class ConsoleKind(models.TextChoices):
+    """The channel through which a server takes commands."""
+
+    RCON = "rcon", "RCON"
+    ECON = "econ", "econ"
+    STDIN = "stdin", "Standard input"
+
+
 class TrialStatus(models.TextChoices):
     """What came of a template's trial start."""
 

@@ -198,3 +198,9 @@ def _plain(value: Any) -> Any:
 
 def _number(value: float) -> int | float:
     return int(value) if value == int(value) else round(value, 2)
+
+
+class CommandForm(forms.Form):
+    """One line for a console; nothing is stripped but what surrounds it."""
+
+    text = forms.CharField(label="Command", max_length=1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 from django.db.models.functions import Now
@@ -22,3 +23,13 @@ def forget_secrets_of_deleted() -> None:
 def follow_trials() -> None:
     """See what became of the trial starts of templates, and remove their servers."""
     services.follow_trials()
+
+
+def run_command(pk: str) -> None:
+    """Send one command to a server's console and store the answer."""
+    services.carry_out(uuid.UUID(pk))
+
+
+def forget_commands() -> None:
+    """Delete the commands and answers of consoles after a day."""
+    services.forget_commands()

@@ -65,6 +65,12 @@ def build_spec(server: GameServer, addresses: Sequence[Address], engine: Engine)
     )
 
 
+def secrets_of(server: GameServer) -> list[str]:
+    """What must not be read in anything that the server says: its passwords and secret settings."""
+    known = variables.of_server(server).secret | _console_passwords(server)
+    return [secret for secret in known.values() if secret]
+
+
 def current_settings(server: GameServer) -> variables.Settings:
     """The server's values for the variables its template has now: one that was added since has its default."""
     stored, settings = variables.of_server(server), variables.Settings()

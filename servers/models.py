@@ -12,17 +12,17 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.urls import reverse
 
 from hub.engines.base import Engine, Observation, WorkloadSpec
 from hub.nodes import images
-from hub.nodes.choices import LIVE, AdminState, EngineKind, ObservedStatus
+from hub.nodes.choices import LIVE, OPEN_OPERATIONS, AdminState, EngineKind, ObservedStatus, OperationStatus
 from hub.nodes.models import Address, Node
 from hub.nodes.workloads import Health, PortRequest, Workload
 from hub.secrets import EncryptedTextField
 
-from . import health, launching, logs, stopping, template_rules
+from . import consoles, health, launching, logs, stopping, template_rules
 from .addresses import ServerAddress, rows_held_by
 from .choices import (
     CPU_PERCENT_BOUNDS,
@@ -30,13 +30,14 @@ from .choices import (
     IMAGE_ENGINES,
     LOCAL_REGISTRY,
     MEMORY_MB_BOUNDS,
+    ConsoleKind,
     ReadinessKind,
     StopKind,
     TrialStatus,
     VariableKind,
 )
 from .ports import TemplatePort, parse_ports
-from .querysets import GameServerQuerySet, ServerLogQuerySet, TemplateQuerySet
+from .querysets import ConsoleCommandQuerySet, GameServerQuerySet, ServerLogQuerySet, TemplateQuerySet
 
 
 def _limit(default: int, bounds: tuple[int, int]) -> models.PositiveIntegerField[int, int]:
@@ -150,6 +151,13 @@ class Template(models.Model):
     def console_port(self) -> TemplatePort | None:
         """The port of its remote console, if it has one."""
         return next((port for port in self.named_ports if port.is_console), None)
+
+    @property
+    def console_kind(self) -> str:
+        """How its servers take commands: by a remote console, else by a line as it stops them; "" for not at all."""
+        if self.console_port is not None:
+            return self.console_port.protocol
+        return ConsoleKind.STDIN if self.stop_kind == StopKind.CONSOLE else ""
 
 
 class TemplateVariable(models.Model):
@@ -303,6 +311,7 @@ class GameServer(Workload):
     def serve_watchers(cls, node: Node, engine: Engine) -> None:
         for log in ServerLog.objects.wanted().filter(server__node=node).select_related("server"):
             ServerLog.objects.keep(log.server, logs.newest(engine, log.server.engine_name))
+        consoles.take_up(ConsoleCommand.objects.all(), node, engine)
 
 
 class ServerLog(models.Model):
@@ -353,3 +362,37 @@ class TemplateTrial(models.Model):
     @property
     def is_open(self) -> bool:
         return self.status == TrialStatus.RUNNING
+
+
+class ConsoleCommand(models.Model):
+    """A command for a server's console, sent once or never, and what came back; kept for a day, sealed.
+
+    `error_code` is stable for programs, `error` a sentence for people.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    server = models.ForeignKey(GameServer, on_delete=models.CASCADE, related_name="console_commands")
+    actor_name = models.CharField(max_length=150)
+    kind = models.CharField(max_length=5, choices=ConsoleKind.choices)
+    status = models.CharField(max_length=10, choices=OperationStatus.choices, default=OperationStatus.QUEUED)
+    text = EncryptedTextField(purpose="console.text")
+    answer = EncryptedTextField(purpose="console.answer", blank=True, default="")
+    is_cut = models.BooleanField(default=False, help_text="The answer was longer than what is kept.")
+    error = models.CharField(max_length=300, blank=True)
+    error_code = models.CharField(max_length=30, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    begun_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ConsoleCommandQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["server", "-created_at"], name="console_command_newest")]
+
+    def __str__(self) -> str:
+        return f"command for {self.server_id}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN_OPERATIONS

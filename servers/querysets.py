@@ -11,15 +11,17 @@ from django.db.models import OuterRef, Q
 from django.db.models.functions import JSONObject, Now
 
 from accounts.permissions import can, reaches_any, region_limit
-from hub.nodes.choices import BROKEN, AddressState, DesiredStatus
+from hub.nodes.choices import BROKEN, OPEN_OPERATIONS, AddressState, DesiredStatus, OperationStatus
 from hub.nodes.models import Address
 from hub.nodes.querysets import WorkloadQuerySet
 
 if TYPE_CHECKING:
-    from .models import GameServer, ServerLog, Template  # noqa: F401 - base classes name them as strings
+    from .models import ConsoleCommand, GameServer, ServerLog, Template  # noqa: F401 - base classes name them as strings
 
 WATCHED_SECONDS = 30
 FRESH_SECONDS = 1.5
+BEGIN_SECONDS, FINISH_SECONDS = 5, 8
+"""How long a command for a console may wait for its agent, and the agent may take over it."""
 
 
 class TemplateQuerySet(models.QuerySet["Template"]):
@@ -95,3 +97,39 @@ class ServerLogQuerySet(models.QuerySet["ServerLog"]):
         until = Now() + timedelta(seconds=seconds)
         self.update_or_create(server=server, defaults={"wanted_until": until})
         return self.get(server=server)
+
+
+class ConsoleCommandQuerySet(models.QuerySet["ConsoleCommand"]):
+    """Commands for consoles: begun in time or never, so that none comes late to somebody who has given up."""
+
+    def open(self) -> ConsoleCommandQuerySet:
+        return self.filter(status__in=OPEN_OPERATIONS)
+
+    def waiting(self, *, seconds: float = 0) -> ConsoleCommandQuerySet:
+        """Those that an agent may still begin, asked at least so many seconds ago."""
+        begin, end = Now() - timedelta(seconds=BEGIN_SECONDS), Now() - timedelta(seconds=seconds)
+        return self.filter(status=OperationStatus.QUEUED, created_at__gt=begin, created_at__lte=end)
+
+    def claim(self, pk: Any) -> ConsoleCommand | None:
+        """Begin one, or None when somebody has or its time is over."""
+        begun = self.waiting().filter(pk=pk).update(status=OperationStatus.RUNNING, begun_at=Now())
+        details = "server__template", "server__node__region"
+        return self.select_related(*details).get(pk=pk) if begun else None
+
+    def finish(self, pk: Any, **fate: Any) -> None:
+        """Store the fate of one that was begun and not given up."""
+        self.filter(pk=pk, status=OperationStatus.RUNNING).update(finished_at=Now(), **fate)
+
+    def give_up(self) -> None:
+        """Settle those whose time is over: not sent, or sent and never heard of again."""
+        failed = {"status": OperationStatus.FAILED, "finished_at": Now()}
+        late = Now() - timedelta(seconds=BEGIN_SECONDS)
+        self.filter(status=OperationStatus.QUEUED, created_at__lte=late).update(
+            **failed, error_code="agent_silent", error="The node's agent does not answer; the command was not sent."
+        )
+        lost = Now() - timedelta(seconds=FINISH_SECONDS)
+        self.filter(status=OperationStatus.RUNNING, begun_at__lte=lost).update(
+            **failed,
+            error_code="agent_lost",
+            error="The node's agent ended over it; whether the server ran the command is not known.",
+        )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import browse, catalogue, create, detail, power
+from .views import browse, catalogue, console, create, detail, power
 
 SERVER = "servers/<uuid:pk>"
 
@@ -17,6 +17,7 @@ urlpatterns = [
     path(f"{SERVER}/body", detail.server_body, name="server_body"),
     path(f"{SERVER}/charts", detail.server_charts, name="server_charts"),
     path(f"{SERVER}/log", detail.server_log, name="server_log"),
+    path(f"{SERVER}/console", console.server_console, name="server_console"),
     path(f"{SERVER}/operations", detail.server_operations, name="server_operations"),
     path(f"{SERVER}/settings", detail.server_settings, name="server_settings"),
     path(f"{SERVER}/activity", detail.server_activity, name="server_activity"),

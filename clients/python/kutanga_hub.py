@@ -1095,6 +1095,14 @@ class Servers(Group):
             headers={"If-Match": if_match},
         )
 
+    def command(self, id: str, *, text: str) -> Answer:
+        """Send a command to the console and wait for the answer."""
+        return self._answer(
+            "POST",
+            f"/api/v1/servers/{_part(id)}/command",
+            body={"text": text},
+        )
+
     def kill(self, id: str) -> Answer:
         """End a server at once; what it has not saved is lost."""
         return self._answer("POST", f"/api/v1/servers/{_part(id)}/kill")

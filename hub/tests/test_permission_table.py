@@ -77,6 +77,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/servers/preview": SERVER,
     "POST api/v1/servers/bulk": {"verb": "stop", "ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"]},
     "PATCH api/v1/servers/{id}": {"name": "creative"},
+    "POST api/v1/servers/{id}/command": {"text": "list"},
     "POST api/v1/servers/{id}/move-port": {"port_name": "game"},
     "POST api/v1/servers/{id}/publish-port": {"port_name": "rcon"},
     "POST api/v1/servers/{id}/unpublish-port": {"port_name": "rcon"},

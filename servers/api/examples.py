@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hub.api.openapi import example
 
+from . import console
 from . import serializers as shapes
 
 WANTED = {
@@ -25,6 +26,7 @@ example(
 example(shapes.ServerBulkSerializer, "Stop two", {"verb": "stop", "ids": SERVERS})
 example(shapes.MovePortSerializer, "Another address for players", {"port_name": "game", "reason": "It is attacked."})
 example(shapes.PublishPortSerializer, "The remote console", {"port_name": "rcon"})
+example(console.CommandRequestSerializer, "Who plays?", {"text": "list"})
 example(shapes.ServerSuspensionSerializer, "With the reason that its owner reads", {"reason": "It mines coins."})
 example(
     shapes.TemplateDefinitionSerializer,

@@ -36,6 +36,7 @@ from servers.models import GameServer, Template
 from servers.offers import find_offer
 
 from . import filters
+from .console import ConsoleActions
 from .serializers import (
     CredentialsSerializer,
     LogSerializer,
@@ -66,7 +67,7 @@ power = extend_schema(request=None, responses={200: PowerAnswerSerializer, 202: 
 @extend_schema_view(
     list=extend_schema(summary="List servers", parameters=[FIELDS]), retrieve=extend_schema(summary="Show a server")
 )
-class ServerViewSet(HubViewSet):
+class ServerViewSet(ConsoleActions, HubViewSet):
     """Game servers. Powers answer 202 with an operation to follow, or 200 when nothing had to be done."""
 
     queryset = GameServer.objects.all()
@@ -98,6 +99,7 @@ class ServerViewSet(HubViewSet):
         "unpublish_port": "servers.change",
         "destroy": "servers.delete",
         "log": "servers.console",
+        "command": "servers.console",
         "reveal_credentials": "servers.reveal",
         "rotate_credentials": "servers.reveal",
         "suspend": "servers.suspend",

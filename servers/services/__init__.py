@@ -2,6 +2,16 @@
 
 from .addresses import move_port, publish_port, unpublish_port
 from .bulk import POWERS, ask_many
+from .console import (
+    LONGEST_COMMAND,
+    Exchange,
+    await_answer,
+    carry_out,
+    forget_commands,
+    latest_commands,
+    problem,
+    send_command,
+)
 from .creation import Preview, create_server, preview_server
 from .credentials import Credentials, reveal_credentials, rotate_credentials
 from .power import delete_server, kill_server, restart_server, start_server, stop_server
@@ -13,20 +23,27 @@ from .trials import follow_trials, try_template
 from .watching import read_log
 
 __all__ = [
+    "LONGEST_COMMAND",
     "POWERS",
     "Credentials",
+    "Exchange",
     "Preview",
     "allowed_actions",
     "ask_many",
+    "await_answer",
+    "carry_out",
     "create_server",
     "create_template",
     "delete_server",
     "delete_template",
     "follow_trials",
+    "forget_commands",
     "kill_server",
+    "latest_commands",
     "lock_for_change",
     "move_port",
     "preview_server",
+    "problem",
     "publish_port",
     "read_log",
     "refuse_programs",
@@ -35,6 +52,7 @@ __all__ = [
     "restart_server",
     "reveal_credentials",
     "rotate_credentials",
+    "send_command",
     "start_server",
     "stop_server",
     "suspend_server",

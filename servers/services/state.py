@@ -66,6 +66,13 @@ def _move_port(server: GameServer) -> str:
     return "" if server.leased_addresses else "It has no address yet."
 
 
+def _send_command(server: GameServer) -> str:
+    if not server.template.console_kind:
+        return "Servers of its template have no console that takes commands."
+    runs = server.desired_status == D.RUNNING and server.observed_status in (S.RUNNING, S.UNHEALTHY)
+    return "" if runs else "It takes commands only while it runs."
+
+
 def _suspend(server: GameServer) -> str:
     return "It is suspended already." if server.is_suspended else ""
 
@@ -100,6 +107,7 @@ VERBS: Final[dict[str, Verb]] = {
     "publish_port": Verb("servers.change", _settings),
     "reveal_credentials": Verb("servers.reveal", _free, passes_busy=True),
     "rotate_credentials": Verb("servers.reveal", _settings),
+    "send_command": Verb("servers.console", _send_command),
     "suspend": Verb("servers.suspend", _suspend, passes_busy=True),
     "unsuspend": Verb("servers.suspend", _unsuspend, passes_busy=True),
 }

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from accounts.tests.factories import PASSWORD, UserFactory
 from hub.nodes.choices import DesiredStatus, ObservedStatus
 from hub.nodes.models import Node, Operation
-from servers.models import GameServer
+from servers.models import ConsoleCommand, GameServer
 
 from .factories import TemplateFactory, VariableFactory, make_node, make_server
 
@@ -264,3 +264,28 @@ def test_phone_has_navigation_and_power_at_the_thumb(page: Page, live_server: An
     assert box is not None
     assert box["y"] > PHONE["height"] - 80
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_console_sends_shows_and_remembers(
+    page: Page, live_server: Any, node: Node, people: dict[str, Any], complaints: list[str]
+) -> None:
+    server = make_server(owner=people["tendai"], node=node, name="smp-harare")
+    observe(server, ObservedStatus.RUNNING)
+    log_in(page, live_server)
+    page.goto(f"{live_server.url}{server.get_absolute_url()}/console")
+    field = page.get_by_label("Command", exact=True)
+
+    for text in ("list", "say <b>hi</b>"):
+        field.fill(text)
+        field.press("Enter")
+        expect(page.locator("[data-said]").last).to_have_text(text)
+        expect(field).to_have_value("")
+    ConsoleCommand.objects.update(status="done", answer="There are 2 of <i>20</i> players.")
+    connection.close()
+
+    expect(page.locator("#server-console pre").last).to_have_text("There are 2 of <i>20</i> players.")
+    keys = {"ArrowUp": ["say <b>hi</b>", "list", "list"], "ArrowDown": ["say <b>hi</b>", ""]}
+    for key, values in keys.items():
+        for value in values:
+            field.press(key)
+            expect(field).to_have_value(value)

@@ -26,7 +26,7 @@ from hub.nodes.models import Address, AddressPool, Node, NodeReport, Operation
 from monitoring.errors import store
 from monitoring.errors.capture import failure_of
 from monitoring.errors.models import ErrorGroup
-from servers.models import GameServer, ServerLog, TemplateTrial
+from servers.models import ConsoleCommand, GameServer, ServerLog, TemplateTrial
 
 from .factories import TemplateFactory, VariableFactory, make_node, make_server
 
@@ -90,6 +90,12 @@ def fill() -> dict[str, str]:
     Operation.objects.exclude(workload_id=broken.pk).update(status="done", finished_at=timezone.now())
     Operation.objects.filter(workload_id=broken.pk).update(status="failed", error="The image does not exist.")
     ServerLog.objects.create(server=first, text=LOG, captured_at=timezone.now())
+    ConsoleCommand.objects.create(
+        server=first, actor_name="tendai", kind="rcon", text="list", status="done", answer="There are 2 of 60 players."
+    )
+    ConsoleCommand.objects.create(
+        server=first, actor_name="rudo", kind="rcon", text="save-all", status="failed", error="The server does not run."
+    )
     Address.objects.filter(port=25600).update(state=AddressState.BLOCKED, reason="In use by another program.")
     token_for(admin, name="backup script")
     ended = {"status": "failed", "reason": "It was not ready in time.", "output": LOG, "ended_at": timezone.now()}
@@ -107,6 +113,7 @@ def fill() -> dict[str, str]:
         "server": at,
         "server-failed": broken.get_absolute_url(),
         "server-log": f"{at}/log",
+        "server-console": f"{at}/console",
         "server-operations": f"{at}/operations",
         "server-settings": f"{at}/settings",
         "server-activity": f"{at}/activity",

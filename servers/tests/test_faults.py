@@ -88,7 +88,7 @@ PULL_POINTS = ["reconcile.before_pull", "reconcile.after_pull"]
 QUEUE_POINTS = ["leases.after_lease"]
 WEB_POINTS = ["leases.after_lease", "operations.before_commit"]
 AFTER_COMMIT_POINTS = ["jobs.before_send", "jobs.after_send"]
-TESTED_ELSEWHERE = ("docker.", "tasks.")  # with that engine, and with the tasks of nodes
+TESTED_ELSEWHERE = ("docker.", "tasks.", "console.")  # with that engine, tasks of nodes, commands for consoles
 QUICK = {"reconcile.after_ensure", "reconcile.in_store", "process.remove.after_rename"}
 
 

@@ -18,6 +18,7 @@ TABS = (
     ("detail", "Overview"),
     ("charts", "Charts"),
     ("log", "Log"),
+    ("console", "Console"),
     ("operations", "Operations"),
     ("settings", "Settings"),
     ("activity", "Activity"),

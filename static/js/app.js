@@ -315,6 +315,33 @@ on("scroll", (event) => {
   if (log.matches?.("[data-log]")) isFollowing = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
 }, true);
 
+/* Console ----------------------------------------------------------------- */
+
+// Arrow keys bring back what was sent; a command that was taken leaves the line empty for the next.
+let recalled = 0;
+on("keydown", (event) => {
+  const field = closest(event, "[data-console] input[name=text]");
+  const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+  if (!field || !step || event.altKey || event.ctrlKey || event.metaKey) return;
+  const said = [...new Set(all("[data-said]").map((line) => line.textContent).reverse())];
+  if (!said.length) return;
+  event.preventDefault();
+  recalled = Math.max(0, Math.min(recalled + step, said.length));
+  field.value = recalled ? said[recalled - 1] : "";
+  field.setSelectionRange(field.value.length, field.value.length);
+});
+
+on("input", (event) => { if (closest(event, "[data-console]")) recalled = 0; });
+
+on("htmx:afterRequest", (event) => {
+  const form = event.detail.elt;
+  if (!form.matches?.("[data-console]") || !event.detail.successful) return;
+  form.reset();
+  recalled = 0;
+  isFollowing = true;
+  followLog();
+});
+
 /* Theme ------------------------------------------------------------------- */
 
 on("submit", (event) => {

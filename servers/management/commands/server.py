@@ -23,6 +23,7 @@ from hub.nodes.api.serializers import OperationSerializer
 from hub.nodes.choices import ObservedStatus
 from hub.nodes.models import Operation, Region
 from servers import services
+from servers.api.console import CommandSerializer
 from servers.api.serializers import ServerSerializer
 from servers.lists import find
 from servers.models import GameServer, Template
@@ -71,6 +72,11 @@ class Command(BaseCommand):
         log = verbs.add_parser("log", parents=[common], help="Show the newest output.")
         log.add_argument("server")
         log.add_argument("-n", "--lines", type=int, default=50, help="the last so many lines (50)")
+        command = verbs.add_parser(
+            "command", parents=[common], help="Send a command to the console and show the answer."
+        )
+        command.add_argument("server")
+        command.add_argument("text", help="one line, in quotes")
         operations = verbs.add_parser("operations", parents=[common], help="Show what was asked of a server.")
         operations.add_argument("server")
         operations.add_argument("--limit", type=int, default=20, help="the newest so many (20)")
@@ -169,6 +175,19 @@ class Command(BaseCommand):
             self.stdout.write(text)
         else:
             self.stderr.write("There is no output yet; its agent brings it while somebody asks.")
+
+    def _command(self, actor: Actor, *, server: str, text: str, **options: Any) -> None:
+        command = services.send_command(find_server(server, actor=actor), text, actor=actor)
+        services.await_answer(command)
+        if problem := services.problem(command):
+            raise problem
+        if options["json"]:
+            self._say_json(CommandSerializer(command).data)
+            return
+        if answer := command.answer.reveal():
+            self.stdout.write(answer)
+        if command.is_cut:
+            self.stderr.write("The answer was longer; the rest is not kept.")
 
     def _operations(self, actor: Actor, *, server: str, limit: int, **options: Any) -> None:
         found = find_server(server, actor=actor)
