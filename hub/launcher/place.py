@@ -104,7 +104,11 @@ class Place:
             (self.data / name).mkdir(mode=0o700, exist_ok=True)
 
     def is_ours(self) -> bool:
-        return (self.data / MARKER).is_file()
+        """Whether the data directory carries our mark; raises LaunchError where this user may not look."""
+        try:
+            return (self.data / MARKER).is_file()
+        except PermissionError as error:
+            raise errors.not_writable(self.data) from error
 
     def has_run(self) -> bool:
         """Whether a hub has once been completely up on these data."""

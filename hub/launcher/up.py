@@ -286,15 +286,21 @@ def _containers(place: Place, verb: str) -> list[str]:
 
 def reset(place: Place, console: Console, *, sure: bool) -> int:
     """Delete the data directory after asking; only one that carries our marker."""
+    is_ours = place.is_ours()
     if not place.data.exists():
         console.say(f"There are no data in {place.data}.")
         return 0
-    if not place.is_ours():
+    if not is_ours:
         raise errors.foreign_directory(place.data)
     if not sure:
         console.say(f"This deletes every server, account and backup in {place.data}.")
-        if input("Type yes to go on: ").strip().lower() != "yes":
-            console.say("Nothing was deleted.")
+        try:
+            answer = input("Type yes to go on: ")
+        except EOFError:  # nobody is there to be asked
+            answer = ""
+            console.say("")
+        if answer.strip().lower() != "yes":
+            console.say("Nothing was deleted. `make reset YES=1` does not ask.")
             return 1
     down(place, console)
     _end_programs(place)

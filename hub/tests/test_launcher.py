@@ -136,6 +136,19 @@ def test_data_directory_of_somebody_else_is_refused():
         Place(data=Path("/usr/kutanga")).claim()
 
 
+@pytest.mark.parametrize("command", [["up"], ["down"], ["status"], ["reset", "--yes"]])
+def test_data_directory_that_may_not_be_looked_into_is_named(command, monkeypatch, tmp_path, capsys):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setenv("HUB_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(Path, "is_file", closed)
+
+    assert main(command) == 1
+
+    assert "cannot be written by this user" in capsys.readouterr().err
+
+
 def test_sentence_goes_to_standard_error_and_the_exit_code_is_not_zero(busy_port, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("HUB_PORT", str(busy_port))
     monkeypatch.setenv("HUB_DATA", str(tmp_path / "data"))
@@ -205,6 +218,19 @@ def test_reset_asks_first(place, monkeypatch):
     assert up.reset(place, Console(), sure=False) == 1
 
     assert place.is_ours()
+
+
+def test_reset_without_anybody_to_ask_deletes_nothing(place, monkeypatch, capsys):
+    def nobody(prompt):
+        raise EOFError
+
+    place.claim()
+    monkeypatch.setattr("builtins.input", nobody)
+
+    assert up.reset(place, Console(), sure=False) == 1
+
+    assert place.is_ours()
+    assert "YES=1" in capsys.readouterr().out
 
 
 def test_keys_are_made_once_and_private(place):
