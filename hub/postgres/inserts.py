@@ -1,7 +1,7 @@
-"""Insert new rows by statements that are made once.
+"""Insert new rows without the detour of saving them.
 
 `Model.save` composes the same INSERT anew for every row, which takes several times what running it does. Here a model's
-statement and what prepares its values are kept. Only for models whose save does nothing else: no signal is sent, and
+columns and what prepares their values are kept. Only for models whose save does nothing else: no signal is sent, and
 multi-table inheritance is not supported.
 """
 
@@ -21,27 +21,42 @@ _waiting: ContextVar[list[models.Model] | None] = ContextVar("rows to insert tog
 PLAIN = (models.BooleanField, models.CharField, models.IntegerField, models.TextField, models.UUIDField)
 
 
-class Insert:
-    """The INSERT of one model. Columns that the database fills are left to it and read back."""
+class Plan:
+    """How rows of one model are stored."""
 
-    def __init__(self, model: type[models.Model], left_out: frozenset[str]) -> None:
-        meta = model._meta
-        fields = [field for field in meta.concrete_fields if field.attname not in left_out]
-        quote = connection.ops.quote_name
-        columns, places = ", ".join(quote(str(field.column)) for field in fields), ", ".join(["%s"] * len(fields))
-        self.returned = [field for field in meta.concrete_fields if field.attname in left_out]
-        self.sql = f"INSERT INTO {quote(meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608 - our own columns
-        if self.returned:
-            self.sql += f" RETURNING {', '.join(quote(str(field.column)) for field in self.returned)}"
-        self.columns = [(field, field.attname, _has_pre_save(field), _is_plain(field)) for field in fields]
+    def __init__(self, model: type[models.Model]) -> None:
+        quote, fields = connection.ops.quote_name, model._meta.concrete_fields
+        columns = ", ".join(quote(str(field.column)) for field in fields)
+        self.head = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ("  # noqa: S608 - our own names
+        self.columns = [
+            (field, field.attname, _has_pre_save(field), _may_be_left_out(field), _is_plain(field)) for field in fields
+        ]
 
-    def values(self, row: models.Model) -> list[Any]:
-        """What the row holds, as the driver takes it."""
-        values = []
-        for field, name, has_pre_save, is_plain in self.columns:
+    def statement(self, row: models.Model) -> tuple[str, list[Any], list[models.Field[Any, Any]]]:
+        """The INSERT, its parameters, and the columns that the database fills and tells.
+
+        What is empty stands in the text: the driver takes long for each parameter, and parses a statement anew that has
+        more than fifty.
+        """
+        places: list[str] = []
+        values: list[Any] = []
+        told: list[models.Field[Any, Any]] = []
+        for field, name, has_pre_save, may_be_left_out, is_plain in self.columns:
             value = field.pre_save(row, add=True) if has_pre_save else getattr(row, name)
-            values.append(value if is_plain else field.get_db_prep_save(value, connection))
-        return values
+            if may_be_left_out and (value is None or isinstance(value, DatabaseDefault)):
+                places.append("DEFAULT")
+                told.append(field)
+            elif value is None:
+                places.append("NULL")
+            elif value.__class__ is str and not value:
+                places.append("''")
+            else:
+                places.append("%s")
+                values.append(value if is_plain else field.get_db_prep_save(value, connection))
+        sql = f"{self.head}{', '.join(places)})"
+        if told:
+            sql += f" RETURNING {', '.join(connection.ops.quote_name(str(field.column)) for field in told)}"
+        return sql, values, told
 
 
 def insert(row: models.Model) -> None:
@@ -70,36 +85,26 @@ def together() -> Iterator[None]:
 
 
 def _send(rows: list[models.Model]) -> None:
-    statements = [_insert(type(row), _left_out(row)) for row in rows]
-    values = [value for row, statement in zip(rows, statements, strict=True) for value in statement.values(row)]
+    statements = [_plan(type(row)).statement(row) for row in rows]
     with connection.cursor() as cursor:
-        cursor.execute(";".join([statement.sql for statement in statements]), values)
-        for row, statement in zip(rows, statements, strict=True):
-            if statement.returned:
-                for field, value in zip(statement.returned, cursor.fetchone(), strict=True):
-                    setattr(row, field.attname, value)
+        cursor.execute(
+            ";".join([sql for sql, _, _ in statements]), [value for _, values, _ in statements for value in values]
+        )
+        for row, (_, _, told) in zip(rows, statements, strict=True):
+            for field, value in zip(told, cursor.fetchone() if told else (), strict=True):
+                setattr(row, field.attname, value)
             row._state.adding, row._state.db = False, connection.alias
             cursor.nextset()
 
 
-def _left_out(row: models.Model) -> frozenset[str]:
-    return frozenset(name for name in _optional(type(row)) if _is_missing(getattr(row, name)))
-
-
 @cache
-def _insert(model: type[models.Model], left_out: frozenset[str]) -> Insert:
-    return Insert(model, left_out)
+def _plan(model: type[models.Model]) -> Plan:
+    return Plan(model)
 
 
-@cache
-def _optional(model: type[models.Model]) -> tuple[str, ...]:
-    """Columns that the database may fill."""
-    fields = model._meta.concrete_fields
-    return tuple(field.attname for field in fields if isinstance(field, models.AutoField) or field.has_db_default())
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or isinstance(value, DatabaseDefault)
+def _may_be_left_out(field: models.Field[Any, Any]) -> bool:
+    """Whether the database may fill it."""
+    return isinstance(field, models.AutoField) or field.has_db_default()
 
 
 def _has_pre_save(field: models.Field[Any, Any]) -> bool:
