@@ -37,10 +37,15 @@ def node_queue(node_name: str) -> str:
     return f"node:{node_name}"
 
 
-@lru_cache(maxsize=1_000)
 def rq_queue(name: str) -> Queue:
     """An rq queue by any name; nodes' queues come and go, so they are not in settings."""
-    return Queue(name, connection=_connection(), serializer=JSONSerializer)
+    return _queue(name, _connection())
+
+
+@lru_cache(maxsize=1_000)
+def _queue(name: str, connection: Redis) -> Queue:
+    """Kept, because each new one asks for the version of Redis before it sends."""
+    return Queue(name, connection=connection, serializer=JSONSerializer)
 
 
 @cache
