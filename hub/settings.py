@@ -349,6 +349,11 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ObservedStatusEnum": "hub.nodes.choices.ObservedStatus",
         "OperationStatusEnum": "hub.nodes.choices.OperationStatus",
+        "SeverityEnum": "monitoring.alerts.choices.Severity",
+        "AlertStateEnum": "monitoring.alerts.choices.AlertState",
+        "AlertMomentEnum": "monitoring.alerts.choices.AlertMoment",
+        "DeliveryEventEnum": "monitoring.alerts.choices.DeliveryEvent",
+        "DeliveryStateEnum": "monitoring.alerts.choices.DeliveryState",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

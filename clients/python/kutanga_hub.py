@@ -375,6 +375,277 @@ class Addresses(Group):
         return self._answer("POST", f"/api/v1/addresses/{_part(id)}/unblock")
 
 
+class AlertMutes(Group):
+    """Alert mutes."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        is_active: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        rule: Sequence[str] | None = None,
+        scope: Sequence[str] | None = None,
+    ) -> Listing:
+        """List mutes."""
+        return Listing(
+            self._client,
+            "/api/v1/alert-mutes",
+            {
+                "fields": fields,
+                "is_active": is_active,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "rule": rule,
+                "scope": scope,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        reason: str,
+        ends_at: str,
+        rule: str | Unset | None = UNSET,
+        scope: str | Unset = UNSET,
+        scope_value: str | Unset = UNSET,
+        starts_at: str | Unset = UNSET,
+    ) -> Answer:
+        """Plan a time in which nobody is told."""
+        return self._answer(
+            "POST",
+            "/api/v1/alert-mutes",
+            body={
+                "reason": reason,
+                "ends_at": ends_at,
+                "rule": rule,
+                "scope": scope,
+                "scope_value": scope_value,
+                "starts_at": starts_at,
+            },
+            is_keyed=True,
+        )
+
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
+        """Show a mute."""
+        return self._answer(
+            "GET",
+            f"/api/v1/alert-mutes/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def delete(self, id: int, *, if_match: str | None = None) -> None:
+        """End a mute: people are told again from now on."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/alert-mutes/{_part(id)}",
+            headers={"If-Match": if_match},
+        )
+
+
+class AlertRules(Group):
+    """Alert rules."""
+
+    def list(
+        self,
+        *,
+        condition: Sequence[str] | None = None,
+        fields: str | None = None,
+        is_customized: bool | None = None,
+        is_enabled: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        scope: Sequence[str] | None = None,
+        severity: Sequence[str] | None = None,
+    ) -> Listing:
+        """List alert rules."""
+        return Listing(
+            self._client,
+            "/api/v1/alert-rules",
+            {
+                "condition": condition,
+                "fields": fields,
+                "is_customized": is_customized,
+                "is_enabled": is_enabled,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "scope": scope,
+                "severity": severity,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        name: str,
+        condition: str,
+        slug: str | Unset = UNSET,
+        metric: Any | Unset = UNSET,
+        threshold: float | Unset = UNSET,
+        window_seconds: int | Unset = UNSET,
+        hold_seconds: int | Unset = UNSET,
+        cooldown_seconds: int | Unset = UNSET,
+        severity: str | Unset = UNSET,
+        scope: str | Unset = UNSET,
+        scope_value: str | Unset = UNSET,
+        is_enabled: bool | Unset = UNSET,
+    ) -> Answer:
+        """Make an alert rule."""
+        return self._answer(
+            "POST",
+            "/api/v1/alert-rules",
+            body={
+                "name": name,
+                "condition": condition,
+                "slug": slug,
+                "metric": metric,
+                "threshold": threshold,
+                "window_seconds": window_seconds,
+                "hold_seconds": hold_seconds,
+                "cooldown_seconds": cooldown_seconds,
+                "severity": severity,
+                "scope": scope,
+                "scope_value": scope_value,
+                "is_enabled": is_enabled,
+            },
+            is_keyed=True,
+        )
+
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
+        """Show an alert rule."""
+        return self._answer(
+            "GET",
+            f"/api/v1/alert-rules/{_part(slug)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        slug: str,
+        *,
+        if_match: str | None = None,
+        name: str | Unset = UNSET,
+        condition: str | Unset = UNSET,
+        metric: Any | Unset = UNSET,
+        threshold: float | Unset = UNSET,
+        window_seconds: int | Unset = UNSET,
+        hold_seconds: int | Unset = UNSET,
+        cooldown_seconds: int | Unset = UNSET,
+        severity: str | Unset = UNSET,
+        scope: str | Unset = UNSET,
+        scope_value: str | Unset = UNSET,
+        is_enabled: bool | Unset = UNSET,
+    ) -> Answer:
+        """Change an alert rule."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/alert-rules/{_part(slug)}",
+            body={
+                "name": name,
+                "condition": condition,
+                "metric": metric,
+                "threshold": threshold,
+                "window_seconds": window_seconds,
+                "hold_seconds": hold_seconds,
+                "cooldown_seconds": cooldown_seconds,
+                "severity": severity,
+                "scope": scope,
+                "scope_value": scope_value,
+                "is_enabled": is_enabled,
+            },
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, slug: str, *, if_match: str | None = None) -> None:
+        """Remove an alert rule."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/alert-rules/{_part(slug)}",
+            headers={"If-Match": if_match},
+        )
+
+
+class Alerts(Group):
+    """Alerts."""
+
+    def list(
+        self,
+        *,
+        assignee: Sequence[str] | None = None,
+        fields: str | None = None,
+        is_acknowledged: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        region: Sequence[str] | None = None,
+        rule: Sequence[str] | None = None,
+        severity: Sequence[str] | None = None,
+        since: str | None = None,
+        state: Sequence[str] | None = None,
+        subject: Sequence[str] | None = None,
+        until: str | None = None,
+    ) -> Listing:
+        """List alerts."""
+        return Listing(
+            self._client,
+            "/api/v1/alerts",
+            {
+                "assignee": assignee,
+                "fields": fields,
+                "is_acknowledged": is_acknowledged,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "region": region,
+                "rule": rule,
+                "severity": severity,
+                "since": since,
+                "state": state,
+                "subject": subject,
+                "until": until,
+            },
+        )
+
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
+        """Show an alert."""
+        return self._answer(
+            "GET",
+            f"/api/v1/alerts/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def acknowledge(self, id: int) -> Answer:
+        """Say that somebody has seen it; it goes on firing."""
+        return self._answer("POST", f"/api/v1/alerts/{_part(id)}/acknowledge")
+
+    def assign(self, id: int, *, assignee: str | None) -> Answer:
+        """Say whose an alert is, or nobody's."""
+        return self._answer(
+            "POST",
+            f"/api/v1/alerts/{_part(id)}/assign",
+            body={"assignee": assignee},
+        )
+
+    def mute(self, id: int, *, minutes: int, reason: str | Unset = UNSET) -> Answer:
+        """Tell nobody of this rule and subject for a while."""
+        return self._answer(
+            "POST",
+            f"/api/v1/alerts/{_part(id)}/mute",
+            body={"minutes": minutes, "reason": reason},
+        )
+
+
 class Audit(Group):
     """Audit."""
 
@@ -487,6 +758,162 @@ class Auth(Group):
             "/api/v1/auth/register",
             body={"username": username, "email": email, "password": password, "invite": invite},
         )
+
+
+class Channels(Group):
+    """Channels."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        is_enabled: bool | None = None,
+        kind: Sequence[str] | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+    ) -> Listing:
+        """List channels."""
+        return Listing(
+            self._client,
+            "/api/v1/channels",
+            {
+                "fields": fields,
+                "is_enabled": is_enabled,
+                "kind": kind,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        name: str,
+        kind: str,
+        target: str | Unset = UNSET,
+        secret: str | Unset = UNSET,
+        least_severity: str | Unset = UNSET,
+        rules: Sequence[str] | Unset = UNSET,
+        is_enabled: bool | Unset = UNSET,
+    ) -> Answer:
+        """Make a channel."""
+        return self._answer(
+            "POST",
+            "/api/v1/channels",
+            body={
+                "name": name,
+                "kind": kind,
+                "target": target,
+                "secret": secret,
+                "least_severity": least_severity,
+                "rules": rules,
+                "is_enabled": is_enabled,
+            },
+            is_keyed=True,
+        )
+
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
+        """Show a channel."""
+        return self._answer(
+            "GET",
+            f"/api/v1/channels/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        id: int,
+        *,
+        if_match: str | None = None,
+        name: str | Unset = UNSET,
+        kind: str | Unset = UNSET,
+        target: str | Unset = UNSET,
+        secret: str | Unset = UNSET,
+        least_severity: str | Unset = UNSET,
+        rules: Sequence[str] | Unset = UNSET,
+        is_enabled: bool | Unset = UNSET,
+    ) -> Answer:
+        """Change a channel."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/channels/{_part(id)}",
+            body={
+                "name": name,
+                "kind": kind,
+                "target": target,
+                "secret": secret,
+                "least_severity": least_severity,
+                "rules": rules,
+                "is_enabled": is_enabled,
+            },
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, id: int, *, if_match: str | None = None) -> None:
+        """Remove a channel."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/channels/{_part(id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def test(self, id: int) -> Answer:
+        """Send a message that says only that it arrives."""
+        return self._answer("POST", f"/api/v1/channels/{_part(id)}/test")
+
+
+class Deliveries(Group):
+    """Deliveries."""
+
+    def list(
+        self,
+        *,
+        alert: int | None = None,
+        channel: int | None = None,
+        event: Sequence[str] | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        since: str | None = None,
+        state: Sequence[str] | None = None,
+        until: str | None = None,
+    ) -> Listing:
+        """List deliveries."""
+        return Listing(
+            self._client,
+            "/api/v1/deliveries",
+            {
+                "alert": alert,
+                "channel": channel,
+                "event": event,
+                "fields": fields,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "since": since,
+                "state": state,
+                "until": until,
+            },
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show a delivery."""
+        return self._answer(
+            "GET",
+            f"/api/v1/deliveries/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def resend(self, id: str) -> Answer:
+        """Send a message that did not arrive again."""
+        return self._answer("POST", f"/api/v1/deliveries/{_part(id)}/resend")
 
 
 class Errors(Group):
@@ -1714,8 +2141,13 @@ class Hub(Client):
         super().__init__(url, token, **options)
         self.address_pools = AddressPools(self)
         self.addresses = Addresses(self)
+        self.alert_mutes = AlertMutes(self)
+        self.alert_rules = AlertRules(self)
+        self.alerts = Alerts(self)
         self.audit = Audit(self)
         self.auth = Auth(self)
+        self.channels = Channels(self)
+        self.deliveries = Deliveries(self)
         self.errors = Errors(self)
         self.metrics = Metrics(self)
         self.node_tasks = NodeTasks(self)

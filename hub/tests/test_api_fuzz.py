@@ -56,6 +56,11 @@ def real_keys(world: World, path: str) -> dict[str, Any]:
         "operations": {"id": str(world.operation.pk)},
         "users": {"id": world.person("stranger").pk},
         "tokens": {"id": world.token.pk},
+        "alerts": {"id": world.alert.pk},
+        "alert-rules": {"slug": world.rule.slug},
+        "alert-mutes": {"id": world.mute.pk},
+        "channels": {"id": world.delivery.channel_id},
+        "deliveries": {"id": str(world.delivery.pk)},
     }
     return {name: value for name, value in keys.get(noun, {}).items() if f"{{{name}}}" in path}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,18 @@ BODIES: dict[str, dict[str, Any]] = {
     "PATCH api/v1/address-pools/{id}": {"is_enabled": False},
     "POST api/v1/addresses/{id}/block": {"reason": "A printer has it."},
     "POST api/v1/addresses/bulk": {"verb": "unblock", "ids": [1]},
+    "POST api/v1/alert-mutes": {"reason": "New kernel", "ends_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()},
+    "POST api/v1/alert-rules": {"name": "Full disk", "condition": "hub-disk", "threshold": 95},
+    "PATCH api/v1/alert-rules/{slug}": {"threshold": 97},
+    "POST api/v1/alerts/{id}/assign": {"assignee": "operator"},
+    "POST api/v1/alerts/{id}/mute": {"minutes": 60},
     "POST api/v1/auth/delete": {"password": PASSWORD},
     "POST api/v1/auth/login": {"username": "nobody here", "password": "wrong"},
     "POST api/v1/auth/logout": {"refresh": "none"},
     "POST api/v1/auth/refresh": {"refresh": "none"},
     "POST api/v1/auth/register": {"username": "ada", "email": "ada@example.org", "password": "correct horse battery"},
+    "POST api/v1/channels": {"name": "mail", "kind": "email", "target": "ada@example.org"},
+    "PATCH api/v1/channels/{id}": {"least_severity": "info"},
     "POST api/v1/nodes": {"name": "second", "region": "eu-central-1", "engine": "fake"},
     "PATCH api/v1/nodes/{name}": {"is_draining": True},
     "POST api/v1/nodes/{name}/drift/{verb}": {"key": "server:1"},
@@ -208,7 +216,8 @@ class Visitor:
             "errors": world.error.pk,
             "monitoring": world.error.pk,
             "alerts": world.alert.pk,
-            "alert-rules": world.alert.rule_id,
+            "alert-rules": world.rule.slug if path.startswith("api/") else world.rule.pk,
+            "alert-mutes": world.mute.pk,
             "mutes": world.mute.pk,
             "channels": world.delivery.channel_id,
             "deliveries": world.delivery.pk,

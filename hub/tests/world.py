@@ -34,6 +34,7 @@ class World:
     audit_entry: AuditEntry
     task: NodeTask
     error: ErrorGroup
+    rule: AlertRule
     alert: Alert
     mute: Mute
     delivery: Delivery
@@ -108,4 +109,4 @@ def make_alert(node: Node) -> dict[str, Any]:
     channel = Channel.objects.create(name="ops", kind="webhook", target="https://example.org/hook", secret="shared")
     message = {"event": "fired", "title": "Own rule", "text": "Nearly full", "severity": "critical", "url": "/"}
     delivery = Delivery.objects.create(channel=channel, alert=alert, event="fired", message=message, state="failed")
-    return {"alert": alert, "mute": mute, "delivery": delivery}
+    return {"rule": rule, "alert": alert, "mute": mute, "delivery": delivery}

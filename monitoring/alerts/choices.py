@@ -34,6 +34,18 @@ ALERT_TRANSITIONS: Final = Transitions(
 )
 
 
+class AlertMoment(models.TextChoices):
+    """What happens to an alert, in the order of moments that are at the same time."""
+
+    BEGAN = "began", "Began"
+    FIRED = "fired", "Fired"
+    TOLD = "told", "Channels were told"
+    ACKNOWLEDGED = "acknowledged", "Acknowledged"
+    ASSIGNED = "assigned", "Assigned"
+    MUTED = "muted", "Muted"
+    RESOLVED = "resolved", "Over"
+
+
 class Scope(models.TextChoices):
     """Which subjects a rule or a mute is about."""
 

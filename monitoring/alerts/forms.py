@@ -7,10 +7,10 @@ from typing import Any
 from django import forms
 
 from accounts.models import User
-from accounts.roles import STAFF_ROLES
 
 from . import conditions
 from .models import AlertRule, Channel, Mute
+from .querysets import watchers
 
 SCOPE_HINT = "Slug of the region, name of the owner, or key of the subject, such as node:local."
 MUTE_MINUTES = ((60, "1 hour"), (240, "4 hours"), (1440, "1 day"), (10_080, "1 week"))
@@ -101,5 +101,4 @@ class AssignForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        watchers = User.objects.filter(groups__name__in=STAFF_ROLES, is_active=True)
-        self.fields["assignee"].queryset = watchers.distinct().order_by("username")  # type: ignore[attr-defined]
+        self.fields["assignee"].queryset = watchers()  # type: ignore[attr-defined]

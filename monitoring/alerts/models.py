@@ -232,6 +232,11 @@ class Channel(models.Model):
             return "rests"
         return "works" if self.last_sent_at else "new"
 
+    @property
+    def hidden_parts(self) -> tuple[list[int], str]:
+        """What people change besides what its columns show: its rules, and its secret as it is sealed."""
+        return sorted(rule.pk for rule in self.rules.all()), self.secret.sealed
+
     def wants(self, severity: str, rule_id: int | None, chosen: set[int]) -> bool:
         """Whether it tells of alerts of this rule; `chosen` are the ids of its rules."""
         is_grave = RANK[Severity(severity)] >= RANK[Severity(self.least_severity)]

@@ -7,9 +7,16 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from accounts.models import User
 from accounts.permissions import can, region_limit
+from accounts.roles import STAFF_ROLES
 
 from .choices import OPEN, AlertState, DeliveryState
+
+
+def watchers() -> models.QuerySet[User]:
+    """Those who see alerts, and to whom one can be assigned."""
+    return User.objects.filter(groups__name__in=STAFF_ROLES, is_active=True).distinct().order_by("username")
 
 
 class RuleQuerySet(models.QuerySet[Any]):

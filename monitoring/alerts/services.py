@@ -15,7 +15,7 @@ from accounts import audit
 from accounts.models import User
 from accounts.permissions import can, require
 from hub import outgoing
-from hub.exceptions import Conflict, Invalid
+from hub.exceptions import Conflict, Invalid, NotAllowed
 from hub.jobs import enqueue
 
 from . import messages, senders
@@ -25,7 +25,7 @@ from .models import Alert, AlertRule, Channel, Delivery, Mute, Scoped
 if TYPE_CHECKING:
     from accounts.actors import Asker
 
-LONGEST_MUTE = timedelta(days=90)
+LONGEST_MUTE, FARTHEST_MUTE = timedelta(days=90), timedelta(days=730)
 SLUG_LENGTH = 60
 
 
@@ -70,13 +70,13 @@ def mute_alert(alert: Alert, *, actor: Asker, minutes: int, reason: str = "") ->
 def create_mute(*, actor: Asker, **values: Any) -> Mute:
     """Plan a time in which nobody is told."""
     mute = Mute(**values)
-    require(actor, "alerts.change", mute)
+    _require(actor, mute)
     return _save_mute(mute, actor)
 
 
 def end_mute(mute: Mute, *, actor: Asker) -> None:
     """Let people be told again from now on; what fires is told with the next look."""
-    require(actor, "alerts.change", mute if mute.scope == Scope.REGION else None)
+    _require(actor, mute if mute.scope == Scope.REGION else None)
     with transaction.atomic():
         locked = Mute.objects.select_for_update().get(pk=mute.pk)
         audit.record(actor, "mute.ended", locked, scope=locked.scope, about=locked.scope_value)
@@ -86,7 +86,7 @@ def end_mute(mute: Mute, *, actor: Asker) -> None:
 def create_rule(*, actor: Asker, **values: Any) -> AlertRule:
     """Make a rule of one's own."""
     rule = AlertRule(**values)
-    require(actor, "alerts.change", rule)
+    _require(actor, rule)
     rule.slug = rule.slug or _free_slug(rule.name)
     with transaction.atomic():
         _clean_and_save(rule)
@@ -96,13 +96,15 @@ def create_rule(*, actor: Asker, **values: Any) -> AlertRule:
 
 def update_rule(rule: AlertRule, *, actor: Asker, **changes: Any) -> AlertRule:
     """Change a rule; a shipped one is from then on left alone by updates."""
-    require(actor, "alerts.change", rule)
+    _require(actor, rule)
     with transaction.atomic():
         locked = AlertRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
         before = {name: getattr(locked, name) for name in changes}
+        if before == changes:
+            return locked
         for name, value in changes.items():
             setattr(locked, name, value)
-        require(actor, "alerts.change", locked)  # it may be about another region now
+        _require(actor, locked)  # it may be about another region now
         locked.is_customized = bool(locked.version)
         _clean_and_save(locked)
         audit.record(actor, "alert_rule.updated", locked, **audit.changes(before, changes))
@@ -111,7 +113,7 @@ def update_rule(rule: AlertRule, *, actor: Asker, **changes: Any) -> AlertRule:
 
 def delete_rule(rule: AlertRule, *, actor: Asker) -> None:
     """Remove a rule of one's own; its alerts end, and their history stays."""
-    require(actor, "alerts.change", rule)
+    _require(actor, rule)
     if rule.version:
         raise Conflict("This rule comes with the hub and would come again. Switch it off instead.", code="shipped_rule")
     with transaction.atomic():
@@ -188,6 +190,13 @@ def resend_delivery(delivery: Delivery, *, actor: Asker) -> Delivery:
     return locked
 
 
+def _require(actor: Asker, row: Scoped | None) -> None:
+    """Whoever watches sees all rules and mutes, so a refusal says so where one is of a region that is not his."""
+    require(actor, "alerts.change")
+    if row is not None and not can(actor, "alerts.change", row):
+        raise NotAllowed("You may do this in your regions only.")
+
+
 def _firing(alert: Alert, actor: Asker) -> Alert:
     require(actor, "alerts.change", alert if alert.region_slug else None)
     locked = Alert.objects.select_for_update(no_key=True, of=("self",)).select_related("rule").get(pk=alert.pk)
@@ -205,6 +214,8 @@ def _save_mute(mute: Mute, actor: Asker, **facts: Any) -> Mute:
     mute.created_by = str(actor)[:150]
     if mute.ends_at - mute.starts_at > LONGEST_MUTE:
         raise Invalid(f"A mute lasts {LONGEST_MUTE.days} days at most. Switch the rule off instead.", field="ends_at")
+    if not timezone.now() < mute.ends_at < timezone.now() + FARTHEST_MUTE:
+        raise Invalid("It must end in the future, within two years.", field="ends_at")
     with transaction.atomic():
         _clean_and_save(mute)
         until = mute.ends_at.isoformat(timespec="seconds")
