@@ -266,6 +266,9 @@ HUB_OPERATIONS_DAYS = env.integer(
 HUB_ERROR_DAYS = env.integer(
     "HUB_ERROR_DAYS", 90, minimum=0, help="How long unhandled errors are kept after they came about last; 0: none."
 )
+HUB_ALERT_DAYS = env.integer(
+    "HUB_ALERT_DAYS", 365, minimum=7, help="How long alerts are kept after their end, and messages about them."
+)
 
 HUB_CAN = "accounts.permissions.can"  # the plumbing asks it and imports no app
 HUB_OUTGOING_ALLOWED = env.networks(

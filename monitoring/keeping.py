@@ -9,6 +9,7 @@ from django.conf import settings
 from hub import retention
 
 from . import rollups, tables
+from .alerts.models import Alert, Delivery
 from .errors import store as errors
 from .models import Event
 
@@ -38,6 +39,21 @@ def _days() -> str:
 
 SAMPLES = retention.Rule("samples", "Samples and rollups", _samples_keep, _samples, _forget_samples)
 
+ALERTS = retention.of_rows(
+    "alerts",
+    "Alerts",
+    lambda: f"kept for {settings.HUB_ALERT_DAYS} days after their end, with the messages about them",
+    lambda: Alert.objects.over().filter(resolved_at__lt=retention.days_ago(settings.HUB_ALERT_DAYS)),
+    time_field="resolved_at",
+)
+DELIVERIES = retention.of_rows(
+    "deliveries",
+    "Messages about alerts",
+    lambda: f"kept for {settings.HUB_ALERT_DAYS} days, longer while they wait or their alert fires",
+    lambda: Delivery.objects.finished().filter(created_at__lt=retention.days_ago(settings.HUB_ALERT_DAYS)),
+    time_field="created_at",
+)
+
 
 def register() -> None:
     """Called once by the app config."""
@@ -51,6 +67,8 @@ def register() -> None:
             time_field="at",
         )
     )
+    for rule in (ALERTS, DELIVERIES):
+        retention.register(rule)
     retention.register(
         retention.of_rows("errors", "Unhandled errors", _days, errors.expired, time_field="last_seen_at")
     )

@@ -21,6 +21,7 @@ from hub.nodes.models import NodeTask, Operation
 from hub.nodes.tests.factories import NodeFactory
 from hub.tests.test_metering import figures, finish, value
 from monitoring import tables
+from monitoring.alerts.models import Alert, Channel, Delivery
 from monitoring.errors.models import ErrorGroup
 from monitoring.models import Event
 from servers.tests.factories import make_server
@@ -71,10 +72,24 @@ def old_and_new(name: str) -> Any:
                 facts = {"error_type": "E", "source": "web", "place": "/", "first_seen_at": at, "last_seen_at": at}
                 ErrorGroup.objects.create(fingerprint=key, **facts)
             return ErrorGroup.objects.all()
+        case "alerts":
+            for at in (past, now):
+                over = {"state": "resolved", "began_at": at, "seen_at": at, "resolved_at": at}
+                Alert.objects.create(rule_name="Disk", severity="info", subject="node:a", subject_name="a", **over)
+            return Alert.objects.all()
+        case "deliveries":
+            channel = Channel.objects.create(name="ops", kind="email", target="a@example.org")
+            for at in (past, now):
+                made = Delivery.objects.create(channel=channel, event="test", state="sent")
+                Delivery.objects.filter(pk=made.pk).update(created_at=at)
+            return Delivery.objects.all()
     raise LookupError(name)
 
 
-@pytest.mark.parametrize("name", ["operations", "tasks", "runs", "sessions", "requests", "events", "errors"])
+KINDS = ["operations", "tasks", "runs", "sessions", "requests", "events", "errors", "alerts", "deliveries"]
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_old_goes_new_stays_and_the_record_says_so(name: str, settings: Any) -> None:
     settings.HUB_REQUEST_LOG_DAYS, settings.HUB_ERROR_DAYS = 30, 90
     rows = old_and_new(name)
@@ -98,6 +113,22 @@ def test_operations_that_are_not_counted_yet_stay() -> None:
 
     assert not Operation.objects.filter(finished_at__isnull=False).exists()
     assert value(figures(), "servers_provisioned_total") == before == 1
+
+
+def test_alerts_that_fire_stay_and_so_does_what_told_of_them() -> None:
+    past = timezone.now() - LONG_AGO
+    channel = Channel.objects.create(name="ops", kind="email", target="a@example.org")
+    facts = {"severity": "info", "subject_name": "a", "began_at": past, "seen_at": past}
+    fires = Alert.objects.create(rule_name="Fires", subject="node:a", state="firing", **facts)
+    over = Alert.objects.create(rule_name="Over", subject="node:b", state="resolved", resolved_at=past, **facts)
+    for alert, state in ((fires, "sent"), (over, "sent"), (None, "waiting"), (None, "failed")):
+        Delivery.objects.create(channel=channel, alert=alert, event="fired" if alert else "test", state=state)
+    Delivery.objects.update(created_at=past)
+
+    retention.run_all()
+
+    assert list(Alert.objects.all()) == [fires]
+    assert set(Delivery.objects.values_list("alert", "state")) == {(fires.pk, "sent"), (None, "waiting")}
 
 
 def test_partitions_of_samples_go_whole() -> None:

@@ -40,6 +40,9 @@ class AlertQuerySet(models.QuerySet[Any]):
     def open(self) -> AlertQuerySet:
         return self.filter(state__in=OPEN)
 
+    def over(self) -> AlertQuerySet:
+        return self.filter(state=AlertState.RESOLVED)
+
     def firing(self) -> AlertQuerySet:
         return self.filter(state=AlertState.FIRING)
 
@@ -70,6 +73,10 @@ class DeliveryQuerySet(models.QuerySet[Any]):
 
     def waiting(self) -> DeliveryQuerySet:
         return self.filter(state=DeliveryState.WAITING)
+
+    def finished(self) -> DeliveryQuerySet:
+        """Those that nothing needs any more: who was told that an alert fires is to be told of its end."""
+        return self.exclude(state=DeliveryState.WAITING).exclude(alert__state__in=OPEN)
 
     def undelivered(self) -> DeliveryQuerySet:
         return self.exclude(state=DeliveryState.SENT)
