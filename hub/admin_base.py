@@ -5,20 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
+from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db import models
 from django.db.models import Model
 from django.forms import ModelForm
+from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from . import bulk
+from .api.parsers import TOO_DEEP, is_too_deep
 from .exceptions import HubError
 
 Row = TypeVar("Row", bound=Model)
 Other = TypeVar("Other", bound=Model)
 
 
+class ShallowJSONField(forms.JSONField):
+    """As deep as a body of the API at most: Django's own breaks on what exhausts the stack, also when shown again."""
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str) and is_too_deep(value.encode()):
+            raise ValidationError(TOO_DEEP)
+        return super().to_python(value)
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        if isinstance(data, str) and is_too_deep(data.encode()):
+            return InvalidJSONInput(data)
+        return super().bound_data(data, initial)
+
+
+SHALLOW: Any = {models.JSONField: {"form_class": ShallowJSONField}}  # for `formfield_overrides`
+
+
 class ActionsAdmin(admin.ModelAdmin[Row], Generic[Row]):
     """Actions that ask a service for each chosen row. Django's own deletion of many would go around the services."""
+
+    formfield_overrides = SHALLOW
 
     def get_actions(self, request: HttpRequest) -> Any:
         actions = super().get_actions(request)

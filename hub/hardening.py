@@ -1,4 +1,4 @@
-"""What the hub withholds before any view is asked: the admin site, and the documentation of the API."""
+"""What the hub refuses before any view is asked: bodies that are too long, the admin site, the API's documentation."""
 
 from __future__ import annotations
 
@@ -14,20 +14,26 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from . import context
+from .api.errors import Problem
+from .views import answer
 
 PERMISSIONS_POLICY = "camera=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), payment=(), usb=()"
 ADMIN = "/admin/"
 DOCUMENTS = ("/api/v1/docs", "/api/v1/schema")
+TOO_LARGE = Problem(413, "too_large", "The body is too large.")
 
 
 class HardeningMiddleware:
-    """Sets the Permissions-Policy; hides the admin site from other networks and the documentation from strangers."""
+    """Sets the Permissions-Policy; refuses bodies by their length, unread, whatever they hold and whoever sends them.
+
+    Hides the admin site from other networks and the documentation from strangers.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self.get_response(request)
+        response = answer(request, TOO_LARGE) if _is_too_large(request) else self.get_response(request)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         return response
 
@@ -60,6 +66,12 @@ class PolicyMiddleware(CSPMiddleware):
             return super().process_response(request, response)
         response.headers[HEADER] = self.policy
         return response
+
+
+def _is_too_large(request: HttpRequest) -> bool:
+    """Whether more is announced than any page or route takes; Django reads no more of a body than was announced."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    return length.isdecimal() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
 def _may_reach_admin(ip: str | None) -> bool:

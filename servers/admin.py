@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.permissions import can
-from hub.admin_base import ReadOnlyAdmin, ServiceAdmin
+from hub.admin_base import SHALLOW, ReadOnlyAdmin, ServiceAdmin
 
 from . import services
 from .models import ConsoleCommand, GameServer, ServerLog, Template, TemplateTrial, TemplateVariable
@@ -23,6 +23,7 @@ class VariableInline(admin.StackedInline[TemplateVariable, Template]):
 
     model = TemplateVariable
     extra = 0
+    formfield_overrides = SHALLOW
 
 
 @admin.register(Template)

@@ -1,4 +1,4 @@
-"""JSON bodies within limits: so many bytes, so deep."""
+"""JSON bodies that are not too deep; `hub.hardening` has refused those that are too long."""
 
 from __future__ import annotations
 
@@ -6,38 +6,33 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from django.conf import settings
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 from rest_framework.utils import json
 
 MOST_DEPTH = 32
-
-
-class BodyTooLarge(APIException):
-    """More bytes than a request may have."""
-
-    status_code = 413
-    default_code = "too_large"
-    default_detail = "The body is too large."
+TOO_DEEP = f"The JSON is nested more than {MOST_DEPTH} deep."
 
 
 class LimitedJSONParser(JSONParser):
-    """Reads no more than `DATA_UPLOAD_MAX_MEMORY_SIZE` and refuses nesting that no input of ours has."""
+    """Refuses nesting that no input of ours has."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read(most + 1)
-        if len(body) > most:
-            raise BodyTooLarge
-        if body.count(b"[") + body.count(b"{") > MOST_DEPTH and _depth(body) > MOST_DEPTH:
-            raise ParseError(f"The JSON is nested more than {MOST_DEPTH} deep.")
+        body = stream.read()
+        if is_too_deep(body):
+            raise ParseError(TOO_DEEP)
         try:
             text = body.decode((parser_context or {}).get("encoding", settings.DEFAULT_CHARSET))
             return json.loads(text, parse_constant=json.strict_constant if self.strict else None)
         except (ValueError, LookupError) as error:
             raise ParseError(f"JSON parse error - {error}") from None
+
+
+def is_too_deep(body: bytes) -> bool:
+    """Whether this JSON is nested so deep that reading it might exhaust the stack."""
+    return body.count(b"[") + body.count(b"{") > MOST_DEPTH and _depth(body) > MOST_DEPTH
 
 
 def _depth(body: bytes) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
@@ -57,6 +58,12 @@ ANSWERS = {
         "changed_meanwhile",
         "It was changed after you read it. Read it again, then decide.",
     ),
+    413: (
+        "TooLarge",
+        f"The body is longer than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE / 2**20} MiB.",
+        "too_large",
+        "The body is too large.",
+    ),
     415: ("UnsupportedMediaType", "The body is not JSON.", "unsupported_media_type", "Unsupported media type."),
     422: (
         "KeyReused",
@@ -103,6 +110,7 @@ def _possible(path: str, method: str, operation: dict[str, Any]) -> list[int]:
         404: "{" in path,
         409: changes,
         412: "If-Match" in names,
+        413: changes,
         415: changes,
         422: "Idempotency-Key" in names,
         429: True,

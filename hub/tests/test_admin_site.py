@@ -10,12 +10,13 @@ from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
+from django.db.models import JSONField
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEntry
 from accounts.tests.factories import UserFactory
-from hub.admin_base import ActionsAdmin, ReadOnlyAdmin
+from hub.admin_base import ActionsAdmin, ReadOnlyAdmin, ShallowJSONField
 from hub.management.commands import admin_table
 from hub.nodes.models import Address, Node, Region
 from hub.nodes.tests.factories import RegionFactory
@@ -201,3 +202,33 @@ def test_rows_lead_to_their_pages_and_back(site: Client, world: World) -> None:
 
         assert "viewsitelink" in site.get(in_admin).text
         assert in_admin in site.get(row.get_absolute_url()).text, row
+
+
+@pytest.mark.parametrize("deep", ["[" * 20_000 + "]" * 20_000, '{"a":' * 40 + "1" + "}" * 40], ids=["20000", "40"])
+@pytest.mark.parametrize(
+    ("page", "field"),
+    [
+        ("servers_template", "ports"),
+        ("nodes_node", "options"),
+        ("nodes_addresspool", "excluded_ports"),
+        ("servers_template", "variables-0-choices"),
+    ],
+)
+def test_json_that_is_too_deep_is_refused_at_its_field(site: Client, page: str, field: str, deep: str) -> None:
+    management = {"variables-TOTAL_FORMS": "1", "variables-INITIAL_FORMS": "0"}
+
+    answer = site.post(reverse(f"admin:{page}_add"), {**management, field: deep})
+
+    assert answer.status_code == 200
+    assert "The JSON is nested more than 32 deep." in answer.content.decode()
+
+
+def test_every_json_field_of_the_site_has_a_depth() -> None:
+    """Also those of rows within rows."""
+    made = [*admin.site._registry.values()]
+    made += [inline(each.model, admin.site) for each in made for inline in each.inlines]
+    fields = [(each, field) for each in made for field in each.model._meta.fields if isinstance(field, JSONField)]
+
+    assert len(fields) > 10
+    shallow = [isinstance(each.formfield_for_dbfield(field, None), ShallowJSONField) for each, field in fields]
+    assert all(shallow)

@@ -45,6 +45,8 @@ def test_every_operation_lists_its_errors(document: Any) -> None:
                 assert "404" in operation["responses"], (method, path)
             if method != "get":
                 assert "409" in operation["responses"], (method, path)
+            if method != "get" or "requestBody" in operation:
+                assert "413" in operation["responses"], (method, path)
 
 
 def test_all_references_lead_somewhere(document: Any) -> None:

@@ -10,6 +10,7 @@ from csp.decorators import csp_update
 from csp.utils import build_policy
 from django.core.cache import cache
 from django.http import HttpResponse
+from django.test import Client
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -98,11 +99,66 @@ def test_deep_json_is_a_bad_request(client, body):
     assert "nested" in answer.json()["detail"]
 
 
-def test_large_body_is_refused_before_it_is_read_whole(client, settings):
-    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
-    answer = client.post(LOGIN, b'"' + b"x" * 2_000 + b'"', content_type="application/json")
+class Unread:
+    """A body that nobody may touch."""
 
-    assert answer.status_code in (400, 413)
+    def read(self, *size: int) -> bytes:
+        raise AssertionError("the body was read")
+
+    readline = read
+
+
+FORMS = ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/csv"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("path", [LOGIN, "/api/v1/servers", "/api/v1/nothing"])
+def test_body_that_is_too_long_is_a_problem_of_the_api_and_stays_unread(client, settings, path, form):
+    long = str(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+
+    answer = client.post(path, b"x", content_type=form, CONTENT_LENGTH=long, **{"wsgi.input": Unread()})
+
+    assert (answer.status_code, answer["Content-Type"]) == (413, "application/problem+json")
+    assert (answer.json()["code"], answer.json()["status"]) == ("too_large", 413)
+    assert answer.json()["request_id"] == answer["X-Request-ID"]
+
+
+@pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/", "/servers", "/nothing-here"])
+@pytest.mark.parametrize("role", ["Admin", None])
+def test_body_that_is_too_long_is_a_page_elsewhere_and_stays_unread(client, settings, path, role):
+    long = str(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+    if role:
+        client.force_login(UserFactory(role=role))
+
+    answer = client.post(path, b"x", content_type=FORMS[2], CONTENT_LENGTH=long, **{"wsgi.input": Unread()})
+
+    assert answer.status_code == 413
+    assert 'data-code="too_large"' in answer.content.decode()
+    assert "Permissions-Policy" in answer
+
+
+def test_form_that_is_too_long_is_told_so_before_its_token_is_looked_for():
+    client = Client(enforce_csrf_checks=True)
+
+    answer = client.post("/accounts/login/", {"login": "x" * 3_000_000}, headers={"HX-Request": "true"})
+
+    assert answer.status_code == 413
+    assert answer.content.decode().startswith('<div class="k-empty-s"')
+
+
+def test_body_may_be_as_long_as_the_limit(client, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
+    body = json.dumps({"username": "nobody", "password": "wrong"}).encode()
+
+    fits = client.post(LOGIN, body.ljust(1_000), content_type="application/json")
+    longer = client.post(LOGIN, body.ljust(1_001), content_type="application/json")
+
+    assert (fits.status_code, longer.status_code) == (401, 413)
+
+
+@pytest.mark.parametrize("length", ["", "many", "\u00b2"])
+def test_length_that_is_no_number_is_none(client, length):
+    assert client.post(LOGIN, b"", content_type="application/json", CONTENT_LENGTH=length).status_code == 400
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"{", b"NaN", b"", b'{"a": 1} trailing'])
