@@ -7,6 +7,7 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.internal import ratelimit
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
 
@@ -16,6 +17,7 @@ from . import invites, lockout, services
 from .models import User
 
 PER_ADDRESS = "10/m/ip"  # wrong passwords, whoever's they were
+ADDRESS_SECONDS = 60
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -46,10 +48,11 @@ class AccountAdapter(DefaultAccountAdapter):
         )
         try:
             if not self._login_failed_rl_usage:
-                raise lockout.LockedOut(lockout.MESSAGE)
+                raise lockout.LockedOut(ADDRESS_SECONDS)
             self.attempt_number = lockout.begin(self.attempt_name)
-        except lockout.LockedOut:
-            raise self.validation_error("too_many_login_attempts") from None
+        except lockout.LockedOut as refusal:
+            self.refusal = refusal  # for the API, which says more
+            raise ValidationError(refusal.message, code="too_many_login_attempts") from None
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
         user = super().authenticate(request, **credentials)

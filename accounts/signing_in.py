@@ -30,10 +30,11 @@ class WrongCredentials(HubError):
 def check_password(request: HttpRequest, login: str, password: str) -> User:
     """Whose name and password these are; the same refusal, and the same one hash, whatever is wrong."""
     credentials = {"email" if "@" in login else "username": login, "password": password}
+    adapter = get_adapter(request)
     try:
-        user = get_adapter(request).authenticate(request, **credentials)
+        user = adapter.authenticate(request, **credentials)
     except ValidationError:
-        raise lockout.LockedOut(lockout.MESSAGE, retry_after=lockout.SECONDS) from None
+        raise adapter.refusal from None
     if user is None or not user.is_active:
         raise WrongCredentials("The name and the password do not go together.")
     if user.is_suspended:
@@ -60,7 +61,7 @@ def check_second_factor(user: User, code: str) -> None:
         return
     if not code:
         raise WrongCredentials("Send the code of your second factor as well.", code="code_required", field="code")
-    name = f"code:{user.pk}"
+    name = f"{lockout.CODE}{user.pk}"
     number = lockout.begin(name)
     for factor in factors.exclude(type=Authenticator.Type.WEBAUTHN):
         if factor.wrap().validate_code(code):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -69,15 +70,17 @@ def test_wrong_login_is_the_same_for_known_and_unknown_names_and_costs_one_hash(
     assert all(answer == answers[0] for answer in answers)
 
 
-def test_five_failures_of_pages_and_api_together_lock_both(client, owner):
+def test_five_failures_of_pages_and_api_together_lock_both(client, owner, monkeypatch):
+    monkeypatch.setattr(lockout, "time", SimpleNamespace(time=lambda: 1_000_000.0))
     for _ in range(3):
         client.post("/accounts/login/", {"login": "owner", "password": "wrong"})
     for _ in range(2):
         log_in("Owner@example.org", "wrong")
 
     answer = log_in()
-    client.post("/accounts/login/", {"login": "owner", "password": PASSWORD})
+    page = client.post("/accounts/login/", {"login": "owner", "password": PASSWORD})
 
+    assert answer.json()["detail"] in page.content.decode()
     assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (429, "locked_out", "900")
     assert "_auth_user_id" not in client.session
     assert AuditEntry.objects.filter(action="login.locked", target_name="owner").count() == 1
