@@ -158,6 +158,11 @@ MODEL_NOUNS: Final[dict[str, str]] = {
     "challenges.team": "teams",
     "challenges.instance": "instances",
     "devices.device": "devices",
+    "devices.devicebeat": "devices",
+    "devices.devicegroup": "devices",
+    "devices.devicekey": "devices",
+    "devices.devicelog": "devices",
+    "devices.enrolmenttoken": "devices",
     "devices.bundle": "bundles",
     "devices.deployment": "deployments",
 }

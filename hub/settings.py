@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "hub.pages",
     "monitoring",
     "servers",
+    "devices",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

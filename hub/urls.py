@@ -26,6 +26,7 @@ api_v1: list[URLPattern | URLResolver] = [
     path("schema", schema, name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
     path("", include("servers.api.urls")),
+    path("", include("devices.api.urls")),
     path("", include("accounts.api.urls")),
     path("", include("hub.nodes.api.urls")),
     path("", include("monitoring.api.urls")),
@@ -39,6 +40,7 @@ for pattern in rq_dashboard:  # its own views ask for staff only
 urlpatterns = [
     path("api/v1/", include((api_v1, "api"))),
     path("", include("servers.urls")),
+    path("", include("devices.urls")),
     path("", include("hub.pages.urls")),
     path("health", views.health_summary, name="health"),
     path("health/live", views.health_live, name="health_live"),

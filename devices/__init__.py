@@ -1,0 +1,1 @@
+"""Edge devices: who they are, what they run, and how they are told."""
