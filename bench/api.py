@@ -13,13 +13,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.core.wsgi import get_wsgi_application
 from django.test import Client
 
 from accounts.actors import SYSTEM
 from accounts.models import Quota, User
 from accounts.roles import ADMIN, PLAYER
 from accounts.tokens import create_token
+from hub.wsgi import application
 from servers import services
 from servers.catalogue import sync_catalogue
 from servers.models import GameServer, Template
@@ -39,7 +39,7 @@ class Reader:
         settings.HUB_API_RATES = dict.fromkeys(settings.HUB_API_RATES, HIGH)
         settings.HUB_CREATES_PER_HOUR = HIGH
         sync_catalogue()
-        self.application = get_wsgi_application()
+        self.application = application
         owner = self._person(PLAYER)
         Quota.objects.create(user=owner, servers=HIGH, memory_mb=HIGH, cpu_percent=HIGH, disk_mb=HIGH * 10)
         node = make_pool().node

@@ -22,7 +22,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.core.wsgi import get_wsgi_application
 
 from accounts.actors import SYSTEM
 from accounts.models import Quota, User
@@ -32,6 +31,7 @@ from hub.jobs import node_queue, rq_queue
 from hub.launcher.processes import follow_parent, wait_until
 from hub.nodes.choices import AddressState
 from hub.nodes.models import Address, Node, Operation
+from hub.wsgi import application
 from servers.catalogue import sync_catalogue
 from servers.models import GameServer
 
@@ -59,7 +59,7 @@ class Bench:
         tokens = [self._owner(number) for number in range(OWNERS)]
         self.turns = zip(itertools.count(), itertools.cycle(tokens))
         self.name = uuid.uuid4().hex[:8]
-        self.application = get_wsgi_application()
+        self.application = application
         for _ in range(BACKGROUND):
             self.create()
 
