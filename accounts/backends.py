@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from allauth.account.auth_backends import AuthenticationBackend
 
-from . import roles
+from . import roles, session_store
 from .permissions import can
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class RoleBackend(AuthenticationBackend):
     def get_user(self, user_id: Any) -> User | None:
         from .models import User
 
-        user = User.objects.with_key(user_id)
+        user = session_store.take_owner(user_id) or User.objects.with_key(user_id)
         return user if user is not None and self.user_can_authenticate(user) else None
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:

@@ -72,6 +72,16 @@ def fetch_access(user: User) -> Access:
     return Access.of(row["_role_names"], row["_region_slugs"])
 
 
+def user_of_row(row: tuple[Any, ...]) -> User:
+    """A user of all his columns and the access columns behind them."""
+    from .models import User
+
+    user = User.from_db(connection.alias, column_names(User), row[: -len(ACCESS_COLUMNS)])
+    for name, value in zip(ACCESS_COLUMNS, row[-len(ACCESS_COLUMNS) :], strict=True):
+        setattr(user, name, value)
+    return user
+
+
 def forget_access(user: User) -> None:
     """Let the next question ask the database again."""
     for name in ("access", *ACCESS_COLUMNS):
@@ -86,14 +96,9 @@ class UserQuerySet(models.QuerySet["User"]):
         return self.annotate(**USER_ACCESS)
 
     def with_key(self, pk: int) -> User | None:
-        """The user of a session, as `with_access` fetches him; every page asks."""
+        """This user as `with_access` fetches him, by a kept statement."""
         found = statement("user with access", self._with_key, SAMPLE_USER).rows(pk)
-        if not found:
-            return None
-        user = self.model.from_db(self.db, column_names(self.model), found[0][: -len(ACCESS_COLUMNS)])
-        for name, value in zip(ACCESS_COLUMNS, found[0][-len(ACCESS_COLUMNS) :], strict=True):
-            setattr(user, name, value)
-        return user
+        return user_of_row(found[0]) if found else None
 
     def _with_key(self, pk: int) -> models.QuerySet[User, tuple[Any, ...]]:
         return self.with_access().filter(pk=pk).values_list(*column_names(self.model), *ACCESS_COLUMNS)

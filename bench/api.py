@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.test import Client
@@ -58,7 +59,10 @@ class Reader:
         self.server = GameServer.objects.filter(owner=owner)[0]
         self.by_token = {"HTTP_AUTHORIZATION": f"Token {create_token(owner, name='bench', actor=SYSTEM)[1]}"}
         browser = Client()
-        browser.force_login(self._person(ADMIN))
+        admin = self._person(ADMIN)
+        browser.force_login(admin)
+        key = browser.session.session_key  # what a login by the page notes beside the session
+        UserSession.objects.create(user=admin, session_key=key, ip="127.0.0.1", user_agent="bench")
         self.by_session = {"HTTP_COOKIE": browser.cookies.output(header="", sep=";").strip()}
 
     def _person(self, role: str) -> User:

@@ -118,15 +118,21 @@ class Header:
 class ListPage:
     """One list as one request asks for it.
 
-    `rows` must follow from the address, the person and nothing else, for the SQL is kept under these two.
+    `rows` must follow from the address, the person and nothing else, for the SQL is kept under these two. It may be
+    what makes them, for lists that are asked for so often that composing a query counts.
     """
 
-    def __init__(self, request: HttpRequest, spec: Spec, rows: Rows) -> None:
-        self.request, self.spec, self.all_rows = request, spec, rows
+    def __init__(self, request: HttpRequest, spec: Spec, rows: Rows | Callable[[], Rows]) -> None:
+        self.request, self.spec, self._rows = request, spec, rows
         self.query = request.GET
         self.q = self.query.get("q", "").strip()[:100]
         self._fetched_choices: dict[str, Sequence[tuple[str, str]]] = {}
         self._count: int | None = None
+
+    @cached_property
+    def all_rows(self) -> Rows:
+        """What there is before anything narrows it."""
+        return self._rows() if callable(self._rows) else self._rows
 
     @cached_property
     def columns(self) -> list[Column]:

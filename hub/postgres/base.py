@@ -7,6 +7,7 @@ database is back. Here the first broken one found replaces all.
 
 from __future__ import annotations
 
+import select
 import time
 from typing import Any
 
@@ -38,9 +39,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 class Check:
-    """Ask a connection that is about to be given out whether it lives; a broken one condemns those older than it.
+    """Look whether a connection that is about to be given out lives; a broken one condemns those older than it.
 
-    It asks as psycopg's own check does, by an empty query, but of libpq itself: every request pays for it.
+    Every request pays for it, so it asks the server only if there is something to read: an idle connection has that
+    when it was closed, or told something (a reload of the configuration, the reason of its end). Psycopg's own check
+    makes a round trip each time, and finds no more: a server that vanished without a word makes that hang as well.
     """
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
@@ -48,6 +51,8 @@ class Check:
         self.drained_at = 0.0
 
     def __call__(self, connection: Connection[Any]) -> None:
+        if not _has_something_to_read(connection.pgconn.socket):
+            return
         try:
             answer = connection.pgconn.exec_(b"")
             if answer.status != ExecStatus.EMPTY_QUERY:
@@ -58,3 +63,9 @@ class Check:
                 self.drained_at = now
                 self.pool.drain()
             raise
+
+
+def _has_something_to_read(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,16 +23,16 @@ from servers.listed import ListedServer, listed_columns
 from servers.lists import spec_for
 from servers.models import GameServer
 from servers.presentation import ROW_FACTS
+from servers.querysets import GameServerQuerySet
 from servers.rows import table_rows
 
 
 @login_required
 def server_list(request: HttpRequest) -> HttpResponse:
     """Servers one may see."""
-    rows = GameServer.objects.visible_to(request.user).alive()
     if "csv" in request.GET:
-        return ListPage(request, spec_for(request.user), rows.with_details()).as_csv()
-    page = ListPage(request, spec_for(request.user), rows)
+        return ListPage(request, spec_for(request.user), _servers(request).with_details()).as_csv()
+    page = ListPage(request, spec_for(request.user), partial(_servers, request))
     is_fragment = live.is_fragment(request, "list")
     tag = live.etag(me(request).pk, page.shown, page.fingerprint(*ROW_FACTS)) if is_fragment else ""
     if tag and live.unchanged(request, tag):
@@ -46,6 +47,10 @@ def server_list(request: HttpRequest) -> HttpResponse:
     if not servers and not page.is_narrowed and context["may_create"]:
         context["quota"] = quotas.quota_for(me(request))
     return live.private(render(request, "servers/server_list.html", context))
+
+
+def _servers(request: HttpRequest) -> GameServerQuerySet:
+    return GameServer.objects.visible_to(request.user).alive()
 
 
 @login_required
