@@ -40,6 +40,7 @@ for pattern in rq_dashboard:  # its own views ask for staff only
 urlpatterns = [
     path("api/v1/", include((api_v1, "api"))),
     path("", include("servers.urls")),
+    path("", include("challenges.urls")),
     path("", include("devices.urls")),
     path("", include("hub.pages.urls")),
     path("health", views.health_summary, name="health"),

@@ -1,0 +1,209 @@
+"""Rows of challenges in the admin. What changes something goes through the services."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from hub.admin_base import ReadOnlyAdmin
+
+from .models import (
+    Announcement,
+    AnnouncementRead,
+    Challenge,
+    ChallengeContainer,
+    ChallengeFile,
+    ChallengePort,
+    Event,
+    EventChallenge,
+    FileDownload,
+    Flag,
+    Hint,
+    Membership,
+    Participation,
+    ScoreEvent,
+    Submission,
+    Team,
+)
+
+
+@admin.register(Challenge)
+class ChallengeAdmin(ReadOnlyAdmin[Challenge]):
+    """The library of challenges, without their answers."""
+
+    list_display = ["name", "category", "kind", "state", "difficulty", "points", "scoring", "updated_at"]
+    list_filter = ["state", "kind", "category", "difficulty"]
+    search_fields = ["name", "slug", "author"]
+    exclude = ["flag_secret"]
+
+
+@admin.register(ChallengeContainer)
+class ChallengeContainerAdmin(ReadOnlyAdmin[ChallengeContainer]):
+    """What challenges run."""
+
+    list_display = ["__str__", "is_main", "image", "memory_mb", "cpu_percent", "is_privileged"]
+    list_filter = ["is_main", "is_privileged"]
+    list_select_related = ["challenge"]
+    search_fields = ["challenge__name", "image"]
+
+
+@admin.register(ChallengePort)
+class ChallengePortAdmin(ReadOnlyAdmin[ChallengePort]):
+    """The named ports of their containers."""
+
+    list_display = ["__str__", "container", "is_public"]
+    list_filter = ["protocol", "is_public"]
+    list_select_related = ["container__challenge"]
+    search_fields = ["container__challenge__name", "name"]
+
+
+@admin.register(Flag)
+class FlagAdmin(ReadOnlyAdmin[Flag]):
+    """That there are flags and how they are planted, never what they are."""
+
+    list_display = ["challenge", "name", "kind", "plant_env", "plant_path"]
+    list_filter = ["kind"]
+    list_select_related = ["challenge"]
+    search_fields = ["challenge__name", "name"]
+    exclude = ["content"]
+
+
+@admin.register(Hint)
+class HintAdmin(ReadOnlyAdmin[Hint]):
+    """Hints and their costs."""
+
+    list_display = ["challenge", "__str__", "kind", "cost", "position"]
+    list_filter = ["kind"]
+    list_select_related = ["challenge"]
+    search_fields = ["challenge__name", "title"]
+
+
+@admin.register(ChallengeFile)
+class ChallengeFileAdmin(ReadOnlyAdmin[ChallengeFile]):
+    """Files with their checksums."""
+
+    list_display = ["challenge", "name", "size_bytes", "sha256", "created_at"]
+    list_select_related = ["challenge"]
+    search_fields = ["challenge__name", "name", "=sha256"]
+    exclude = ["content"]
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin[Event]):
+    """Events and their rules."""
+
+    list_display = ["name", "status", "kind", "participation", "region", "starts_at", "ends_at"]
+    list_filter = ["status", "kind", "participation", "region"]
+    list_select_related = ["region"]
+    search_fields = ["name", "slug"]
+    date_hierarchy = "starts_at"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        return Event.objects.visible_to(request.user)
+
+
+@admin.register(EventChallenge)
+class EventChallengeAdmin(ReadOnlyAdmin[EventChallenge]):
+    """What each event offers."""
+
+    list_display = ["event", "challenge", "visibility", "position", "points_override", "release_at"]
+    list_filter = ["visibility"]
+    list_select_related = ["event__region", "challenge"]
+    search_fields = ["event__name", "challenge__name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EventChallenge]:
+        return EventChallenge.objects.filter(event__in=Event.objects.visible_to(request.user))
+
+
+@admin.register(Team)
+class TeamAdmin(ReadOnlyAdmin[Team]):
+    """Teams; their join codes are for their members."""
+
+    list_display = ["name", "captain", "region", "is_personal", "is_locked", "banned_at", "created_at"]
+    list_filter = ["is_personal", "is_locked", "region"]
+    list_select_related = ["captain", "region"]
+    search_fields = ["name", "captain__username"]
+    exclude = ["join_code"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
+        return Team.objects.visible_to(request.user)
+
+
+@admin.register(Membership)
+class MembershipAdmin(ReadOnlyAdmin[Membership]):
+    """Who is in which team."""
+
+    list_display = ["team", "user", "is_personal", "joined_at"]
+    list_select_related = ["team__region", "user"]
+    search_fields = ["team__name", "user__username"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return Membership.objects.filter(team__in=Team.objects.visible_to(request.user))
+
+
+@admin.register(Participation)
+class ParticipationAdmin(ReadOnlyAdmin[Participation]):
+    """Which team takes part where."""
+
+    list_display = ["event", "team", "registered_by", "banned_at", "created_at"]
+    list_select_related = ["event__region", "team", "registered_by"]
+    search_fields = ["event__name", "team__name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Participation]:
+        return Participation.objects.filter(event__in=Event.objects.visible_to(request.user))
+
+
+@admin.register(Submission)
+class SubmissionAdmin(ReadOnlyAdmin[Submission]):
+    """Answers given and what came of them, without their words."""
+
+    list_display = ["participation", "entry", "user_name", "outcome", "attempt", "ip", "created_at"]
+    list_filter = ["outcome"]
+    list_select_related = ["participation__team", "participation__event", "entry__challenge", "entry__event"]
+    search_fields = ["user_name", "participation__team__name", "=ip"]
+    exclude = ["answer"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Submission]:
+        return Submission.objects.filter(participation__event__in=Event.objects.visible_to(request.user))
+
+
+@admin.register(ScoreEvent)
+class ScoreEventAdmin(ReadOnlyAdmin[ScoreEvent]):
+    """All that counts, in its order; only ever added to."""
+
+    list_display = ["event", "team", "kind", "entry", "points", "user_name", "created_at"]
+    list_filter = ["kind"]
+    list_select_related = ["event__region", "team", "entry__challenge", "entry__event"]
+    search_fields = ["event__name", "team__name", "user_name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ScoreEvent]:
+        return ScoreEvent.objects.filter(event__in=Event.objects.visible_to(request.user))
+
+
+@admin.register(FileDownload)
+class FileDownloadAdmin(ReadOnlyAdmin[FileDownload]):
+    """Who fetched which file."""
+
+    list_display = ["file", "team", "user_name", "ip", "created_at"]
+    list_select_related = ["file", "team"]
+    search_fields = ["file__name", "team__name", "user_name", "=ip"]
+
+
+@admin.register(Announcement)
+class AnnouncementAdmin(ReadOnlyAdmin[Announcement]):
+    """What organisers have told."""
+
+    list_display = ["title", "event", "region", "ui_type", "author_name", "created_at"]
+    list_filter = ["ui_type"]
+    list_select_related = ["event__region", "region"]
+    search_fields = ["title", "event__name"]
+
+
+@admin.register(AnnouncementRead)
+class AnnouncementReadAdmin(ReadOnlyAdmin[AnnouncementRead]):
+    """Who has read it."""
+
+    list_display = ["announcement", "user", "at"]
+    list_select_related = ["announcement", "user"]
+    search_fields = ["announcement__title", "user__username"]

@@ -1,0 +1,25 @@
+"""Rows of challenges: what they are made of, the events and teams that play them, and what happened in the play."""
+
+from .content import Challenge, ChallengeContainer, ChallengeFile, ChallengePort, Flag, Hint
+from .events import Announcement, AnnouncementRead, Event, EventChallenge
+from .play import FileDownload, ScoreEvent, Submission
+from .teams import Membership, Participation, Team
+
+__all__ = [
+    "Announcement",
+    "AnnouncementRead",
+    "Challenge",
+    "ChallengeContainer",
+    "ChallengeFile",
+    "ChallengePort",
+    "Event",
+    "EventChallenge",
+    "FileDownload",
+    "Flag",
+    "Hint",
+    "Membership",
+    "Participation",
+    "ScoreEvent",
+    "Submission",
+    "Team",
+]

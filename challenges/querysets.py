@@ -1,0 +1,127 @@
+"""Named filters of challenges, events, teams and what organisers tell."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.permissions import can, region_limit
+
+from .choices import ANNOUNCED, ChallengeState, EventStatus, Visibility
+from .event_rules import CLOCKED, WAITING
+
+if TYPE_CHECKING:
+    from .models import (  # noqa: F401 - base classes name them as strings
+        Announcement,
+        Challenge,
+        Event,
+        EventChallenge,
+        Participation,
+        Team,
+    )
+
+
+class ChallengeQuerySet(models.QuerySet["Challenge"]):
+    """Filters of the library of challenges."""
+
+    def visible_to(self, user: Any) -> ChallengeQuerySet:
+        """The library is the organisers'; participants see what an event offers."""
+        return self if can(user, "challenges.view") else self.none()
+
+    def published(self) -> ChallengeQuerySet:
+        return self.filter(state=ChallengeState.PUBLISHED)
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    """Filters of events."""
+
+    def visible_to(self, user: Any) -> EventQuerySet:
+        """What is announced, to those it is open to; the rest to those who may change events, each in his regions."""
+        if not can(user, "events.view"):
+            return self.none()
+        own = Q(organisers=user.pk) | Q(created_by=user.pk)
+        if can(user, "challenges.view"):
+            regions = region_limit(user)
+            return self if regions is None else self.filter(Q(region__slug__in=regions) | Q(region=None) | own)
+        mine = Q(participations__team__memberships__user=user.pk) | Q(administrator=user.pk)
+        home = user.region_preference
+        open_to_him = Q(is_public=True) | Q(region=None) | (Q(region__slug=home) if home else Q(pk__in=[]))
+        seen = self.filter(status__in=ANNOUNCED).filter(open_to_him | mine)
+        return self.filter(pk__in=seen.order_by().values("pk"))
+
+    def in_state(self, state: str, now: datetime | None = None) -> EventQuerySet:
+        """Those that are in a state at this moment; see `Event.state`."""
+        now = now or timezone.now()
+        over = Q(status__in=CLOCKED, ends_at__lte=now)
+        if state == EventStatus.COMPLETED:
+            return self.filter(over | Q(status=state))
+        if state == EventStatus.RUNNING:
+            return self.filter(Q(status=state) | Q(status__in=WAITING, starts_at__lte=now)).exclude(over)
+        if state in WAITING:
+            return self.filter(status__in=WAITING, starts_at__gt=now).exclude(over)
+        return self.filter(status=state).exclude(over)
+
+
+class EventChallengeQuerySet(models.QuerySet["EventChallenge"]):
+    """Filters of what events offer."""
+
+    def shown(self, now: datetime | None = None) -> EventChallengeQuerySet:
+        """Visible, published and released."""
+        released = Q(release_at=None) | Q(release_at__lte=now or timezone.now())
+        return self.filter(released, visibility=Visibility.VISIBLE, challenge__state=ChallengeState.PUBLISHED)
+
+    def for_team(self, team: Any) -> EventChallengeQuerySet:
+        """Those that the team is allowed."""
+        allowed = self.model._default_manager.filter(Q(allowed_teams=None) | Q(allowed_teams=team.pk if team else None))
+        return self.filter(pk__in=allowed.order_by().values("pk"))
+
+
+class TeamQuerySet(models.QuerySet["Team"]):
+    """Filters of teams."""
+
+    def visible_to(self, user: Any) -> TeamQuerySet:
+        """One's own, and those of others where the role and its regions reach."""
+        if not can(user, "teams.view"):
+            return self.none()
+        own = Q(pk__in=self.model._default_manager.filter(memberships__user=user.pk).order_by().values("pk"))
+        if not can(user, "teams.view_any"):
+            return self.filter(own)
+        regions = region_limit(user)
+        return self if regions is None else self.filter(own | Q(region__slug__in=regions))
+
+    def joined(self) -> TeamQuerySet:
+        """Those that people made, not the personal ones."""
+        return self.filter(is_personal=False)
+
+    def of(self, user: Any) -> TeamQuerySet:
+        return self.filter(memberships__user=user.pk)
+
+
+class ParticipationQuerySet(models.QuerySet["Participation"]):
+    """Filters of who takes part where."""
+
+    def of(self, user: Any) -> ParticipationQuerySet:
+        return self.filter(team__memberships__user=user.pk)
+
+    def playing(self) -> ParticipationQuerySet:
+        """Those that nobody has banned."""
+        return self.filter(banned_at=None, team__banned_at=None)
+
+
+class AnnouncementQuerySet(models.QuerySet["Announcement"]):
+    """Filters of announcements."""
+
+    def visible_to(self, user: Any) -> AnnouncementQuerySet:
+        """Those of one's events, and those for everybody or one's region."""
+        if not can(user, "events.view"):
+            return self.none()
+        if can(user, "challenges.view"):
+            return self
+        home = user.region_preference
+        general = Q(event=None) & (Q(region=None) | (Q(region__slug=home) if home else Q(pk__in=[])))
+        mine = self.filter(event__participations__team__memberships__user=user.pk).order_by().values("pk")
+        return self.filter(general | Q(pk__in=mine))

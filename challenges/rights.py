@@ -1,0 +1,32 @@
+"""What captains, members, organisers and the administrator of an event may do beyond their role."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+CAPTAIN_VERBS = frozenset({"teams.view", "teams.change"})
+MEMBER_VERBS = frozenset({"teams.view"})
+ORGANISER_VERBS = frozenset({"events.change", "events.moderate"})
+ADMINISTRATOR_VERBS = frozenset({"events.moderate"})
+
+
+def team_rule(actor: User, verb: str, team: Any) -> bool:
+    """A captain has his team; whoever is in it sees it."""
+    if team.captain_id == actor.pk and verb in CAPTAIN_VERBS:
+        return True
+    return verb in MEMBER_VERBS and team.memberships.filter(user=actor.pk).exists()
+
+
+def event_rule(actor: User, verb: str, event: Any) -> bool:
+    """Organisers have the event, whatever their regions; its administrator looks after its teams."""
+    if verb in ADMINISTRATOR_VERBS and event.administrator_id == actor.pk:
+        return True
+    return verb in ORGANISER_VERBS and event.organisers.filter(pk=actor.pk).exists()
+
+
+def participation_rule(actor: User, verb: str, participation: Any) -> bool:
+    """As with the event."""
+    return event_rule(actor, verb, participation.event)
