@@ -12,7 +12,9 @@ import ipaddress
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Thread
 
 from django.conf import settings
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
@@ -26,6 +28,7 @@ from .exceptions import Invalid, Unavailable
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 CHUNK = 65_536
+RESOLVE_SECONDS = 3.0
 
 
 class AddressRefused(Invalid):
@@ -91,6 +94,37 @@ def check_url(url: str) -> None:
         raise Invalid("A URL must not hold a name or password.", field="url")
 
 
+def check_place(url: str) -> None:
+    """`check_url`, and refuse what leads into a private network as far as can be told now. Raises `AddressRefused`.
+
+    For what is stored to be used later. A name that nobody knows just now, or not soon enough, is let pass: each
+    request checks again.
+    """
+    check_url(url)
+    parts = parse_url(url)
+    for place in _resolved_soon(str(parts.host).strip("[]"), parts.port or 443):
+        _check_address(str(parts.host), place)
+
+
+def _resolved_soon(host: str, port: int) -> list[str]:
+    """The addresses of a name, asked in a thread because nothing else can be given up when it takes too long."""
+    found: list[str] = []
+
+    def ask() -> None:
+        with suppress(OSError, UnicodeError):
+            found.extend(str(place[0]) for *_, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+    thread = Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(RESOLVE_SECONDS)
+    return list(found)
+
+
+def _check_address(host: str, address: str) -> None:
+    if not is_allowed(ipaddress.ip_address(address.partition("%")[0])):
+        raise AddressRefused(f"{host} is in a network that cannot be reached from here.", field="url")
+
+
 def is_allowed(address: Address) -> bool:
     """Whether people may reach this address through us: public ones, and networks that the settings allow."""
     address = _inner(address)
@@ -112,8 +146,7 @@ def _connect(host: str, port: int, timeout: float | None) -> socket.socket:
     """A connection to the first address of this name, when people may reach every one of them."""
     found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     for *_, place in found:
-        if not is_allowed(ipaddress.ip_address(str(place[0]).partition("%")[0])):
-            raise AddressRefused(f"{host} is in a network that cannot be reached from here.", field="url")
+        _check_address(host, str(place[0]))
     family, kind, protocol, _, place = found[0]
     connection = socket.socket(family, kind, protocol)
     try:

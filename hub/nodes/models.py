@@ -249,6 +249,7 @@ class Operation(models.Model):
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
+    pull_seconds = models.FloatField(default=0, db_default=0, help_text="What pulling images took of it.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = OperationQuerySet.as_manager()

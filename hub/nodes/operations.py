@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -89,6 +90,17 @@ def record(workload: Workload, *, verb: str, actor: Any, kill: bool = False) -> 
     )
     failpoint("operations.before_commit")
     return operation
+
+
+def begin(workload: Workload) -> None:
+    """Note that a launch is under way: what came before was waiting, for a worker or for an address."""
+    mark(workload, OperationStatus.RUNNING)
+
+
+def add_pull(workload: Workload, seconds: float) -> None:
+    """Note what pulling its image took of the launch, so that a slow registry is told from a slow node."""
+    open_ones = Operation.objects.filter(workload_id=workload.pk, status=OperationStatus.RUNNING)
+    open_ones.filter(generation=workload.generation).update(pull_seconds=F("pull_seconds") + seconds)
 
 
 def mark(workload: Workload, status: OperationStatus, *, error: str = "") -> None:

@@ -12,6 +12,7 @@ store its result, sees the newer wish when it lets go, and ends what it started.
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -41,6 +42,7 @@ MAX_STEPS = 12
 RETRY_SECONDS = 15.0
 POLL_SECONDS = 0.5
 SPARE_SECONDS = 5.0
+WORTH_NOTING_SECONDS = 0.1
 HEALTH_MISSES_ALLOWED = 3
 
 declare(
@@ -288,6 +290,7 @@ def _launch(workload: Workload, engine: Engine) -> Step:
         # and a probe takes them for a stranger.
         if address.proven_at is None and (taken := _probe(engine, address)):
             return _move_address(workload, address, taken)
+    operations.begin(workload)
     spec = workload.build_spec(addresses, engine)
     if engine.capabilities.images:
         spec = _provide_image(workload, engine, spec)
@@ -340,7 +343,12 @@ def _provide_image(workload: Workload, engine: Engine, spec: WorkloadSpec) -> Wo
     """
     failpoint("reconcile.before_pull")
     image = workload.image_pinned or spec.image
-    digest = engine.pull(image, progress=lambda event: _note_progress(workload, event))
+    began = time.monotonic()
+    try:
+        digest = engine.pull(image, progress=lambda event: _note_progress(workload, event))
+    finally:
+        if (took := time.monotonic() - began) > WORTH_NOTING_SECONDS:
+            operations.add_pull(workload, took)
     failpoint("reconcile.after_pull")
     return replace(spec, image=engine.pin(image, digest))
 

@@ -103,6 +103,29 @@ def test_public_addresses_are_allowed(address: str) -> None:
     assert outgoing.is_allowed(ip_address(address))
 
 
+@pytest.mark.parametrize("url", ["http://intern.example/", "http://10.0.0.8/", "https://[fd00::1]/x"])
+def test_place_in_a_private_network_is_refused_before_anything_is_sent(names: Any, url: str) -> None:
+    names["intern.example"] = [["93.184.216.34", "10.0.0.8"]]
+
+    with pytest.raises(AddressRefused):
+        outgoing.check_place(url)
+
+
+def test_place_that_nobody_knows_or_not_soon_enough_is_left_to_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*args: Any, **kwargs: Any) -> None:
+        raise socket.gaierror
+
+    monkeypatch.setattr(outgoing.socket, "getaddrinfo", unknown)
+    outgoing.check_place("https://hooks.example/")
+    monkeypatch.setattr(outgoing.socket, "getaddrinfo", lambda *args, **kwargs: time.sleep(0.5) or [])
+    monkeypatch.setattr(outgoing, "RESOLVE_SECONDS", 0.1)
+    began = time.monotonic()
+
+    outgoing.check_place("https://hooks.example/")
+
+    assert time.monotonic() - began < 0.4
+
+
 def test_name_of_a_private_address_is_refused_after_resolution(names: Any) -> None:
     names["intern.example"] = [["10.0.0.8"]]
 

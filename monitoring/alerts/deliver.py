@@ -1,15 +1,18 @@
-"""Send what waits, channel by channel, in order.
+"""Send what waits: through each channel in order, through all of them at once.
 
 A channel that fails is left alone for a while that doubles with each failure (its circuit breaker), and its messages
-wait; the first one after that is the probe. Channels that work come first, so that a dead one holds up only itself.
-One process at a time sends through a channel: it holds the channel's lease. If it dies between sending and writing that
-down, the message is sent again; receivers can tell by its key.
+wait; the first one after that is the probe. The other side is spoken to in threads, so that one that hangs holds up
+only itself; rows are read and written by the caller's thread alone. One process at a time sends through a channel: it
+holds the channel's lease. If it dies between sending and writing that down, the message is sent again; receivers can
+tell by its key.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from smtplib import SMTPException
 
@@ -30,30 +33,82 @@ LEASE = timedelta(seconds=60)
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=15)
 GIVE_UP_AFTER = timedelta(days=1)
 BATCH = 100
+AT_ONCE = 16
+
+
+class Sending:
+    """The messages that wait in one channel, under its lease."""
+
+    def __init__(self, pk: int, token: uuid.UUID) -> None:
+        self.mine = Channel.objects.filter(pk=pk, lease_token=token)
+        rows = Delivery.objects.filter(channel=pk).waiting().order_by("created_at", "pk")
+        self.waiting: Iterator[Delivery] = iter(rows[:BATCH])
+
+    @classmethod
+    def claim(cls, pk: int) -> Sending | None:
+        """None when somebody is at it, or it rests."""
+        token = uuid.uuid4()
+        if not Channel.objects.filter(_may_send(), pk=pk).update(lease_token=token, lease_until=Now() + LEASE):
+            return None
+        return cls(pk, token)
+
+    def begin(self, pool: ThreadPoolExecutor) -> Future[None] | None:
+        """Have the next message sent; None when there is none, or the lease is lost."""
+        delivery = next(self.waiting, None)
+        if delivery is None or not self.mine.update(lease_until=Now() + LEASE):
+            return None
+        self.delivery, self.channel = delivery, self.mine.get()
+        return pool.submit(senders.send, self.delivery, self.channel)
+
+    def finish(self, future: Future[None]) -> bool:
+        """Write down what came of it; False when the channel must rest."""
+        return _note(future, self.delivery, self.channel)
+
+    def let_go(self) -> None:
+        self.mine.update(lease_token=None, lease_until=None)
 
 
 def deliver_all() -> int:
     """Send what waits in every channel that may be used now; answers how many messages went out."""
     rows = Channel.objects.filter(_may_send(), deliveries__state=DeliveryState.WAITING)
     ordered = rows.annotate(oldest=Min("deliveries__created_at")).order_by("failures", "oldest")
-    return sum(deliver_channel(pk) for pk in ordered.values_list("pk", flat=True))
+    return _deliver(list(ordered.values_list("pk", flat=True)))
 
 
 def deliver_channel(pk: int) -> int:
     """Send what waits in one channel, unless somebody is at it or it rests."""
-    token = uuid.uuid4()
-    mine = Channel.objects.filter(pk=pk, lease_token=token)
-    if not Channel.objects.filter(_may_send(), pk=pk).update(lease_token=token, lease_until=Now() + LEASE):
-        return 0
+    return _deliver([pk])
+
+
+def _deliver(channels: list[int]) -> int:
     sent = 0
-    try:
-        for delivery in Delivery.objects.filter(channel=pk).waiting().order_by("created_at", "pk")[:BATCH]:
-            if not mine.update(lease_until=Now() + LEASE) or not _send(delivery, mine.get()):
-                break
-            sent += 1
-    finally:
-        mine.update(lease_token=None, lease_until=None)
+    flying: dict[Future[None], Sending] = {}
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        try:
+            while channels or flying:
+                while channels and len(flying) < AT_ONCE:
+                    if sending := Sending.claim(channels.pop(0)):
+                        _next(sending, pool, flying)
+                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                    sending = flying[future]
+                    is_well = sending.finish(future)
+                    del flying[future]
+                    sent += is_well
+                    if is_well:
+                        _next(sending, pool, flying)
+                    else:
+                        sending.let_go()
+        finally:
+            for sending in flying.values():
+                sending.let_go()
     return sent
+
+
+def _next(sending: Sending, pool: ThreadPoolExecutor, flying: dict[Future[None], Sending]) -> None:
+    if future := sending.begin(pool):
+        flying[future] = sending
+    else:
+        sending.let_go()
 
 
 def _may_send() -> Q:
@@ -62,11 +117,11 @@ def _may_send() -> Q:
     return Q(is_enabled=True) & is_free & has_rested
 
 
-def _send(delivery: Delivery, channel: Channel) -> bool:
-    """One message; False when the channel must rest."""
+def _note(future: Future[None], delivery: Delivery, channel: Channel) -> bool:
+    """What came of one message; False when the channel must rest."""
     attempts = delivery.attempts + 1
     try:
-        senders.send(delivery, channel)
+        future.result()
     except senders.SendError as error:
         if error.is_final:
             logger.warning("channel %s refuses message %s: %s", channel.pk, delivery.pk, error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,9 @@ from accounts.permissions import can, require
 from hub import outgoing
 from hub.exceptions import Conflict, Invalid, NotAllowed
 from hub.jobs import enqueue
+from hub.rows import locked
 
-from . import messages, senders
+from . import messages, reach, senders
 from .choices import DELIVERY_TRANSITIONS, AlertState, ChannelKind, DeliveryState, Scope
 from .models import Alert, AlertRule, Channel, Delivery, Mute, Scoped
 
@@ -27,17 +30,18 @@ if TYPE_CHECKING:
 
 LONGEST_MUTE, FARTHEST_MUTE = timedelta(days=90), timedelta(days=730)
 SLUG_LENGTH = 60
+OTHER_REGIONS = "You may do this in your regions only."
 
 
 def acknowledge_alert(alert: Alert, *, actor: Asker) -> Alert:
     """Say that somebody has seen it; it goes on firing."""
     with transaction.atomic():
-        locked = _firing(alert, actor)
-        if locked.acknowledged_at is None:
-            locked.acknowledged_at, locked.acknowledged_by = timezone.now(), str(actor)[:150]
-            locked.save(update_fields=["acknowledged_at", "acknowledged_by"])
-            audit.record(actor, "alert.acknowledged", locked)
-    return locked
+        held = _firing(alert, actor)
+        if held.acknowledged_at is None:
+            held.acknowledged_at, held.acknowledged_by = timezone.now(), str(actor)[:150]
+            held.save(update_fields=["acknowledged_at", "acknowledged_by"])
+            audit.record(actor, "alert.acknowledged", held)
+    return held
 
 
 def assign_alert(alert: Alert, assignee: User | None, *, actor: Asker) -> Alert:
@@ -45,42 +49,50 @@ def assign_alert(alert: Alert, assignee: User | None, *, actor: Asker) -> Alert:
     if assignee is not None and not can(assignee, "alerts.view"):
         raise Invalid("This person does not see alerts.", field="assignee")
     with transaction.atomic():
-        locked = _firing(alert, actor)
-        locked.assignee = assignee
-        locked.save(update_fields=["assignee"])
-        audit.record(actor, "alert.assigned", locked, assignee=assignee.username if assignee else "")
-    return locked
+        held = _firing(alert, actor)
+        held.assignee = assignee
+        held.save(update_fields=["assignee"])
+        audit.record(actor, "alert.assigned", held, assignee=assignee.username if assignee else "")
+    return held
 
 
 def mute_alert(alert: Alert, *, actor: Asker, minutes: int, reason: str = "") -> Mute:
     """Tell nobody of this rule and subject for a while."""
-    locked = _firing_unlocked(alert, actor)
-    now = timezone.now()
-    mute = Mute(
-        rule=locked.rule,
-        scope=Scope.SUBJECT,
-        scope_value=locked.subject,
-        reason=reason or f"Muted: {locked}"[:200],
-        starts_at=now,
-        ends_at=now + timedelta(minutes=minutes),
-    )
-    return _save_mute(mute, actor, alert=locked.pk)
+    with transaction.atomic():
+        rule = AlertRule.objects.select_for_update(no_key=True).filter(pk=alert.rule_id or 0).first()  # before alerts
+        held = _firing(alert, actor)
+        if rule is None:
+            raise Conflict("Its rule is gone, and with it the alert.", code="alert_over")
+        now = timezone.now()
+        mute = Mute(
+            rule=rule,
+            scope=Scope.SUBJECT,
+            scope_value=held.subject,
+            reason=reason or f"Muted: {held}"[:200],
+            starts_at=now,
+            ends_at=now + timedelta(minutes=minutes),
+        )
+        return _save_mute(mute, actor, alert=held.pk)
 
 
 def create_mute(*, actor: Asker, **values: Any) -> Mute:
     """Plan a time in which nobody is told."""
     mute = Mute(**values)
-    _require(actor, mute)
+    require(actor, "alerts.change")
+    if not reach.is_within(mute, actor):
+        raise NotAllowed(OTHER_REGIONS)
     return _save_mute(mute, actor)
 
 
 def end_mute(mute: Mute, *, actor: Asker) -> None:
     """Let people be told again from now on; what fires is told with the next look."""
-    _require(actor, mute if mute.scope == Scope.REGION else None)
+    require(actor, "alerts.change")
     with transaction.atomic():
-        locked = Mute.objects.select_for_update().get(pk=mute.pk)
-        audit.record(actor, "mute.ended", locked, scope=locked.scope, about=locked.scope_value)
-        locked.delete()
+        held = locked(Mute.objects.select_for_update(), mute.pk)
+        if held.pk not in reach.endable([held], actor):
+            raise NotAllowed(OTHER_REGIONS)
+        audit.record(actor, "mute.ended", held, scope=held.scope, about=held.scope_value)
+        held.delete()
 
 
 def create_rule(*, actor: Asker, **values: Any) -> AlertRule:
@@ -98,17 +110,17 @@ def update_rule(rule: AlertRule, *, actor: Asker, **changes: Any) -> AlertRule:
     """Change a rule; a shipped one is from then on left alone by updates."""
     _require(actor, rule)
     with transaction.atomic():
-        locked = AlertRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
-        before = {name: getattr(locked, name) for name in changes}
+        held = locked(AlertRule.objects.select_for_update(no_key=True), rule.pk)
+        before = {name: getattr(held, name) for name in changes}
         if before == changes:
-            return locked
+            return held
         for name, value in changes.items():
-            setattr(locked, name, value)
-        _require(actor, locked)  # it may be about another region now
-        locked.is_customized = bool(locked.version)
-        _clean_and_save(locked)
-        audit.record(actor, "alert_rule.updated", locked, **audit.changes(before, changes))
-    return locked
+            setattr(held, name, value)
+        _require(actor, held)  # it may be about another region now
+        held.is_customized = bool(held.version)
+        _clean_and_save(held)
+        audit.record(actor, "alert_rule.updated", held, **audit.changes(before, changes))
+    return held
 
 
 def delete_rule(rule: AlertRule, *, actor: Asker) -> None:
@@ -117,8 +129,9 @@ def delete_rule(rule: AlertRule, *, actor: Asker) -> None:
     if rule.version:
         raise Conflict("This rule comes with the hub and would come again. Switch it off instead.", code="shipped_rule")
     with transaction.atomic():
-        audit.record(actor, "alert_rule.deleted", rule)
-        rule.delete()
+        held = locked(AlertRule.objects.select_for_update(), rule.pk)
+        audit.record(actor, "alert_rule.deleted", held)
+        held.delete()
 
 
 def create_channel(*, actor: Asker, secret: str = "", rules: Any = (), **values: Any) -> Channel:
@@ -126,8 +139,9 @@ def create_channel(*, actor: Asker, secret: str = "", rules: Any = (), **values:
     require(actor, "channels.change")
     channel = Channel(**values)
     channel.secret = secret
+    _check_channel(channel)
+    _check_place(channel)
     with transaction.atomic():
-        _check_channel(channel)
         _clean_and_save(channel)
         channel.rules.set(rules)
         audit.record(actor, "channel.created", channel, kind=channel.kind)
@@ -137,42 +151,43 @@ def create_channel(*, actor: Asker, secret: str = "", rules: Any = (), **values:
 def update_channel(channel: Channel, *, actor: Asker, secret: str = "", rules: Any = None, **changes: Any) -> Channel:
     """Change a channel. An empty secret leaves the one that is there; whatever changes, it is tried again at once."""
     require(actor, "channels.change")
+    if secret or {"kind", "target"} & changes.keys():
+        _check_place(_changed(copy(channel), secret, changes))  # may ask a name server, so before the lock
     with transaction.atomic():
-        locked = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
-        before = {name: getattr(locked, name) for name in changes}
-        if not secret and locked.secret and changes.get("target", locked.target) != locked.target:
+        held = locked(Channel.objects.select_for_update(no_key=True), channel.pk)
+        before = {name: getattr(held, name) for name in changes}
+        if not secret and held.secret and changes.get("target", held.target) != held.target:
             raise Invalid("A secret does not go to a new place by itself: give it again.", field="secret")
-        for name, value in changes.items():
-            setattr(locked, name, value)
-        if secret:
-            locked.secret = secret
-        locked.failures, locked.retry_at = 0, None
-        _check_channel(locked)
-        _clean_and_save(locked)
+        _changed(held, secret, changes)
+        held.failures, held.retry_at = 0, None
+        _check_channel(held)
+        _clean_and_save(held)
         if rules is not None:
-            locked.rules.set(rules)
-        audit.record(actor, "channel.updated", locked, secret_changed=bool(secret), **audit.changes(before, changes))
-        enqueue("monitoring.alerts.jobs.deliver_channel", locked.pk)
-    return locked
+            held.rules.set(rules)
+        audit.record(actor, "channel.updated", held, secret_changed=bool(secret), **audit.changes(before, changes))
+        enqueue("monitoring.alerts.jobs.deliver_channel", held.pk)
+    return held
 
 
 def delete_channel(channel: Channel, *, actor: Asker) -> None:
     """Remove a channel with the log of what it sent."""
     require(actor, "channels.change")
     with transaction.atomic():
-        audit.record(actor, "channel.deleted", channel, kind=channel.kind)
-        channel.delete()
+        held = locked(Channel.objects.select_for_update(), channel.pk)
+        audit.record(actor, "channel.deleted", held, kind=held.kind)
+        held.delete()
 
 
 def try_channel(channel: Channel, *, actor: Asker) -> Delivery:
     """Send a message that says only that it arrives; it goes at once, even when the channel rests."""
     require(actor, "channels.change")
-    if not channel.is_enabled:
-        raise Conflict("The channel is switched off.", code="channel_off")
     with transaction.atomic():
-        Channel.objects.filter(pk=channel.pk).update(retry_at=None)
-        delivery = messages.make_test(channel)
-        audit.record(actor, "channel.tested", channel)
+        held = locked(Channel.objects.select_for_update(no_key=True), channel.pk)
+        if not held.is_enabled:
+            raise Conflict("The channel is switched off.", code="channel_off")
+        Channel.objects.filter(pk=held.pk).update(retry_at=None)
+        delivery = messages.make_test(held)
+        audit.record(actor, "channel.tested", held)
     return delivery
 
 
@@ -180,34 +195,30 @@ def resend_delivery(delivery: Delivery, *, actor: Asker) -> Delivery:
     """Let a message that was given up, or that waits for its channel to rest, be sent now."""
     require(actor, "channels.change")
     with transaction.atomic():
-        locked = Delivery.objects.select_for_update(of=("self",)).select_related("channel").get(pk=delivery.pk)
-        if locked.state == DeliveryState.SENT:
+        rows = Delivery.objects.select_for_update(of=("self",)).select_related("channel")
+        held = locked(rows, delivery.pk)
+        if held.state == DeliveryState.SENT:
             raise Conflict("It has been sent.", code="already_sent")
-        DELIVERY_TRANSITIONS.apply(locked, DeliveryState.WAITING, waiting_since=timezone.now())
-        Channel.objects.filter(pk=locked.channel_id).update(retry_at=None)
-        audit.record(actor, "delivery.resent", locked)
-        enqueue("monitoring.alerts.jobs.deliver_channel", locked.channel_id)
-    return locked
+        DELIVERY_TRANSITIONS.apply(held, DeliveryState.WAITING, waiting_since=timezone.now())
+        Channel.objects.filter(pk=held.channel_id).update(retry_at=None)
+        audit.record(actor, "delivery.resent", held)
+        enqueue("monitoring.alerts.jobs.deliver_channel", held.channel_id)
+    return held
 
 
 def _require(actor: Asker, row: Scoped | None) -> None:
     """Whoever watches sees all rules and mutes, so a refusal says so where one is of a region that is not his."""
     require(actor, "alerts.change")
     if row is not None and not can(actor, "alerts.change", row):
-        raise NotAllowed("You may do this in your regions only.")
+        raise NotAllowed(OTHER_REGIONS)
 
 
 def _firing(alert: Alert, actor: Asker) -> Alert:
     require(actor, "alerts.change", alert if alert.region_slug else None)
-    locked = Alert.objects.select_for_update(no_key=True, of=("self",)).select_related("rule").get(pk=alert.pk)
-    if locked.state != AlertState.FIRING:
+    held = locked(Alert.objects.select_for_update(no_key=True, of=("self",)).select_related("rule"), alert.pk)
+    if held.state != AlertState.FIRING:
         raise Conflict("This alert is over.", code="alert_over")
-    return locked
-
-
-def _firing_unlocked(alert: Alert, actor: Asker) -> Alert:
-    with transaction.atomic():
-        return _firing(alert, actor)
+    return held
 
 
 def _save_mute(mute: Mute, actor: Asker, **facts: Any) -> Mute:
@@ -217,6 +228,8 @@ def _save_mute(mute: Mute, actor: Asker, **facts: Any) -> Mute:
     if not timezone.now() < mute.ends_at < timezone.now() + FARTHEST_MUTE:
         raise Invalid("It must end in the future, within two years.", field="ends_at")
     with transaction.atomic():
+        if mute.rule_id is not None:
+            locked(AlertRule.objects.select_for_update(no_key=True), mute.rule_id)
         _clean_and_save(mute)
         until = mute.ends_at.isoformat(timespec="seconds")
         audit.record(actor, "mute.created", mute, scope=mute.scope, about=mute.scope_value, until=until, **facts)
@@ -238,11 +251,30 @@ def _check_channel(channel: Channel) -> None:
         _check_url(channel.target, "target")
 
 
-def _check_url(url: str, field: str) -> None:
+def _check_place(channel: Channel) -> None:
+    """Refuse what leads into a private network already now; what a name stands for later is looked at when it is sent.
+
+    What is not a URL at all is for `_check_channel` to say.
+    """
+    is_slack = channel.kind == ChannelKind.SLACK
+    url = channel.secret.reveal() if is_slack else channel.target
+    if url and channel.kind != ChannelKind.EMAIL:
+        _check_url(url, "secret" if is_slack else "target", outgoing.check_place)
+
+
+def _changed(channel: Channel, secret: str, changes: dict[str, Any]) -> Channel:
+    for name, value in changes.items():
+        setattr(channel, name, value)
+    if secret:
+        channel.secret = secret
+    return channel
+
+
+def _check_url(url: str, field: str, check: Callable[[str], None] = outgoing.check_url) -> None:
     try:
-        outgoing.check_url(url)
+        check(url)
     except Invalid as refusal:
-        raise Invalid(refusal.message, field=field) from None
+        raise Invalid(refusal.message, code=refusal.code, field=field) from None
 
 
 def _check_addresses(text: str) -> None:

@@ -16,7 +16,7 @@ from hub.pages import forms as page_forms
 from hub.pages import live
 from hub.pages.lists import ListPage
 
-from . import lists, services
+from . import lists, reach, services
 from .forms import AlertMuteForm, AssignForm, ChannelForm, MuteForm, RuleForm
 from .models import Alert, AlertRule, Channel, Delivery, Mute
 
@@ -160,7 +160,12 @@ def mute_list(request: HttpRequest) -> HttpResponse:
     page = ListPage(request, lists.MUTES, Mute.objects.visible_to(request.user).select_related("rule"))
     if "csv" in request.GET:
         return page.as_csv()
-    context = {"list": page, "form": form, "may_change": can(request.user, "alerts.change")}
+    context = {
+        "list": page,
+        "form": form,
+        "may_change": can(request.user, "alerts.change"),
+        "endable": reach.endable(page.page.object_list, request.user),
+    }
     return render(request, "monitoring/mute_list.html", context, status=422 if form.errors else 200)
 
 

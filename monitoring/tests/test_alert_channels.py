@@ -128,6 +128,47 @@ def test_dead_channel_holds_up_no_other(stub: Any, monkeypatch: pytest.MonkeyPat
     assert dict(Delivery.objects.values_list("channel__kind", "state")) == {"slack": "waiting", "email": "sent"}
 
 
+def test_hanging_channel_keeps_no_other_waiting(stub: Any, monkeypatch: pytest.MonkeyPatch):
+    """Both begin at once: the one that is well is done long before the other is given up."""
+    other = type("WellStub", (Stub,), {"got": [], "mode": 200})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), other)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(senders, "TIMEOUT_SECONDS", 0.9)
+    stub.mode = "hang"
+    channel("slack", secret=stub.url)
+    well = channel("webhook", target=f"http://127.0.0.1:{server.server_port}/hook")
+    fire(monkeypatch)
+    Channel.objects.filter(pk=well.pk).update(failures=1)  # the one that hangs comes first
+    began = timezone.now()
+
+    sent = deliver.deliver_all()
+    server.shutdown()
+    server.server_close()
+
+    well.refresh_from_db()
+    took = timezone.now() - began
+    assert (sent, len(other.got), took > timedelta(seconds=0.8)) == (1, 1, True)
+    assert well.last_sent_at is not None
+    assert well.last_sent_at - began < took / 2
+    assert dict(Delivery.objects.values_list("channel__kind", "state")) == {"slack": "waiting", "webhook": "sent"}
+    assert not Channel.objects.exclude(lease_token=None).exists()
+
+
+def test_error_that_nobody_foresaw_lets_go_of_every_channel(stub: Any, monkeypatch: pytest.MonkeyPatch):
+    def fail(delivery: Delivery, channel: Channel) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(senders.SENDERS, senders.ChannelKind.SLACK, fail)
+    channel("slack", secret=stub.url)
+    channel("webhook", target=stub.url)
+    fire(monkeypatch)
+
+    with pytest.raises(ZeroDivisionError):
+        deliver.deliver_all()
+
+    assert not Channel.objects.exclude(lease_token=None).exists()
+
+
 def test_message_that_is_refused_for_what_it_is_does_not_stop_the_others(stub: Any):
     hook = channel("webhook", target=stub.url)
     first = Delivery.objects.create(channel=hook, event="test", message={"title": "bad"})

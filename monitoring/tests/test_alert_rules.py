@@ -372,6 +372,20 @@ def test_launches_that_are_slow(server: GameServer, seconds: float, alerts: int)
     assert len(found("provisioning-slow", now)) == alerts
 
 
+@pytest.mark.parametrize(("queued", "pulling", "alerts"), [(600, 0, 0), (0, 300, 0), (600, 295, 1)])
+def test_slow_launches_are_told_from_long_queues_and_slow_registries(
+    server: GameServer, queued: int, pulling: int, alerts: int
+):
+    now = timezone.now()
+    began = now - timedelta(seconds=300.5)
+    if not pulling:
+        began = now - timedelta(seconds=4)
+    values = {"created_at": began - timedelta(seconds=queued), "started_at": began, "pull_seconds": pulling}
+    operation(server, status="done", finished_at=now, **values)
+
+    assert len(found("provisioning-slow", now)) == alerts
+
+
 @pytest.mark.parametrize(("seconds", "alerts"), [(59, 0), (61, 1)])
 def test_work_that_waits(server: GameServer, seconds: int, alerts: int):
     now = timezone.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -66,6 +67,83 @@ def test_operator_of_a_region_has_its_alerts_and_no_others(world: World):
     with pytest.raises((NotAllowed, NotFound)):
         services.update_rule(world.alert.rule, actor=at_home, threshold=1)  # type: ignore[arg-type]
     services.acknowledge_alert(alert, actor=at_home)
+
+
+def test_operator_of_a_region_ends_its_mutes_and_no_others(world: World):
+    at_home, elsewhere = (UserFactory(role="Operator", regions=[slug]) for slug in ("eu-central-1", "us-east-1"))
+    span = {"starts_at": timezone.now(), "ends_at": timezone.now() + timedelta(hours=1)}
+    of_the_region = Mute.objects.create(reason="a", scope="region", scope_value="eu-central-1", **span)
+    of_its_node = Mute.objects.create(reason="b", scope="subject", scope_value="node:local", **span)
+    of_the_hub = Mute.objects.create(reason="c", scope="subject", scope_value="hub:disk", **span)
+    of_an_owner = Mute.objects.create(reason="d", scope="owner", scope_value="owner", **span)
+    of_all = Mute.objects.create(reason="e", **span)
+
+    for mute in (of_the_hub, of_an_owner, of_all):
+        with pytest.raises(NotAllowed):
+            services.end_mute(mute, actor=at_home)
+    for mute in (of_the_region, of_its_node):
+        with pytest.raises(NotAllowed):
+            services.end_mute(mute, actor=elsewhere)
+        services.end_mute(mute, actor=at_home)
+
+    assert set(Mute.objects.values_list("reason", flat=True)) == {"c", "d", "e", "Was muted"}
+
+
+def test_operator_of_a_region_ends_what_he_has_muted_himself(world: World):
+    Alert.objects.update(subject="hub:disk", region_slug="")
+    actor = UserFactory(role="Operator", regions=["us-east-1"])
+
+    mute = services.mute_alert(Alert.objects.get(), actor=actor, minutes=60)
+    services.end_mute(mute, actor=actor)
+
+    assert not Mute.objects.filter(pk=mute.pk).exists()
+
+
+def test_page_of_mutes_offers_only_what_one_may_end(world: World):
+    client = client_of(UserFactory(role="Operator", regions=["eu-central-1"]))
+    span = {"starts_at": timezone.now(), "ends_at": timezone.now() + timedelta(hours=1)}
+    mine = Mute.objects.create(reason="a", scope="region", scope_value="eu-central-1", **span)
+    other = Mute.objects.create(reason="b", **span)
+
+    page = client.get(reverse("monitoring:mute_list")).content.decode()
+
+    assert reverse("monitoring:mute_end", args=[mine.pk]) in page
+    assert reverse("monitoring:mute_end", args=[other.pk]) not in page
+
+
+def test_what_somebody_has_deleted_meanwhile_is_not_there(world: World):
+    """Rows that pages and the API have read before they are locked."""
+    admin = world.person("admin")
+    alert, rule, mute, delivery = (model.objects.get() for model in (Alert, AlertRule, Mute, Delivery))
+    channel = delivery.channel
+    for row in (alert, mute, channel, rule):
+        type(row).objects.filter(pk=row.pk).delete()
+
+    for call in (
+        lambda: services.acknowledge_alert(alert, actor=admin),
+        lambda: services.assign_alert(alert, None, actor=admin),
+        lambda: services.mute_alert(alert, actor=admin, minutes=5),
+        lambda: services.end_mute(mute, actor=admin),
+        lambda: services.update_rule(rule, actor=admin, threshold=1),
+        lambda: services.delete_rule(rule, actor=admin),
+        lambda: services.update_channel(channel, actor=admin, name="new"),
+        lambda: services.try_channel(channel, actor=admin),
+        lambda: services.delete_channel(channel, actor=admin),
+        lambda: services.resend_delivery(delivery, actor=admin),
+    ):
+        with pytest.raises(NotFound):
+            call()
+    assert not AuditEntry.objects.filter(action__endswith=".deleted", target_kind__in=["channel", "alertrule"]).exists()
+
+
+def test_alert_whose_rule_is_gone_is_not_muted_for_all_rules(world: World):
+    alert = Alert.objects.get()
+    AlertRule.objects.all().delete()
+
+    with pytest.raises(Conflict) as refusal:
+        services.mute_alert(alert, actor=world.person("admin"), minutes=5)
+
+    assert refusal.value.code == "alert_over"
 
 
 @pytest.mark.parametrize("role", ["viewer", "owner"])
@@ -162,6 +240,36 @@ def test_channel_that_could_not_work_is_refused(world: World, values: dict[str, 
         services.create_channel(actor=world.person("admin"), name="new", **values)
 
     assert refusal.value.field == field
+
+
+PRIVATE = ["http://127.0.0.1:9/hook", "http://[::1]/", "https://169.254.169.254/latest", "http://localhost/x"]
+
+
+@pytest.mark.parametrize("url", PRIVATE)
+@pytest.mark.parametrize(("kind", "field"), [("webhook", "target"), ("slack", "secret"), ("pagerduty", "target")])
+def test_channel_into_a_private_network_is_not_stored(world: World, settings: Any, kind: str, field: str, url: str):
+    settings.HUB_OUTGOING_ALLOWED = []
+    values = {"secret": "key", field: url}
+
+    with pytest.raises(Invalid) as refusal:
+        services.create_channel(actor=world.person("admin"), name="new", kind=kind, **values)
+
+    assert (refusal.value.code, refusal.value.field) == ("address_refused", field)
+    assert not Channel.objects.filter(name="new").exists()
+
+
+def test_channel_is_not_moved_into_a_private_network_but_into_one_that_is_allowed(world: World, settings: Any):
+    settings.HUB_OUTGOING_ALLOWED = []
+    admin, channel = world.person("admin"), world.delivery.channel
+    change = {"target": PRIVATE[0], "secret": "new"}
+
+    with pytest.raises(Invalid) as refusal:
+        services.update_channel(channel, actor=admin, **change)
+    settings.HUB_OUTGOING_ALLOWED = [ip_network("127.0.0.0/8")]
+    services.update_channel(channel, actor=admin, **change)
+
+    assert refusal.value.code == "address_refused"
+    assert Channel.objects.get().target == PRIVATE[0]
 
 
 def test_secret_stays_when_none_is_given_but_follows_to_no_new_place(world: World):

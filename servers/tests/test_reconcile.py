@@ -64,10 +64,23 @@ def test_launch_starts_and_is_running_once_the_game_answers(server: GameServer, 
 
     drive(server, engine)
 
-    assert started == (S.STARTING, OperationStatus.QUEUED)
+    assert started == (S.STARTING, OperationStatus.RUNNING)
     assert server.observed_status == S.RUNNING
     assert last_operation(server).status == OperationStatus.DONE
     assert server.facts["players"] == 3
+
+
+def test_waiting_and_pulling_are_told_apart_from_launching(server: GameServer, engine: FakeEngine) -> None:
+    Operation.objects.update(created_at=timezone.now() - timedelta(minutes=5))
+    engine.slow("pull", 0.15)
+
+    running(server, engine)
+
+    operation = last_operation(server)
+    assert operation.started_at
+    assert operation.finished_at
+    assert operation.started_at > timezone.now() - timedelta(minutes=1)
+    assert 0.15 <= operation.pull_seconds < (operation.finished_at - operation.started_at).total_seconds()
 
 
 def test_running_again_changes_nothing(server: GameServer, engine: FakeEngine) -> None:

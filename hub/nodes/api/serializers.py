@@ -176,6 +176,7 @@ class OperationSerializer(serializers.ModelSerializer[Operation]):
             "request_id",
             "created_at",
             "started_at",
+            "pull_seconds",
             "finished_at",
             "seconds",
         ]
