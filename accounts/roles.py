@@ -93,6 +93,7 @@ VERBS: Final[dict[str, frozenset[str]]] = {
     "events.broadcast": _ADMINS,  # tell everybody
     "bundles.view": _WATCHERS,
     "bundles.change": _STAFF,
+    "publishers.change": _ADMINS,  # whose signature makes a file a bundle
     "deployments.view": _WATCHERS,
     "deployments.change": _STAFF,
     "metrics.view": _EVERYBODY,  # of what one may see; see monitoring.subjects
@@ -183,7 +184,8 @@ MODEL_NOUNS: Final[dict[str, str]] = {
     "devices.devicelog": "devices",
     "devices.enrolmenttoken": "devices",
     "devices.bundle": "bundles",
-    "devices.deployment": "deployments",
+    "devices.publisherkey": "publishers",
+    "devices.devicesealingkey": "devices",
 }
 
 

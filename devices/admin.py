@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from hub.admin_base import ReadOnlyAdmin
 
+from .bundles import admin as bundles_admin  # noqa: F401 - importing it registers them
 from .models import Device, DeviceBeat, DeviceGroup, DeviceKey, DeviceLog, EnrolmentToken
 
 

@@ -404,6 +404,32 @@ HUB_SPOOL_MB = env.integer("HUB_SPOOL_MB", 64, minimum=1, help="Room for samples
 HUB_WORKERS = env.integer("HUB_WORKERS", 2, minimum=1, help="Job processes of each node's agent.")
 HUB_BACKUPS_KEPT = env.integer("HUB_BACKUPS_KEPT", 14, minimum=1, help="Nightly database dumps kept.")
 
+# --- Bundles of devices -------------------------------------------------------------------------------------------
+HUB_BUNDLE_MAX_MB = env.integer("HUB_BUNDLE_MAX_MB", 1024, minimum=1, help="Longest bundle for devices, in MiB.")
+HUB_BUNDLE_STORE_MB = env.integer("HUB_BUNDLE_STORE_MB", 20_480, minimum=1, help="Room for all bundles, in MiB.")
+HUB_BUNDLE_UNPACKED_MB = env.integer(
+    "HUB_BUNDLE_UNPACKED_MB", 4096, minimum=1, help="What a bundle's archive may hold unpacked, in MiB."
+)
+HUB_BUNDLE_ENCRYPTION = env.boolean("HUB_BUNDLE_ENCRYPTION", True, help="Store and send new bundles encrypted.")
+HUB_BUNDLE_ACCEL = env.text(
+    "HUB_BUNDLE_ACCEL", "", help="Internal location of nginx that serves HUB_DATA/bundles; unset: we send files."
+)
+if HUB_BUNDLE_ACCEL and not (HUB_BUNDLE_ACCEL.startswith("/") and HUB_BUNDLE_ACCEL.endswith("/")):
+    raise EnvError("HUB_BUNDLE_ACCEL", "must begin and end with a slash")
+HUB_BUNDLES_INCOMING = HUB_DATA / "bundles-incoming"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "bundles": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": HUB_DATA / "bundles",
+            "file_permissions_mode": 0o640,
+            "directory_permissions_mode": 0o750,
+        },
+    },
+}
+
 # --- Pages and files ----------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -1,0 +1,1 @@
+"""Bundles: what is deployed to devices. Uploaded in pieces, checked, sealed, and never changed once one was used."""

@@ -1,0 +1,31 @@
+"""Statuses of bundles and which may follow which."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import models
+
+from hub.transitions import Transitions
+
+UPLOAD_PIECE_BYTES: Final = 2 << 20
+"""Most bytes of one request of an upload; below the length of any body that the hub takes."""
+
+
+class BundleStatus(models.TextChoices):
+    """Where a bundle stands in its life."""
+
+    UPLOADING = "uploading", "Uploading"
+    READY = "ready", "Ready"
+    INVALID = "invalid", "Invalidated"
+
+
+B = BundleStatus
+BUNDLE_TRANSITIONS = Transitions("status", {B.UPLOADING: (B.READY,), B.READY: (B.INVALID,)})
+
+
+class BundleKind(models.TextChoices):
+    """What the file is."""
+
+    ARCHIVE = "archive", "Archive for our agent"
+    IMAGE = "image", "Image, as it is"

@@ -1,0 +1,20 @@
+"""What people do with bundles: one function per verb, for pages, API, admin and commands alike."""
+
+from .changes import Consequences, consequences, delete_bundle, forget_abandoned, invalidate_bundle, update_bundle
+from .publishers import add_publisher, set_publisher_enabled
+from .uploads import append_piece, finish_upload, reserve_bundle, upload_bundle
+
+__all__ = [
+    "Consequences",
+    "add_publisher",
+    "append_piece",
+    "consequences",
+    "delete_bundle",
+    "finish_upload",
+    "forget_abandoned",
+    "invalidate_bundle",
+    "reserve_bundle",
+    "set_publisher_enabled",
+    "update_bundle",
+    "upload_bundle",
+]
