@@ -17,9 +17,9 @@ RUN python3 -c "from hub.launcher import bootstrap, console, place; \
 bootstrap.prepare(place.Place.from_environment({}), console.Console())"
 
 FROM ${BASE_IMAGE}
-# The agent lays firewall rules; the others need Python alone.
+# The agent lays firewall rules and holds addresses; the others need Python alone.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates iptables python3 tini \
+    && apt-get install --yes --no-install-recommends ca-certificates iproute2 iptables python3 tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent hub \
     && install --directory --owner=hub --group=hub --mode=0750 /data

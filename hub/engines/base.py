@@ -25,6 +25,8 @@ LABEL_GENERATION = "kutanga.generation"
 LABEL_OWNER = "kutanga.owner"
 LABEL_EXPIRES = "kutanga.expires"
 UUID_LENGTH = 36
+GRANT_OPTION = "allow_grants"
+"""The node's option that marks it for workloads with extra capabilities or privileges."""
 
 
 class Reason(StrEnum):
@@ -119,13 +121,32 @@ class PortBinding:
 
 
 @dataclass(frozen=True)
+class Sidecar:
+    """A program beside the main one. All of a workload share one network: each reaches the others on loopback, and
+    under their names. It lives and ends with the workload, has no data of its own and no address outside.
+    """
+
+    name: str
+    image: str
+    limits: Limits
+    command: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    writable_paths: Sequence[str] = ()
+    is_read_only: bool = True
+
+
+@dataclass(frozen=True)
 class WorkloadSpec:
     """All an engine needs to run one generation of one workload.
 
-    `command` may hold any text; it is never given to a shell. `env` may hold secrets: engines never log it and pass
-    it by environment or file, never as an argument. `secrets` lists the values to be masked in what `logs` returns.
-    `data_path` is where the persistent data appears to the workload, or empty for none. `subnet` is a leased network
-    (CIDR) that the workload gets for itself; without one it shares the node's.
+    `command` may hold any text; it is never given to a shell. `env` and `files` (path to text, read-only for the
+    workload) may hold secrets: engines never log them and never pass them as an argument. `secrets` lists the values
+    to be masked in what `logs` returns. `data_path` is where the persistent data appears to the workload, or empty for
+    none; `writable_paths` are scratch space in memory. `subnet` is a leased network (CIDR) that the workload gets for
+    itself; without one it shares the node's. `is_read_only` is about all the rest of the file system. With `egress`
+    off it reaches nothing outside itself and only answers.
+    `added_capabilities` and `is_privileged` are an admin's grant, refused on nodes that are not marked for it.
     """
 
     kind: str
@@ -143,10 +164,27 @@ class WorkloadSpec:
     expires_at: datetime | None = None
     secrets: Sequence[str] = field(default=(), repr=False)
     subnet: str = ""
+    sidecars: Sequence[Sidecar] = ()
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    writable_paths: Sequence[str] = ()
+    is_read_only: bool = True
+    egress: bool = True
+    added_capabilities: Sequence[str] = ()
+    is_privileged: bool = False
 
     @property
     def name(self) -> str:
         return workload_name(self.kind, self.id)
+
+    @property
+    def needs_grant(self) -> bool:
+        """Whether it asks for more rights than any workload has."""
+        return self.is_privileged or bool(self.added_capabilities)
+
+    @property
+    def images(self) -> list[str]:
+        """Every image it is made from, each once."""
+        return list(dict.fromkeys([self.image, *(sidecar.image for sidecar in self.sidecars)]))
 
 
 class State(StrEnum):
@@ -163,8 +201,9 @@ class Observation:
     """One workload as the engine sees it now.
 
     `host` is where the agent reaches ports that are not published; `exit_code` is None while running or when the exit
-    was not seen; a code below zero is the negative signal number. `engine_restarted` marks an exit that the engine's
-    or the host's own restart explains. `image` is the very image it was made from, as `pin` names it. `labels` are
+    was not seen; a code below zero is the negative signal number. `detail` of a running one tells what is wrong
+    with it, such as a sidecar that has ended. `engine_restarted` marks an exit that the engine's or the host's own
+    restart explains. `image` is the very image it was made from, as `pin` names it. `labels` are
     those of `labels_for`.
     """
 
@@ -302,10 +341,10 @@ class Engine(ABC):
     def ensure(self, spec: WorkloadSpec) -> Observation:
         """Bring the workload into being and running at this generation.
 
-        Already running at this generation: nothing happens. An exited or created one of this generation is started
-        again; an exited one of an older generation is replaced, its data kept. Raises STALE when a newer generation
-        exists, REFUSED (permanent) when an older one is still running (it must be stopped first), ADDRESS_TAKEN or
-        ADDRESS_MISSING when a port cannot be bound, IMAGE_MISSING, DISK_FULL, UNAVAILABLE.
+        Already running at this generation: only sidecars that do not run are started. An exited or created one of this
+        generation is started again; an exited one of an older generation is replaced, its data kept. Raises STALE when
+        a newer generation exists, REFUSED (permanent) when an older one is still running (it must be stopped first),
+        ADDRESS_TAKEN or ADDRESS_MISSING when a port cannot be bound, IMAGE_MISSING, DISK_FULL, UNAVAILABLE.
         """
 
     @abstractmethod
@@ -360,6 +399,9 @@ class Engine(ABC):
     def pin(self, image: str, digest: str) -> str:
         """The name of that very image, whatever its tag comes to mean; `digest` is what a pull has answered."""
         return image
+
+    def hold_addresses(self, ips: Sequence[str]) -> None:  # noqa: B027 - clusters announce theirs by themselves
+        """Make the node answer for exactly these load-balancer addresses, besides those it has anyway."""
 
     @abstractmethod
     def probe_address(self, ip: str, port: int) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from .base import (
+    GRANT_OPTION,
     Capabilities,
     Enforcement,
     Engine,
@@ -130,6 +131,7 @@ class FakeNode:
     local_images: dict[str, str] = field(default_factory=dict)
     occupied: set[tuple[str, int]] = field(default_factory=set)
     missing_ips: set[str] = field(default_factory=set)
+    held_ips: set[str] = field(default_factory=set)
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     default_behaviour: Behaviour = Behaviour()
     faults: list[Fault] = field(default_factory=list)
@@ -272,8 +274,11 @@ class FakeEngine(Engine):
         for binding in spec.ports:
             if taken := self._obstacle(binding.ip, binding.port):
                 raise EngineError(taken, reason=Reason.ADDRESS_TAKEN, ip=binding.ip, port=binding.port)
-        if spec.image and not self._local_digest(spec.image):
-            raise EngineError(f"The image {spec.image} is not here.", reason=Reason.IMAGE_MISSING)
+        if spec.needs_grant and not self.options.get(GRANT_OPTION):
+            raise EngineError("This node is not marked for that.", reason=Reason.REFUSED, permanent=True)
+        for image in filter(None, spec.images):
+            if not self._local_digest(image):
+                raise EngineError(f"The image {image} is not here.", reason=Reason.IMAGE_MISSING)
         return self._start(spec, known)
 
     @_verb
@@ -394,6 +399,10 @@ class FakeEngine(Engine):
     @_verb
     def probe_address(self, ip: str, port: int) -> str:
         return self._obstacle(ip, port)
+
+    @_verb
+    def hold_addresses(self, ips: Sequence[str]) -> None:
+        self.state.held_ips = set(ips)
 
     # How a fake workload lives.
 

@@ -81,9 +81,9 @@ class World:
         found = self.engine.client.get(f"/containers/{spec.name}/json")["NetworkSettings"]["Networks"]
         return [network[key] for network in found.values() for key in ("IPAddress", "GlobalIPv6Address")]
 
-    def reached_from_inside(self, targets: Sequence[tuple[str, int]]) -> set[str]:
+    def reached_from_inside(self, targets: Sequence[tuple[str, int]], **fields: Any) -> set[str]:
         """Try every target from a new workload; returns those that answered."""
-        spec = self.start("attempt", json.dumps(targets))
+        spec = self.start("attempt", json.dumps(targets), **fields)
         wait_until(lambda: not self.engine.inspect(spec.name).is_running, 30, what="the attempts")
         lines = self.engine.logs(spec.name).lines
         self.engine.remove(spec.name)
@@ -210,6 +210,18 @@ def test_own_subnet_is_as_closed_and_as_reachable(world: World):
     assert world.reached_from_inside([(host, INSIDE_PORT)]) == set()
     world.engine.remove(spec.name)
     assert world.engine.client.get(f"/networks/{spec.name}") is None
+
+
+@pytest.mark.parametrize("subnet", ["", "10.201.77.16/29"], ids=["shared", "own"])
+def test_closed_workload_reaches_nothing_and_still_answers(world: World, subnet: str):
+    targets = [*world.host_targets, *world.far_targets]
+    closed = {"subnet": subnet, "egress": False}
+
+    assert world.reached_from_inside(targets, **closed) == set()
+    public = PUBLIC[:1] if subnet else PUBLIC  # a subnet is of one IP version
+    assert world.reached_from_inside(targets, subnet=subnet) == everything(public), "the switch alone does it"
+    world.serve(ports=published(LEASED), **closed)
+    assert reached_from_far([(LEASED, LEASED_PORT)]) == everything([LEASED], LEASED_PORT)
 
 
 @pytest.mark.parametrize(

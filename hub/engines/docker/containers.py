@@ -9,17 +9,20 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from ..base import WorkloadSpec, labels_for
+from ..base import GRANT_OPTION, LABEL_EXPIRES, LABEL_GENERATION, Limits, Sidecar, WorkloadSpec, labels_for
 from .errors import refusal
 from .names import (
     LABEL_CONFIG,
     LABEL_DIGEST,
     LABEL_DISK_MB,
     LABEL_IMAGE,
+    LABEL_MAIN,
     LABEL_NAMESPACE,
     LABEL_PORTS,
+    LABEL_SIDECARS,
     dump_ports,
     volume_name,
 )
@@ -30,18 +33,23 @@ CPU_PERIOD_US = 100_000
 LEAST_MEMORY_MB = 6  # Docker's own
 INIT_PROCESSES = 1
 STOP_SPARE_SECONDS = 10
+SIDECAR_RETRIES = 5
 OOM_SCORE = 500  # when the whole machine runs out of memory, a workload goes before the hub
 LOGS = {"Type": "local", "Config": {"max-size": "5m", "max-file": "2", "mode": "non-blocking", "max-buffer-size": "2m"}}
 MASK_VARIABLE = "KUTANGA_MASK"
 USER = re.compile(r"(\d{1,9})(?::(\d{1,9}))?")
 DATA_PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
 SIGNAL = re.compile(r"SIG[A-Z0-9]{1,10}")
+CAPABILITY = re.compile(r"[A-Z][A-Z_]{2,30}")
+SIDECAR = re.compile(r"[a-z](?:[a-z0-9-]{0,18}[a-z0-9])?")
+ROOT = "0:0"
+SYSTEM_PATHS = ("/proc", "/sys", "/dev")
 RESERVED_PATHS = ("/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/usr")
 
 
 @dataclass(frozen=True)
 class Account:
-    """Whom a workload runs as, inside its container. Never root."""
+    """Whom a workload runs as, inside its container. Never root, but for one with extra rights."""
 
     uid: int
     gid: int
@@ -73,19 +81,39 @@ class Image:
         return cls(found["Id"], digest, config.get("User") or "", tuple(config.get("Volumes") or ()))
 
 
-def check(spec: WorkloadSpec) -> None:
+def check(spec: WorkloadSpec, options: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Refuse what no container can be made from, before anything is made."""
-    if not spec.image:
-        raise refusal("No image is named.")
-    if spec.limits.memory_mb < LEAST_MEMORY_MB:
-        raise refusal(f"Docker gives at least {LEAST_MEMORY_MB} MB of memory.")
+    if spec.needs_grant and not options.get(GRANT_OPTION):
+        raise refusal("This node is not marked for workloads with extra rights.")
+    if not all(CAPABILITY.fullmatch(name) for name in spec.added_capabilities):
+        raise refusal("The extra capabilities are not valid.")
+    names = [sidecar.name for sidecar in spec.sidecars]
+    if len(set(names)) < len(names) or not all(SIDECAR.fullmatch(name) for name in names):
+        raise refusal("The names of its sidecars are not valid.")
+    _check_part(spec)
+    for sidecar in spec.sidecars:
+        _check_part(sidecar)
     if spec.data_path and not is_data_path(spec.data_path):
         raise refusal(f"{spec.data_path!r} cannot be a directory for data.")
     if not SIGNAL.fullmatch(spec.stop_signal):
         raise refusal(f"{spec.stop_signal!r} is not a signal.")
-    texts = [*spec.command, *spec.env, *spec.env.values()]
-    if any("\0" in text for text in texts) or any("=" in name or not name for name in spec.env):
+
+
+def _check_part(part: WorkloadSpec | Sidecar) -> None:
+    """What holds for the main program and for each beside it."""
+    if not part.image:
+        raise refusal("No image is named.")
+    if part.limits.memory_mb < LEAST_MEMORY_MB:
+        raise refusal(f"Docker gives at least {LEAST_MEMORY_MB} MB of memory.")
+    texts = [*part.command, *part.env, *part.env.values(), *part.files.values()]
+    if any("\0" in text for text in texts) or any("=" in name or not name for name in part.env):
         raise refusal("The command or an environment variable cannot be passed on.")
+    for path in part.files:
+        if not DATA_PATH.fullmatch(path) or {".", ".."} & set(path.split("/")) or path.startswith(SYSTEM_PATHS):
+            raise refusal(f"{path!r} cannot be a planted file.")
+    for path in part.writable_paths:
+        if not DATA_PATH.fullmatch(path) or {".", ".."} & set(path.split("/")) or path.startswith(SYSTEM_PATHS):
+            raise refusal(f"{path!r} cannot be writable.")
 
 
 def is_data_path(path: str) -> bool:
@@ -96,19 +124,34 @@ def is_data_path(path: str) -> bool:
 
 
 def container_config(
-    spec: WorkloadSpec, image: Image, account: Account, *, network: str, namespace: str, dns: Sequence[str]
+    spec: WorkloadSpec,
+    image: Image,
+    account: Account,
+    *,
+    network: str,
+    namespace: str,
+    dns: Sequence[str],
+    files: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The body of Docker's request to create the container."""
+    """The body of Docker's request to create the container; `files` says where on the node each planted one lies."""
     config = {
         "Image": image.id,
-        "User": str(account),
+        "User": user_of(spec, image, account),
         "Env": _environment(spec),
         "ExposedPorts": {port: {} for port in _published(spec)},
         "OpenStdin": True,
         "StopSignal": spec.stop_signal,
         "StopTimeout": spec.stop_grace_seconds + STOP_SPARE_SECONDS,
         "Healthcheck": {"Test": ["NONE"]},  # the hub asks by the workload's own protocol
-        "HostConfig": _host_config(spec, image, account, network=network, dns=dns),
+        "HostConfig": {
+            **_confinement(spec, image, account),
+            **_rights(spec, is_read_only=spec.is_read_only),
+            "NetworkMode": network,
+            "Dns": list(dns),
+            "ExtraHosts": [f"{sidecar.name}:127.0.0.1" for sidecar in spec.sidecars],
+            "PortBindings": _published(spec),
+            "Mounts": [*_mounts(spec), *_planted(files)],
+        },
         "NetworkingConfig": {"EndpointsConfig": {network: {}}},
     }
     if spec.command:
@@ -116,6 +159,7 @@ def container_config(
     if spec.data_path:
         config["WorkingDir"] = spec.data_path
     own_labels = {
+        LABEL_SIDECARS: ",".join(sidecar.name for sidecar in spec.sidecars),
         LABEL_NAMESPACE: namespace,
         LABEL_CONFIG: fingerprint(config),
         LABEL_PORTS: dump_ports(spec.ports),
@@ -124,6 +168,46 @@ def container_config(
         LABEL_DISK_MB: str(spec.limits.disk_mb),
     }
     return {**config, "Labels": {**labels_for(spec), **own_labels}}
+
+
+def sidecar_config(
+    spec: WorkloadSpec,
+    sidecar: Sidecar,
+    image: Image,
+    account: Account,
+    *,
+    main_id: str,
+    namespace: str,
+    files: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The same for a sidecar, in the network of the main container. It gets no extra rights."""
+    env = {"HOME": "/tmp", **sidecar.env}  # noqa: S108 - inside the container
+    if spec.secrets:
+        env[MASK_VARIABLE] = json.dumps(list(spec.secrets))
+    labels = {label: text for label, text in labels_for(spec).items() if label in (LABEL_GENERATION, LABEL_EXPIRES)}
+    config = {
+        "Image": image.id,
+        "User": str(account),
+        "Env": [f"{name}={value}" for name, value in env.items()],
+        "StopTimeout": spec.stop_grace_seconds + STOP_SPARE_SECONDS,
+        "Healthcheck": {"Test": ["NONE"]},
+        "Labels": {**labels, LABEL_MAIN: spec.name, LABEL_NAMESPACE: namespace},
+        "HostConfig": {
+            **_confinement(sidecar, image, account),
+            **_rights(None, is_read_only=sidecar.is_read_only),
+            "NetworkMode": f"container:{main_id}",
+            "Mounts": _planted(files),
+            "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": SIDECAR_RETRIES},
+        },
+    }
+    if sidecar.command:
+        config["Cmd"] = list(sidecar.command)
+    return config
+
+
+def user_of(spec: WorkloadSpec, image: Image, account: Account) -> str:
+    """Extra rights are of use to root only, so what was granted some runs as its image says."""
+    return (image.user or ROOT) if spec.needs_grant else str(account)
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
@@ -140,18 +224,15 @@ def masked_texts(container: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _host_config(
-    spec: WorkloadSpec, image: Image, account: Account, *, network: str, dns: Sequence[str]
-) -> dict[str, Any]:
-    limits = spec.limits
+def _confinement(part: WorkloadSpec | Sidecar, image: Image, account: Account) -> dict[str, Any]:
+    """What holds for every container, whatever it runs."""
+    limits: Limits = part.limits
     # Games unpack programs there and run them. It belongs to the workload, because runc gives it the mode that the
     # image's own directory has, whatever is asked.
     scratch = f"rw,exec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777,uid={account.uid},gid={account.gid}"
-    covered = [path for path in image.volumes if path.rstrip("/") != spec.data_path]
+    data_path = part.data_path if isinstance(part, WorkloadSpec) else ""
+    covered = [path for path in image.volumes if path.rstrip("/") != data_path]
     return {
-        "NetworkMode": network,
-        "Dns": list(dns),
-        "PortBindings": _published(spec),
         "Memory": limits.memory_mb * MIB,
         "MemorySwap": (limits.memory_mb + limits.swap_mb) * MIB,
         "CpuPeriod": CPU_PERIOD_US,
@@ -163,18 +244,30 @@ def _host_config(
             {"Name": "core", "Soft": 0, "Hard": 0},
         ],
         "OomScoreAdj": OOM_SCORE,
-        "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges"],
-        "ReadonlyRootfs": True,
         # A volume that the image declares would be writable and unwatched, so memory lies over it.
-        "Tmpfs": dict.fromkeys(["/tmp", *covered], scratch),  # noqa: S108 - inside the container
+        "Tmpfs": dict.fromkeys(["/tmp", *covered, *part.writable_paths], scratch),  # noqa: S108 - inside the container
         "ShmSize": limits.tmp_mb * MIB,
-        "Mounts": _mounts(spec),
         "IpcMode": "private",
         "Init": True,
         "LogConfig": LOGS,
         "RestartPolicy": {"Name": "no"},  # the hub restarts, because only it knows what is wanted
     }
+
+
+def _rights(spec: WorkloadSpec | None, *, is_read_only: bool) -> dict[str, Any]:
+    """None at all, but for what an admin has granted this workload."""
+    if spec is not None and spec.is_privileged:
+        return {"Privileged": True}
+    added = list(spec.added_capabilities) if spec is not None else []
+    rights = {"CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "ReadonlyRootfs": is_read_only}
+    return {**rights, "CapAdd": added} if added else rights
+
+
+def _planted(files: Mapping[str, str] | None) -> list[dict[str, Any]]:
+    """Files of the node's that the workload reads and cannot change."""
+    return [
+        {"Type": "bind", "Source": source, "Target": path, "ReadOnly": True} for path, source in (files or {}).items()
+    ]
 
 
 def _mounts(spec: WorkloadSpec) -> list[dict[str, Any]]:

@@ -36,17 +36,19 @@ from ..base import (
     WorkloadSpec,
 )
 from ..probe import probe
-from . import console
+from . import addresses, console
 from .client import Client, socket_path
 from .containers import SIGNAL, Account, Image, check, container_config, masked_texts
 from .errors import refusal, translate
 from .firewall import Firewall, policy_of
 from .images import Images, digest_of
 from .logs import read_log
-from .names import LABEL_CONFIG, LABEL_DISK_MB, LABEL_NAMESPACE, Names, is_workload
+from .names import LABEL_CONFIG, LABEL_DISK_MB, LABEL_NAMESPACE, LABEL_SIDECARS, Names, is_workload
 from .networks import Networks
 from .observe import generation_of, is_ours, moment, observation
+from .planted import MAIN, Planted
 from .references import Reference, pin
+from .sidecars import Sidecars, trouble
 from .usage import Meters
 from .volumes import Volumes, give, over_limit
 
@@ -104,7 +106,7 @@ class DockerEngine(Engine):
         usage=True,
         disk_quota=False,
         volumes=True,
-        sidecars=False,
+        sidecars=True,
         images=True,
         limits={
             "memory": Enforcement.ENFORCED,
@@ -125,6 +127,8 @@ class DockerEngine(Engine):
         self.firewall = Firewall(self.names, self.policy, state_dir)
         self.networks = Networks(self.client, self.names)
         self.volumes = Volumes(self.client, self.names, state_dir)
+        self.sidecars = Sidecars(self.client, self.names)
+        self.planted = Planted(self.client, self.names)
         self.images_here = Images(self.client, (options.get("credentials") or {}).get("registries", ()))
         self.meters = Meters(Path(options.get("cgroup_root", "/sys/fs/cgroup")))
         self._prepared_until = 0.0
@@ -153,6 +157,7 @@ class DockerEngine(Engine):
             raise refusal("There are workloads on this node.")
         self.networks.remove_all()
         self.firewall.remove()
+        addresses.hold(self.names.addresses_device, [])
         for book in (self.volumes.book, self.volumes.kept_book):
             book.path.unlink(missing_ok=True)
         self._prepared_until = 0.0
@@ -162,7 +167,7 @@ class DockerEngine(Engine):
     @_verb
     def ensure(self, spec: WorkloadSpec) -> Observation:
         """Nothing starts on a node whose firewall could not be laid."""
-        check(spec)
+        check(spec, self.options)
         if not is_workload(spec.name):
             raise refusal(f"{spec.name!r} is no name for a workload.")
         if time.monotonic() > self._prepared_until:
@@ -181,16 +186,19 @@ class DockerEngine(Engine):
         if not SIGNAL.fullmatch(signal):
             raise refusal(f"{signal!r} is not a signal.")
         self._signal(name, signal)
+        self.sidecars.signal(name, signal)
 
     @_verb
     def kill(self, name: str) -> None:
         """Docker answers once every process is gone."""
         self._signal(name, "SIGKILL")
+        self.sidecars.remove(name)
 
     @_verb
     def remove(self, name: str, *, keep_data: bool = False) -> None:
         if not is_workload(name):
             return
+        self.sidecars.remove(name)
         deadline = time.monotonic() + GONE_SECONDS
         while (found := self._find(name)) is not None:
             self._remove_container(found["Id"])
@@ -198,6 +206,7 @@ class DockerEngine(Engine):
                 raise EngineError(f"Docker has not removed {name} yet.", reason=Reason.TIMED_OUT)
         failpoint("docker.remove.after_container")
         self.networks.remove_own(name)
+        self.planted.remove(name)
         if not keep_data:
             self.volumes.remove(name)
             failpoint("docker.remove.after_volume")
@@ -285,6 +294,10 @@ class DockerEngine(Engine):
         """The agent lives in the host's network, where Docker binds."""
         return probe(ip, port)
 
+    @_verb
+    def hold_addresses(self, ips: Sequence[str]) -> None:
+        addresses.hold(self.names.addresses_device, ips)
+
     # Steps.
 
     def _ensure_once(self, spec: WorkloadSpec) -> Observation:
@@ -296,11 +309,18 @@ class DockerEngine(Engine):
             if known["State"]["Running"]:
                 if generation < spec.generation:
                     raise refusal(f"{spec.name} still runs an older generation; it must be stopped first.")
-                return self._observe([known])[0]
-        image, account = self._image_for(spec)
-        network = self.networks.ensure_own(spec.name, spec.subnet) if spec.subnet else self.names.network
+                return self._mended(self._observe([known])[0], known, spec)
+        image, account = self._image_for(spec.image)
+        network = self.networks.ensure_for(spec.name, spec.subnet, egress=spec.egress)
+        planted = self.planted.lay(spec)
         config = container_config(
-            spec, image, account, network=network, namespace=self.names.namespace, dns=self.policy.dns
+            spec,
+            image,
+            account,
+            network=network,
+            namespace=self.names.namespace,
+            dns=self.policy.dns,
+            files=planted.get(MAIN),
         )
         if known is not None and not _is_same(known, config):
             self._remove_container(known["Id"])
@@ -313,14 +333,23 @@ class DockerEngine(Engine):
         if volume is not None:
             give(volume, account.uid, account.gid)
         self._start(container_id, spec)
+        if spec.sidecars:
+            self.sidecars.start(spec, container_id, self._image_for, planted)
         failpoint("docker.ensure.after_start")
         return self._observe([self._inspect_or_race(container_id)])[0]
 
-    def _image_for(self, spec: WorkloadSpec) -> tuple[Image, Account]:
-        reference = Reference.parse(spec.image)
+    def _mended(self, seen: Observation, known: Mapping[str, Any], spec: WorkloadSpec) -> Observation:
+        """Start the sidecars of a running workload again when one of them does not run."""
+        if not _trouble(known, self.sidecars.states()):
+            return seen
+        self.sidecars.start(spec, known["Id"], self._image_for, self.planted.lay(spec))
+        return self._observe([known])[0]
+
+    def _image_for(self, name: str) -> tuple[Image, Account]:
+        reference = Reference.parse(name)
         found = self.images_here.find(reference)
         if found is None:
-            raise EngineError(f"The image {spec.image} is not on this node.", reason=Reason.IMAGE_MISSING)
+            raise EngineError(f"The image {name} is not on this node.", reason=Reason.IMAGE_MISSING)
         image = Image.parse(found, digest_of(found, reference))
         return image, Account.choose(image.user, str(self.options.get("user") or DEFAULT_USER))
 
@@ -387,7 +416,11 @@ class DockerEngine(Engine):
         has_ended = any(not found["State"]["Running"] for found in containers)
         since = self._daemon_started_at() if has_ended else None
         counts = self.volumes.book.read()
-        return [observation(found, daemon_started_at=since, detail=_disk_detail(found, counts)) for found in containers]
+        states = self.sidecars.states() if any(map(_sidecars_of, containers)) else {}
+        return [
+            observation(found, daemon_started_at=since, detail=_disk_detail(found, counts) or _trouble(found, states))
+            for found in containers
+        ]
 
     def _daemon_started_at(self) -> datetime | None:
         """Docker makes its default network anew whenever it starts without containers to keep."""
@@ -413,6 +446,17 @@ def _volume_path(listed: Mapping[str, Any]) -> Path | None:
         if mount["Type"] == "volume":
             return Path(mount["Source"])
     return None
+
+
+def _sidecars_of(container: Mapping[str, Any]) -> list[str]:
+    return [name for name in container["Config"]["Labels"].get(LABEL_SIDECARS, "").split(",") if name]
+
+
+def _trouble(container: Mapping[str, Any], states: Mapping[str, Mapping[str, str]]) -> str:
+    """What is wrong beside a running workload; one that has ended takes its sidecars along."""
+    if not container["State"]["Running"]:
+        return ""
+    return trouble(_sidecars_of(container), states.get(container["Name"].lstrip("/"), {}))
 
 
 def _disk_detail(container: Mapping[str, Any], counts: Mapping[str, tuple[int, float]]) -> str:

@@ -6,6 +6,7 @@ Docker has none). All our bridges begin with the same letters, so the rules are 
 
 From workloads: answers to whoever came in over a published port; name servers on port 53; what the node's admin
 opened; the public internet. Nothing on this machine, on other workloads, in private networks, or at metadata services.
+From workloads whose bridge is a closed one: answers alone.
 To workloads: from this machine (the agent), and from elsewhere over published ports only; even where the machine
 would route.
 
@@ -121,6 +122,7 @@ class Ruleset:
             rules += [f"-A {host} -p icmpv6 -m icmp6 --icmpv6-type {kind} -j RETURN" for kind in NEIGHBOUR_TYPES]
         rules += [f"-A {host} -j DROP"]
         rules += [f"-A {leaving} {answers}", f"-A {leaving} -o {self.names.bridges}+ -j DROP"]
+        rules += [f"-A {leaving} -i {self.names.closed_bridges}+ -j DROP"]
         for server in policy.dns:
             rules += [f"-A {leaving} -d {server} -p {kind} --dport 53 -j RETURN" for kind in ("udp", "tcp")]
         rules += [f"-A {leaving} -d {network} -j RETURN" for network in policy.allowed]

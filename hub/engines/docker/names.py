@@ -23,6 +23,9 @@ LABEL_CONFIG = "kutanga.config"
 LABEL_IMAGE = "kutanga.image"
 LABEL_DIGEST = "kutanga.digest"
 LABEL_DISK_MB = "kutanga.disk-mb"
+LABEL_SIDECARS = "kutanga.sidecars"
+LABEL_MAIN = "kutanga.main"
+"""On the container of a sidecar: the workload it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,25 @@ class Names:
     def bridge(self) -> str:
         return f"{self.bridges}-0"
 
-    def own_network(self, workload: str) -> tuple[str, str]:
+    @property
+    def closed_bridges(self) -> str:
+        """What the bridges of workloads begin with that reach nothing; no bridge of the others does."""
+        return f"{self.bridges}x"
+
+    @property
+    def closed_network(self) -> tuple[str, str]:
+        """Network and bridge that workloads share which reach nothing."""
+        return f"hub-{self.namespace}-closed", f"{self.closed_bridges}0"
+
+    @property
+    def addresses_device(self) -> str:
+        """The dummy interface that carries load-balancer addresses; no rule for bridges matches its name."""
+        return f"hublb{self.tag}"
+
+    def own_network(self, workload: str, *, is_closed: bool = False) -> tuple[str, str]:
         """Network and bridge of a workload that has a subnet to itself."""
-        return workload, f"{self.bridges}{hashlib.sha256(workload.encode()).hexdigest()[:7]}"
+        digest = hashlib.sha256(workload.encode()).hexdigest()
+        return workload, f"{self.closed_bridges}{digest[:6]}" if is_closed else f"{self.bridges}{digest[:7]}"
 
 
 def is_workload(name: str) -> bool:
@@ -66,6 +85,15 @@ def is_workload(name: str) -> bool:
 
 def volume_name(workload: str) -> str:
     return f"{workload}-data"
+
+
+def files_volume_name(workload: str) -> str:
+    """The volume of the files that are planted in a workload."""
+    return f"{workload}-files"
+
+
+def sidecar_name(workload: str, sidecar: str) -> str:
+    return f"{workload}-{sidecar}"
 
 
 def workload_of(volume: str) -> str:

@@ -14,6 +14,7 @@ from .errors import refusal, translate, unavailable
 from .names import LABEL_NAMESPACE, Names
 
 BRIDGE_FILTER = Path("/proc/sys/net/bridge")
+BRIDGE_NAME = "com.docker.network.bridge.name"
 RACE_SECONDS = 1.0
 
 
@@ -28,11 +29,26 @@ class Networks:
         """Make the network that workloads share, unless it is there; without subnets Docker picks one."""
         self._ensure(self.names.network, self.names.bridge, subnets)
 
-    def ensure_own(self, workload: str, subnet: str) -> str:
-        """Make a workload's own network on its leased subnet; returns its name."""
-        network, bridge = self.names.own_network(workload)
-        self._ensure(network, bridge, [subnet])
+    def ensure_for(self, workload: str, subnet: str, *, egress: bool) -> str:
+        """Make the network that a workload needs, on its leased subnet if it has one; returns its name."""
+        if subnet:
+            network, bridge = self.names.own_network(workload, is_closed=not egress)
+            self._drop_other(network, bridge, subnet)
+        elif egress:
+            return self.names.network
+        else:
+            network, bridge = self.names.closed_network
+        self._ensure(network, bridge, [subnet] if subnet else [])
         return network
+
+    def _drop_other(self, network: str, bridge: str, subnet: str) -> None:
+        """Remove a network left from a launch on another subnet, or with another switch for the outside."""
+        found = self.client.get(f"/networks/{network}")
+        if found is None:
+            return
+        subnets = [config.get("Subnet") for config in found["IPAM"]["Config"] or ()]
+        if found["Options"].get(BRIDGE_NAME) != bridge or subnets != [subnet]:
+            self._remove(found["Id"])
 
     def remove_own(self, workload: str) -> None:
         """Remove a workload's own network, if it has one."""
@@ -68,7 +84,7 @@ class Networks:
                 driver="bridge",
                 check_duplicate=True,
                 options={
-                    "com.docker.network.bridge.name": bridge,
+                    BRIDGE_NAME: bridge,
                     "com.docker.network.bridge.enable_icc": "false",
                     "com.docker.network.bridge.enable_ip_masquerade": "true",
                 },

@@ -56,6 +56,10 @@ def refusal(message: str) -> EngineError:
 
 def check(spec: WorkloadSpec) -> None:
     """Refuse what no process can be given."""
+    if spec.sidecars or spec.files or spec.needs_grant or not spec.egress:
+        raise refusal(
+            "This engine runs single programs as they are: without sidecars, planted files or closed networks."
+        )
     if not spec.command or not spec.command[0]:
         raise refusal("There is no command to run.")
     if any("\0" in text for text in (*spec.command, *spec.env, *spec.env.values())):
