@@ -65,6 +65,7 @@ VERBS: Final[dict[str, frozenset[str]]] = {
     "teams.change": _OWNERS,
     "teams.view_any": _WATCHERS,
     "teams.change_any": _STAFF,
+    "teams.moderate": _STAFF,  # ban, unban, move people
     "teams.purge": _ADMINS,
     "devices.view": _WATCHERS,
     "devices.view_any": _WATCHERS,

@@ -46,7 +46,11 @@ class EventQuerySet(models.QuerySet["Event"]):
         own = Q(organisers=user.pk) | Q(created_by=user.pk)
         if can(user, "challenges.view"):
             regions = region_limit(user)
-            return self if regions is None else self.filter(Q(region__slug__in=regions) | Q(region=None) | own)
+            if regions is None:
+                return self
+            everywhere = Q(status__in=ANNOUNCED) & (Q(is_public=True) | Q(region=None))
+            found = self.filter(Q(region__slug__in=regions) | everywhere | own)
+            return self.filter(pk__in=found.order_by().values("pk"))
         mine = Q(participations__team__memberships__user=user.pk) | Q(administrator=user.pk)
         home = user.region_preference
         open_to_him = Q(is_public=True) | Q(region=None) | (Q(region__slug=home) if home else Q(pk__in=[]))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .choices import ANNOUNCED
+
 if TYPE_CHECKING:
     from accounts.models import User
 
 CAPTAIN_VERBS = frozenset({"teams.view", "teams.change"})
 MEMBER_VERBS = frozenset({"teams.view"})
-ORGANISER_VERBS = frozenset({"events.change", "events.moderate"})
+ORGANISER_VERBS = frozenset({"events.view", "events.change", "events.moderate"})
 ADMINISTRATOR_VERBS = frozenset({"events.moderate"})
 
 
@@ -21,7 +23,12 @@ def team_rule(actor: User, verb: str, team: Any) -> bool:
 
 
 def event_rule(actor: User, verb: str, event: Any) -> bool:
-    """Organisers have the event, whatever their regions; its administrator looks after its teams."""
+    """Organisers have the event, whatever their regions; its administrator looks after its teams.
+
+    What is announced for every region is seen from every region.
+    """
+    if verb == "events.view" and event.status in ANNOUNCED and (event.is_public or event.region_id is None):
+        return True
     if verb in ADMINISTRATOR_VERBS and event.administrator_id == actor.pk:
         return True
     return verb in ORGANISER_VERBS and event.organisers.filter(pk=actor.pk).exists()

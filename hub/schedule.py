@@ -55,6 +55,7 @@ class Periodic:
 
 _ALERTS = "monitoring.alerts.jobs"
 PERIODIC: tuple[Periodic, ...] = (
+    Periodic("settle-events", "challenges.jobs.settle_events", every=timedelta(seconds=30)),
     Periodic("backup-database", "hub.backups.run_backup", at="02:30", limit=timedelta(hours=2)),
     Periodic("clear-sessions", "hub.cleanup.clear_sessions", at="03:10"),
     Periodic("seal-audit", "accounts.jobs.seal_audit", every=timedelta(minutes=1)),

@@ -1,0 +1,200 @@
+"""What a challenge is worth, and who stands where: everything computed from the score events before one moment."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.core.cache import cache
+from django.db import connection
+
+from .choices import ScoreKind, Scoring
+
+if TYPE_CHECKING:
+    from .models import Event, Participation
+
+CURVE_LENGTH = 50
+KEPT_SECONDS = 3
+"""How old a scoreboard may be that many look at."""
+CHART_TEAMS = 10
+FAR = datetime(9999, 1, 1, tzinfo=UTC)
+"""After all that has happened, whatever this machine's clock says."""
+
+_WORTH = """
+    SELECT e.id, coalesce(e.points_override, c.points), c.scoring, c.minimum_points, c.decay,
+        (SELECT count(*) FROM challenges_scoreevent s
+         JOIN challenges_participation p ON p.event_id = s.event_id AND p.team_id = s.team_id
+         JOIN challenges_team t ON t.id = s.team_id
+         WHERE s.entry_id = e.id AND s.completes AND s.created_at < %(until)s
+         AND p.banned_at IS NULL AND t.banned_at IS NULL)
+    FROM challenges_eventchallenge e JOIN challenges_challenge c ON c.id = e.challenge_id
+    WHERE e.event_id = %(event)s
+"""
+_STANDINGS = """
+    WITH worth(entry, points) AS (SELECT * FROM unnest(%(entries)s::bigint[], %(points)s::int[]))
+    SELECT t.id, t.name,
+        coalesce(sum(
+            CASE WHEN s.kind = 'solve' THEN greatest(w.points / s.parts, 1) ELSE s.points END
+        ), 0)::int AS total,
+        count(*) FILTER (WHERE s.completes) AS solves,
+        max(s.created_at) FILTER (WHERE s.kind = 'solve') AS last_at
+    FROM challenges_participation p JOIN challenges_team t ON t.id = p.team_id
+    LEFT JOIN challenges_scoreevent s
+        ON s.event_id = p.event_id AND s.team_id = p.team_id AND s.created_at < %(until)s
+    LEFT JOIN worth w ON w.entry = s.entry_id
+    WHERE p.event_id = %(event)s AND p.banned_at IS NULL AND t.banned_at IS NULL
+    GROUP BY t.id, t.name
+    ORDER BY total DESC, solves DESC, last_at NULLS LAST, t.id
+"""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What an entry gives its solvers, and how many they are."""
+
+    points: int
+    solves: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One line of the scoreboard."""
+
+    place: int
+    team_id: int
+    team: str
+    points: int
+    solves: int
+    last_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a team's own score."""
+
+    at: datetime
+    kind: str
+    label: str
+    user_name: str
+    points: int
+    total: int
+
+
+def value(scoring: str, points: int, minimum: int, decay: int, solves: int) -> int:
+    """What a challenge is worth to all its solvers after so many solves; the first one takes nothing off."""
+    passed = max(solves - 1, 0)
+    if scoring == Scoring.STATIC or passed == 0 or decay < 1:
+        return points
+    least = min(minimum, points)
+    if scoring == Scoring.LINEAR:
+        return max(points - decay * passed, least)
+    return max(math.ceil((least - points) / decay**2 * passed**2 + points), least)
+
+
+def curve(scoring: str, points: int, minimum: int, decay: int, length: int = CURVE_LENGTH) -> list[int]:
+    """The value after the first, second, … solve."""
+    return [value(scoring, points, minimum, decay, solves) for solves in range(1, length + 1)]
+
+
+def seen_until(event: Event) -> datetime:
+    """The moment up to which participants see scores: the freeze while it lasts."""
+    return event.freeze_at if event.is_frozen and event.freeze_at else FAR
+
+
+def worths(event: Event, until: datetime) -> dict[int, Worth]:
+    """What each entry of the event is worth, counting the solves before a moment by teams that nobody has banned."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WORTH, {"event": event.pk, "until": until})
+        return {
+            pk: Worth(value(scoring, points, minimum, decay, solves), solves)
+            for pk, points, scoring, minimum, decay, solves in cursor.fetchall()
+        }
+
+
+def standings(event: Event, until: datetime) -> list[Standing]:
+    """Everybody's place: points, then solves, then who had them first (P87)."""
+    worth = worths(event, until)
+    facts: dict[str, Any] = {
+        "event": event.pk,
+        "until": until,
+        "entries": list(worth),
+        "points": [each.points for each in worth.values()],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_STANDINGS, facts)
+        return [Standing(place, *row) for place, row in enumerate(cursor.fetchall(), 1)]
+
+
+def board(event: Event, *, is_live: bool = False) -> list[Standing]:
+    """The scoreboard as participants see it, or as it really stands; a few seconds old at most."""
+    kind = "live" if is_live or not event.is_frozen else f"frozen:{event.freeze_at:%s}"
+    key = f"challenges:board:{event.pk}:{kind}"
+    if (kept := cache.get(key)) is None:
+        kept = standings(event, FAR if is_live else seen_until(event))
+        cache.set(key, kept, KEPT_SECONDS)
+    found: list[Standing] = kept
+    return found
+
+
+def lines(participation: Participation) -> list[Line]:
+    """A team's own score, line by line.
+
+    While the board is frozen a challenge is worth what the solves before the freeze have made of it and, where the team
+    solved it later, its own: other teams' later solves do not show.
+    """
+    event = participation.event
+    until = seen_until(event)
+    worth = worths(event, until)
+    rows = (
+        event.score_events.filter(team=participation.team_id)
+        .select_related("entry__challenge", "hint", "flag")
+        .order_by("created_at", "id")
+    )
+    total, found = 0, []
+    for row in rows:
+        points = row.points
+        if row.kind == ScoreKind.SOLVE and row.entry_id in worth:
+            points = max(_own_value(row, worth[row.entry_id], until) // row.parts, 1)
+        total += points
+        found.append(Line(row.created_at, row.get_kind_display(), _label(row), row.user_name, points, total))
+    return found
+
+
+def score_of(participation: Participation) -> int:
+    """The points that a team has to spend on hints."""
+    found = lines(participation)
+    return found[-1].total if found else 0
+
+
+def history(event: Event, *, is_live: bool = False) -> list[dict[str, Any]]:
+    """The scores of the first teams over time, for a chart."""
+    first = board(event, is_live=is_live)[:CHART_TEAMS]
+    until = FAR if is_live else seen_until(event)
+    worth = worths(event, until)
+    ids = [standing.team_id for standing in first]
+    rows = event.score_events.filter(team__in=ids, created_at__lt=until).order_by("created_at", "id")
+    totals: dict[int, list[tuple[datetime, int]]] = {pk: [] for pk in ids}
+    for team_id, kind, entry, parts, points, at in rows.values_list(
+        "team_id", "kind", "entry_id", "parts", "points", "created_at"
+    ):
+        if kind == ScoreKind.SOLVE and entry in worth:
+            points = max(worth[entry].points // parts, 1)
+        steps = totals[team_id]
+        steps.append((at, (steps[-1][1] if steps else 0) + points))
+    return [{"team": each.team, "place": each.place, "steps": totals[each.team_id]} for each in first]
+
+
+def _own_value(row: Any, worth: Worth, until: datetime) -> int:
+    if row.created_at < until:
+        return worth.points
+    challenge = row.entry.challenge
+    return value(challenge.scoring, row.entry.base_points, challenge.minimum_points, challenge.decay, worth.solves + 1)
+
+
+def _label(row: Any) -> str:
+    about = row.entry.challenge.name if row.entry else row.reason
+    if row.kind == ScoreKind.HINT and row.hint:
+        return f"{about}: {row.hint}"
+    return f"{about}: {row.flag.name}" if row.flag and row.parts > 1 else str(about)

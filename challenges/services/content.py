@@ -1,0 +1,293 @@
+"""Make, change and publish challenges with their containers, flags, hints and files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.files.base import File
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts import audit
+from accounts.models import User
+from accounts.permissions import require
+from challenges import flags
+from challenges.choices import CHALLENGE_TRANSITIONS, ChallengeKind, ChallengeState
+from challenges.models import Challenge, ChallengeContainer, ChallengeFile, ChallengePort, Flag, Hint
+from hub.exceptions import Conflict, Invalid
+
+from .common import assign, clean, free_slug, told
+
+if TYPE_CHECKING:
+    from accounts.actors import Asker
+
+SLUG_LENGTH = 60
+MOST_CONTAINERS, MOST_PORTS, MOST_FLAGS, MOST_HINTS, MOST_FILES = 8, 16, 20, 20, 50
+Rows = Iterable[Mapping[str, Any]]
+
+
+def create_challenge(
+    *, actor: Asker, containers: Rows = (), flags: Rows = (), hints: Rows = (), **values: Any
+) -> Challenge:
+    """Make a challenge, as a draft."""
+    require(actor, "challenges.change")
+    challenge = Challenge(**values)
+    challenge.slug = challenge.slug or free_slug(Challenge, challenge.name, SLUG_LENGTH)
+    with transaction.atomic():
+        challenge.flag_secret = _new_secret()
+        clean(challenge)
+        _store(challenge)
+        _set_parts(challenge, containers, flags, hints)
+        audit.record(actor, "challenge.created", challenge, slug=challenge.slug)
+    return challenge
+
+
+def update_challenge(
+    challenge: Challenge,
+    *,
+    actor: Asker,
+    containers: Rows | None = None,
+    flags: Rows | None = None,
+    hints: Rows | None = None,
+    **changes: Any,
+) -> Challenge:
+    """Change a challenge; lists that are given replace those that were there. A flag without content keeps its own."""
+    require(actor, "challenges.change", challenge)
+    with transaction.atomic():
+        locked = _lock(challenge)
+        before = assign(locked, changes)
+        clean(locked)
+        _store(locked)
+        parts = [
+            name for name, rows in (("containers", containers), ("flags", flags), ("hints", hints)) if rows is not None
+        ]
+        _set_parts(locked, containers, flags, hints)
+        _check_complete(locked)
+        audit.record(actor, "challenge.changed", locked, replaced=parts, **audit.changes(told(before), told(changes)))
+    return locked
+
+
+def delete_challenge(challenge: Challenge, *, actor: Asker) -> None:
+    """Remove a challenge that no event has ever offered."""
+    require(actor, "challenges.change", challenge)
+    with transaction.atomic():
+        locked = _lock(challenge)
+        if locked.entries.exists():
+            raise Conflict("An event offers it. Take it out there first.", code="challenge_in_use")
+        audit.record(actor, "challenge.deleted", locked, slug=locked.slug)
+        for file in locked.files.all():
+            _forget(file)
+        locked.delete()
+
+
+def set_state(challenge: Challenge, state: str, *, actor: Asker) -> Challenge:
+    """Move a challenge from draft to test to published, or back."""
+    require(actor, "challenges.change", challenge)
+    with transaction.atomic():
+        locked = _lock(challenge)
+        before = locked.state
+        CHALLENGE_TRANSITIONS.check(before, state)
+        locked.state = state
+        _check_complete(locked)
+        locked.save(update_fields=["state", "updated_at"])
+        if before != state:
+            audit.record(actor, "challenge.moved", locked, before={"state": before}, after={"state": state})
+    return locked
+
+
+def grant_powers(challenge: Challenge, *, actor: Asker) -> Challenge:
+    """Allow the capabilities or the privileged mode that the containers of a challenge ask for, as they are now."""
+    require(actor, "challenges.grant", challenge)
+    with transaction.atomic():
+        locked = _lock(challenge)
+        if not locked.wants_powers:
+            raise Conflict("Its containers ask for nothing.", code="nothing_to_grant")
+        locked.powers_granted_by = actor if isinstance(actor, User) else None
+        locked.powers_granted_at = timezone.now()
+        locked.save(update_fields=["powers_granted_by", "powers_granted_at"])
+        audit.record(actor, "challenge.powers_granted", locked, wanted=_powers(locked))
+    return locked
+
+
+def revoke_powers(challenge: Challenge, *, actor: Asker) -> Challenge:
+    """Take that back."""
+    require(actor, "challenges.grant", challenge)
+    with transaction.atomic():
+        locked = _lock(challenge)
+        if locked.has_powers:
+            _take_powers(locked)
+            audit.record(actor, "challenge.powers_revoked", locked)
+    return locked
+
+
+def add_file(challenge: Challenge, upload: File, *, actor: Asker, name: str = "") -> ChallengeFile:
+    """Keep a file for teams, with its checksum. One of the same name has to go first."""
+    require(actor, "challenges.change", challenge)
+    name = (name or str(upload.name or "")).replace("\\", "/").rpartition("/")[2].strip()[:150]
+    if not name or not name.isprintable() or name in (".", ".."):
+        raise Invalid("Name the file.", field="file")
+    if (upload.size or 0) > settings.HUB_CHALLENGE_FILE_MB * 1024 * 1024:
+        raise Invalid(f"A file has at most {settings.HUB_CHALLENGE_FILE_MB} MB.", field="file")
+    with transaction.atomic():
+        locked = _lock(challenge)
+        if locked.files.filter(name=name).exists():
+            raise Conflict("There is a file of this name. Remove it first.", code="file_exists")
+        if locked.files.count() >= MOST_FILES:
+            raise Invalid(f"A challenge has at most {MOST_FILES} files.", field="file")
+        digest = hashlib.sha256()
+        for chunk in upload.chunks():
+            digest.update(chunk)
+        file = ChallengeFile(challenge=locked, name=name, size_bytes=upload.size or 0, sha256=digest.hexdigest())
+        upload.seek(0)
+        file.content.save(name, upload, save=False)
+        try:
+            file.save()
+            audit.record(actor, "challenge.file_added", locked, file=name, sha256=file.sha256, bytes=file.size_bytes)
+        except BaseException:
+            file.content.delete(save=False)
+            raise
+    return file
+
+
+def remove_file(file: ChallengeFile, *, actor: Asker) -> None:
+    """Remove a file; what is on the disk goes once that is certain."""
+    require(actor, "challenges.change", file.challenge)
+    with transaction.atomic():
+        audit.record(actor, "challenge.file_removed", file.challenge, file=file.name, sha256=file.sha256)
+        _forget(file)
+        file.delete()
+
+
+def _forget(file: ChallengeFile) -> None:
+    storage, name = file.content.storage, str(file.content.name)
+    transaction.on_commit(lambda: storage.delete(name))
+
+
+def _lock(challenge: Challenge) -> Challenge:
+    return Challenge.objects.select_for_update(no_key=True).get(pk=challenge.pk)
+
+
+def _new_secret() -> str:
+    return flags.new_secret()
+
+
+def _set_parts(challenge: Challenge, containers: Rows | None, flag_rows: Rows | None, hints: Rows | None) -> None:
+    if containers is not None:
+        before = _powers(challenge)
+        _set_containers(challenge, list(containers))
+        if challenge.has_powers and _powers(challenge) != before:
+            _take_powers(challenge)
+    if flag_rows is not None:
+        _set_flags(challenge, list(flag_rows))
+    if hints is not None:
+        _set_hints(challenge, list(hints))
+
+
+def _set_containers(challenge: Challenge, rows: list[Mapping[str, Any]]) -> None:
+    """Those that keep their name keep their row, because flags are planted by it."""
+    _limit(rows, MOST_CONTAINERS, "containers")
+    names = [str(row.get("name", "")) for row in rows]
+    _refuse_twice(names, "containers")
+    if rows and sum(bool(row.get("is_main", True)) for row in rows) != 1:
+        raise Invalid("One container is the main one, the others are sidecars.", field="containers")
+    challenge.containers.exclude(name__in=names).delete()
+    challenge.containers.update(is_main=False)
+    for position, row in enumerate(rows):
+        values = dict(row)
+        ports = list(values.pop("ports", ()))
+        _limit(ports, MOST_PORTS, f"containers.{position}.ports")
+        _refuse_twice([str(port.get("name", "")) for port in ports], f"containers.{position}.ports")
+        container = challenge.containers.filter(name=values["name"]).first() or ChallengeContainer(challenge=challenge)
+        assign(container, {"is_main": True, "position": position, **values})
+        clean(container, prefix=f"containers.{position}.")
+        container.save()
+        container.ports.all().delete()
+        for place, port in enumerate(ports):
+            made = ChallengePort(container=container, **{"position": place, **port})
+            clean(made, prefix=f"containers.{position}.ports.{place}.")
+            made.save()
+
+
+def _set_flags(challenge: Challenge, rows: list[Mapping[str, Any]]) -> None:
+    """Those that keep their name keep their row, because solves name it."""
+    _limit(rows, MOST_FLAGS, "flags")
+    names = [str(row.get("name", "flag")) for row in rows]
+    _refuse_twice(names, "flags")
+    challenge.flags.exclude(name__in=names).delete()
+    for position, row in enumerate(rows):
+        values = dict(row)
+        content, container = values.pop("content", ""), values.pop("container", None)
+        flag = challenge.flags.filter(name=values.get("name", "flag")).first() or Flag(challenge=challenge)
+        assign(flag, {"position": position, **values})
+        if content:
+            flag.content = content
+        if container is not None:
+            flag.container = _container(challenge, container, f"flags.{position}.container")
+        clean(flag, prefix=f"flags.{position}.")
+        flag.save()
+
+
+def _container(challenge: Challenge, name: str, field: str) -> ChallengeContainer | None:
+    if not name:
+        return None
+    found = challenge.containers.filter(name=name).first()
+    if found is None:
+        raise Invalid("There is no container of this name.", field=field)
+    return found
+
+
+def _set_hints(challenge: Challenge, rows: list[Mapping[str, Any]]) -> None:
+    """By their place: a hint that was taken stays taken when its words are mended."""
+    _limit(rows, MOST_HINTS, "hints")
+    known = list(challenge.hints.all())
+    for position, row in enumerate(rows):
+        hint = known[position] if position < len(known) else Hint(challenge=challenge)
+        assign(hint, {**row, "position": position})
+        clean(hint, prefix=f"hints.{position}.")
+        hint.save()
+    for hint in known[len(rows) :]:
+        hint.delete()
+
+
+def _check_complete(challenge: Challenge) -> None:
+    """What is in test or published can be solved, and run if it is to run."""
+    if challenge.state == ChallengeState.DRAFT:
+        return
+    if not challenge.flags.exists():
+        raise Invalid("It has no flag yet.", field="flags")
+    if challenge.kind == ChallengeKind.CONTAINER and not challenge.containers.filter(is_main=True).exists():
+        raise Invalid("It has no container yet.", field="containers")
+
+
+def _powers(challenge: Challenge) -> list[str]:
+    found = []
+    for container in ChallengeContainer.objects.filter(challenge=challenge):
+        words = [*container.capabilities, *(["privileged"] if container.is_privileged else [])]
+        found += [f"{container.name} ({container.image}): {word}" for word in words]
+    return sorted(found)
+
+
+def _take_powers(challenge: Challenge) -> None:
+    challenge.powers_granted_by = challenge.powers_granted_at = None
+    challenge.save(update_fields=["powers_granted_by", "powers_granted_at"])
+
+
+def _store(challenge: Challenge) -> None:
+    try:
+        with transaction.atomic():
+            challenge.save()
+    except IntegrityError:
+        raise Invalid("Another challenge has this name.", field="name") from None
+
+
+def _limit(rows: list[Any], most: int, field: str) -> None:
+    if len(rows) > most:
+        raise Invalid(f"At most {most}.", field=field)
+
+
+def _refuse_twice(names: list[str], field: str) -> None:
+    if len(set(names)) < len(names):
+        raise Invalid("Two have the same name.", field=field)
