@@ -204,17 +204,24 @@ def metrics_of(subjects: Sequence[str], *, now: datetime | None = None) -> dict[
         }
 
 
-def newest(metrics: Sequence[str], *, seconds: int = 60, now: datetime | None = None) -> dict[str, dict[str, float]]:
-    """The mean of the last moments of every subject that was measured then."""
+def newest(
+    metrics: Sequence[str],
+    *,
+    subjects: Collection[str] | None = None,
+    seconds: int = 60,
+    now: datetime | None = None,
+) -> dict[str, dict[str, float]]:
+    """The mean of the last moments of every subject (or of those named) that was measured then."""
     now = now or timezone.now()
+    chosen = "" if subjects is None else "AND series.subject = ANY(%s)"
     means = ", ".join(f"avg({name})::float8" for name in metrics)
     sql = f"""
         SELECT series.subject, {means} FROM {tables.SAMPLE.name} sample
         JOIN monitoring_series series ON series.id = sample.series_id
-        WHERE sample.at > %s AND sample.at <= %s GROUP BY series.subject
+        WHERE sample.at > %s AND sample.at <= %s {chosen} GROUP BY series.subject
     """
     with connection.cursor() as cursor:
-        cursor.execute(sql, [now - timedelta(seconds=seconds), now])
+        cursor.execute(sql, [now - timedelta(seconds=seconds), now, *([] if subjects is None else [list(subjects)])])
         return {
             subject: {name: value for name, value in zip(metrics, values, strict=True) if value is not None}
             for subject, *values in cursor

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.urls import reverse
 
+from monitoring import query
 from monitoring.subjects import Subject
 
 from .models import GameServer
@@ -37,3 +38,9 @@ def _uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def usage_now(ids: Iterable[str]) -> dict[str, dict[str, float]]:
+    """What servers use at the moment, by their ids: `cpu_percent` of one core and `memory_bytes`, where measured."""
+    measured = query.newest(("cpu_percent", "memory_bytes"), subjects=[f"server:{each}" for each in ids], seconds=30)
+    return {subject.removeprefix("server:"): values for subject, values in measured.items()}

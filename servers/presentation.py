@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import OuterRef, Q, Subquery
-from django.db.models.functions import JSONObject, Now
+from django.db.models.functions import JSONObject, Now, TruncMinute
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -142,8 +142,11 @@ ROW_FACTS = (
     "progress_percent",
     "facts__players",
     "config_version",
+    TruncMinute("node__agent_seen_at"),
 )
-"""What a row of the list shows that can change; its address changes with the generation or the reason."""
+"""What a row of the list shows that can change; its address changes with the generation or the reason. What it uses is
+news once a minute, as long as its node's agent is there to measure it.
+"""
 
 
 def log_html(text: str) -> SafeString:

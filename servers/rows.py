@@ -6,7 +6,7 @@ template took five times as long for the same. What people typed passes through 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from html import escape
 
@@ -21,6 +21,8 @@ from .listed import ListedServer
 
 badge_of = lru_cache(maxsize=512)(badge_html)
 cores_of, size_of, disk_of = (lru_cache(maxsize=256)(words) for words in (cores, size, disk))
+MIB = 1024 * 1024
+MUCH, NEARLY_ALL = 80, 95  # per cent, as bars of nodes change their colour
 BUTTONS = {True: ("stop", "Stop", "stop"), False: ("start", "Start", "play")}
 
 
@@ -29,17 +31,20 @@ def text(value: object) -> str:
     return escape(str(value))
 
 
-def table_rows(servers: Iterable[ListedServer], columns: Iterable[str]) -> SafeString:
-    """One `<tr>` for each server, with a tick, the shown columns and its one button."""
+def table_rows(
+    servers: Iterable[ListedServer], columns: Iterable[str], usage: Mapping[str, Mapping[str, float]]
+) -> SafeString:
+    """One `<tr>` for each server, with a tick, the shown columns and its one button; `usage` as `usage_now` says it."""
     cells, base, ago = [CELLS[key] for key in columns], reverse("servers:server_list"), clock()
-    return mark_safe("".join([Row(each, base, ago).markup(cells) for each in servers]))  # noqa: S308 - escaped pieces
+    rows = [Row(each, usage.get(each.id, {}), base, ago).markup(cells) for each in servers]
+    return mark_safe("".join(rows))  # noqa: S308 - escaped pieces
 
 
 class Row:
     """A server with what several cells need."""
 
-    def __init__(self, server: ListedServer, base: str, ago: Callable[..., str]) -> None:
-        self.server, self.ago = server, ago
+    def __init__(self, server: ListedServer, usage: Mapping[str, float], base: str, ago: Callable[..., str]) -> None:
+        self.server, self.usage, self.ago = server, usage, ago
         self.name = text(server.name)
         self.url = f"{base}{server.id}"
 
@@ -89,6 +94,30 @@ def _place(row: Row) -> str:
     return f'<td class="k-wide"><span>{node}</span><span class="k-sub">{owner}</span></td>'
 
 
+def _cpu(row: Row) -> str:
+    limit, used = row.server.cpu_percent, row.usage.get("cpu_percent")
+    return _share("Processor", used, limit, "" if used is None else f"{used / 100:.1f}", cores_of(limit))
+
+
+def _memory(row: Row) -> str:
+    limit, used = row.server.memory_mb, row.usage.get("memory_bytes")
+    megabytes = None if used is None else used / MIB
+    return _share("Memory", megabytes, limit, size(megabytes), size_of(limit))
+
+
+def _share(label: str, used: float | None, limit: int, said: str, limit_said: str) -> str:
+    """What is used of what is allowed, or only the latter where nothing was measured just now."""
+    if used is None:
+        return f'<td class="k-num" data-l="{label}">{limit_said}</td>'
+    percent = min(100, round(100 * used / limit))
+    tone = " k-bad" if percent >= NEARLY_ALL else " k-warn" if percent >= MUCH else ""
+    return (
+        f'<td data-l="{label}"><div class="k-use k-xs"><span><b>{said}</b><span class="k-faint">{limit_said}</span>'
+        f'</span><progress class="k-bar{tone}" value="{percent}" max="100" '
+        f'aria-label="{label} used, {percent} per cent"></progress></div></td>'
+    )
+
+
 def _labelled(label: str, value: Callable[[ListedServer], object]) -> Callable[[Row], str]:
     return lambda row: f'<td class="k-num" data-l="{label}">{text(value(row.server))}</td>'
 
@@ -98,8 +127,8 @@ CELLS: dict[str, Callable[[Row], str]] = {
     "status": _status,
     "address": _address,
     "players": _players,
-    "cpu": _labelled("Processor", lambda server: cores_of(server.cpu_percent)),
-    "memory": _labelled("Memory", lambda server: size_of(server.memory_mb)),
+    "cpu": _cpu,
+    "memory": _memory,
     "disk": _labelled("Disk", lambda server: disk_of(server.disk_mb)),
     "place": _place,
     "region": _labelled("Region", lambda server: server.region_name),

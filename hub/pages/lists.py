@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Q, QuerySet, Window
+from django.db.models import Count, Expression, Q, QuerySet, Window
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from hub.api.csv import safe_cell
@@ -207,8 +207,10 @@ class ListPage:
             paginator.count = self._count
         return paginator.get_page(self.query.get("page"))
 
-    def fingerprint(self, *columns: str) -> str:
-        """A digest of these columns of the page's rows and of the number of all rows; no row is fetched."""
+    def fingerprint(self, *columns: str | Expression) -> str:
+        """A digest of these columns of the page's rows and of the number of all rows; no row is fetched. An expression
+        among them must be a module's own, for the SQL is kept under it.
+        """
         asked = self.query.get("page", "")
         start = (int(asked) - 1) * self.page_size if asked.isdigit() and 0 < int(asked) < 100_000 else 0
         stop = start + self.page_size

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import AuditEntry
 from accounts.tests.factories import QuotaFactory, UserFactory
 from hub.nodes.choices import DesiredStatus, ObservedStatus
-from hub.nodes.models import Operation
+from hub.nodes.models import Node, Operation
 from hub.testing import assert_constant_queries
+from monitoring import store
+from monitoring.measure import Reading
 from servers.models import GameServer, ServerLog
 
 from .factories import TemplateFactory, VariableFactory, make_server
@@ -134,6 +138,26 @@ def test_list_fragment_is_304_until_a_state_moves(web, server):
     moved = web.get(url, headers={**headers, "If-None-Match": tag})
 
     assert (same.status_code, moved.status_code) == (304, 200)
+
+
+def test_list_shows_what_running_servers_use(web, server):
+    used = {"cpu_percent": 85.0, "memory_bytes": 300 * 2.0**20}
+    store.store([Reading(f"server:{server.pk}", timezone.now(), used).line()])
+
+    text = web.get(reverse("servers:server_list")).content.decode()
+
+    assert '<b>0.8</b><span class="k-faint">1 core</span>' in text
+    assert 'class="k-bar k-warn" value="85"' in text
+    assert "<b>300 MiB</b>" in text
+
+
+def test_what_they_use_is_news_once_a_minute(web, server):
+    url, headers = reverse("servers:server_list"), {**FRAGMENT, "HX-Target": "list"}
+    tag = web.get(url, headers=headers)["ETag"]
+
+    Node.objects.filter(pk=server.node_id).update(agent_seen_at=timezone.now() + timedelta(minutes=1))
+
+    assert web.get(url, headers={**headers, "If-None-Match": tag}).status_code == 200
 
 
 def test_csv_has_the_servers(web, server):
