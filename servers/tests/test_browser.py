@@ -266,6 +266,24 @@ def test_phone_has_navigation_and_power_at_the_thumb(page: Page, live_server: An
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+def test_phone_deletes_ticked_servers(page: Page, live_server: Any, node: Node, people: Any) -> None:
+    server = make_server(owner=people["tendai"], node=node, name="dm-arena")
+    page.set_viewport_size(PHONE)
+    log_in(page, live_server)
+    page.goto(f"{live_server.url}/servers/")
+    page.get_by_label("Select dm-arena").check()
+
+    bar = page.locator("[data-bulk]")
+    assert bar.evaluate("bar => [...bar.children].every(each => each.scrollWidth <= each.clientWidth)")
+    bar.get_by_role("button", name="Delete…").click()
+    page.get_by_label("Type delete 1 to go on").fill("delete 1")
+    page.get_by_role("button", name="Delete").click()
+
+    expect(page.locator("main")).to_contain_text("1 of 1 asked")
+    server.refresh_from_db()
+    assert server.desired_status == DesiredStatus.DELETED
+
+
 def test_console_sends_shows_and_remembers(
     page: Page, live_server: Any, node: Node, people: dict[str, Any], complaints: list[str]
 ) -> None:
