@@ -21,6 +21,7 @@ from hub.nodes.choices import ObservedStatus
 from hub.nodes.engines import engine_for
 from hub.nodes.models import Node
 from hub.nodes.workloads import workload_models
+from hub.postgres.single import keep_one_connection
 
 from . import events
 from .measure import Caps, HostMeter, Reading, WorkloadMeter
@@ -57,10 +58,11 @@ class Sampler:
 
     def round(self) -> int:
         """Measure, keep, deliver; says how many subjects were measured."""
-        self.learn()
+        is_there = self.learn()
         readings = self.measure()
         self.spool.add([reading.line() for reading in readings])
-        self.deliver()
+        if is_there:  # else the next round tries: asked twice, a database that is far away might cost a round
+            self.deliver()
         return len(readings)
 
     def measure(self) -> list[Reading]:
@@ -115,8 +117,11 @@ class Sampler:
                 logger.exception("the database refuses batch %d of %s", batch.sequence, self.node_name)
                 self.spool.set_aside(batch)
 
-    def learn(self) -> None:
-        """Look up the node's engine and what its workloads were promised; what was known stays when that fails."""
+    def learn(self) -> bool:
+        """Look up the node's engine and what its workloads were promised; what was known stays when that fails.
+
+        Says whether the database answered.
+        """
         try:
             node = Node.objects.get(name=self.node_name)
             self.engine = self.given or engine_for(node)
@@ -127,6 +132,8 @@ class Sampler:
             self.caps = {}
         except (DatabaseError, OSError) as error:
             self._note_away(error)
+            return False
+        return True
 
     def _note_away(self, error: Exception) -> None:
         if not self.is_away:
@@ -160,6 +167,7 @@ def workloads_of(node: Node) -> tuple[dict[str, tuple[str, Caps]], dict[str, eve
 
 def run_forever(node_name: str) -> None:
     """The agent's child: a round at every whole multiple of the interval."""
+    keep_one_connection()
     sampler = Sampler(node_name, spool_of(node_name))
     every = settings.HUB_SAMPLE_SECONDS
     while True:
