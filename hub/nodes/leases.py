@@ -20,12 +20,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from hub.exceptions import Conflict, Invalid
 from hub.failpoints import declare, failpoint
 
+from . import ips
 from .choices import AddressState, PoolKind
 from .models import Address, AddressPool, AddressRequest, Node
 
@@ -47,7 +48,8 @@ _LEASE = """
         ) a
         WHERE p.node_id = %(node)s AND p.kind = 'host_ports' AND p.is_public = %(public)s AND p.is_enabled
           AND (%(overtake)s OR NOT EXISTS (
-            SELECT 1 FROM nodes_addressrequest r WHERE r.node_id = %(node)s AND r.is_public = %(public)s
+            SELECT 1 FROM nodes_addressrequest r
+            WHERE r.node_id = %(node)s AND r.pool_kind = 'host_ports' AND r.is_public = %(public)s
           ))
         LIMIT %(count)s
     ), numbered AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM picked)
@@ -81,16 +83,27 @@ def lease_ports(
     """
     leased: list[Leased] = []
     for is_public in (True, False):
-        names = [port.name for port in wanted if port.is_public == is_public]
+        names = [port.name for port in wanted if port.is_public == is_public and port.kind == PoolKind.HOST_PORTS]
         rows = _take(node, holder, names, is_public, overtake) if names else []
         if len(rows) < len(names):
-            Address.objects.filter(pk__in=[address.id for address in leased]).update(
-                state=AddressState.FREE, holder=None, port_name=""
-            )
+            _give_back(leased)
             return None
         leased += [Leased(*row, is_public) for row in sorted(rows)]
+    if whole := [port for port in wanted if port.kind != PoolKind.HOST_PORTS]:
+        found = ips.lease(node=node, holder=holder, wanted=whole, overtake=overtake)
+        if found is None:
+            _give_back(leased)
+            return None
+        leased += [Leased(*row) for row in found]
     failpoint("leases.after_lease")
     return leased
+
+
+def _give_back(leased: Sequence[Leased]) -> None:
+    """Nobody has seen these yet, so they need no rest."""
+    Address.objects.filter(pk__in=[address.id for address in leased]).update(
+        state=AddressState.FREE, holder=None, port_name=""
+    )
 
 
 def _take(node: Node, holder: uuid.UUID, names: list[str], is_public: bool, overtake: bool) -> list[Row]:
@@ -122,7 +135,8 @@ def _pools(node: Node, is_public: bool) -> QuerySet[AddressPool]:
 
 
 def _might_have(node: Node, count: int, is_public: bool, overtake: bool) -> bool:
-    if not overtake and AddressRequest.objects.filter(node=node, is_public=is_public).exists():
+    waiting = AddressRequest.objects.filter(node=node, pool_kind=PoolKind.HOST_PORTS, is_public=is_public)
+    if not overtake and waiting.exists():
         return False
     free = Address.objects.filter(pool__in=_pools(node, is_public), state=AddressState.FREE)
     return free[:count].count() == count
@@ -138,6 +152,9 @@ def queue_for_ports(workload: Workload, wanted: Sequence[PortRequest]) -> None:
                 holder=workload.pk,
                 holder_kind=workload.kind,
                 port_name=port.name,
+                pool_kind=port.kind,
+                number=port.number,
+                lessee=port.lessee,
             )
             for port in wanted
         ],
@@ -150,13 +167,14 @@ def place_in_queue(holder: uuid.UUID) -> int | None:
     first = AddressRequest.objects.filter(holder=holder).order_by("id").first()
     if first is None:
         return None
-    ahead = AddressRequest.objects.filter(node=first.node_id, id__lt=first.pk).exclude(holder=holder)
+    line = AddressRequest.objects.filter(node=first.node_id, pool_kind=first.pool_kind)
+    ahead = line.filter(id__lt=first.pk).exclude(holder=holder)
     return ahead.values("holder").distinct().count() + 1
 
 
-def count_waiting(node: Node) -> int:
+def count_waiting(node: Node, kind: str = PoolKind.HOST_PORTS) -> int:
     """How many holders wait for addresses of a node."""
-    return AddressRequest.objects.filter(node=node).values("holder").distinct().count()
+    return AddressRequest.objects.filter(node=node, pool_kind=kind).values("holder").distinct().count()
 
 
 def likely_address(node: Node) -> Address | None:
@@ -168,25 +186,32 @@ def likely_address(node: Node) -> Address | None:
 def serve_queue(node: Node) -> list[tuple[str, uuid.UUID]]:
     """Give free addresses to those who wait, in order; says whom (kind and id).
 
-    The first who cannot be served ends it.
+    The first who cannot be served ends it for his kind of pool.
     """
     served = []
-    while (who := _serve_first(node)) is not None:
-        served.append(who)
+    waiting = AddressRequest.objects.filter(node=node).order_by().values_list("pool_kind", flat=True).distinct()
+    for kind in sorted(waiting):
+        while (who := _serve_first(node, kind)) is not None:
+            served.append(who)
     return served
 
 
-def _serve_first(node: Node) -> tuple[str, uuid.UUID] | None:
+def _serve_first(node: Node, kind: str) -> tuple[str, uuid.UUID] | None:
     from .workloads import PortRequest
 
     with transaction.atomic():
         Node.objects.select_for_update(no_key=True).get(pk=node.pk)
-        first = AddressRequest.objects.filter(node=node).order_by("id").first()
+        line = AddressRequest.objects.filter(node=node, pool_kind=kind).order_by("id")
+        # Whoever waits for a port on an address that has come in meanwhile takes nothing from those before him.
+        first = line.filter(lessee__in=ips.lessees(node)).first() or line.first()
         if first is None:
             return None
         # Locked, so that a holder who is deleted meanwhile waits, and then releases what is leased here.
         requests = AddressRequest.objects.filter(holder=first.holder).order_by("id")
-        wanted = [PortRequest(row.port_name, row.is_public) for row in requests.select_for_update()]
+        wanted = [
+            PortRequest(row.port_name, row.is_public, row.pool_kind, row.number, row.lessee)
+            for row in requests.select_for_update()
+        ]
         if not wanted:
             return None
         if lease_ports(node=node, holder=first.holder, wanted=wanted, overtake=True) is None:
@@ -212,6 +237,9 @@ def release(holder: uuid.UUID, *, ids: Sequence[int] | None = None) -> int:
     held = Address.objects.filter(holder=holder, state=AddressState.LEASED)
     if ids is not None:
         held = held.filter(pk__in=ids)
+    else:
+        let_go = ips.give_up_ports(holder)
+        held = Address.objects.filter(Q(holder=holder) | Q(pk__in=let_go), state=AddressState.LEASED)
     released = 0
     for pool_id, seconds in {(a.pool_id, a.pool.rest_seconds) for a in held.select_related("pool")}:
         released += held.filter(pool=pool_id).update(
@@ -252,6 +280,8 @@ def replace_blocked(workload: Workload, address: Address, *, reason: str) -> boo
     from .workloads import PortRequest
 
     wanted = [PortRequest(address.port_name, address.pool.is_public)]
+    if address.pool.kind != PoolKind.HOST_PORTS:
+        wanted = [port for port in workload.ports_wanted() if port.name == address.port_name]
     with transaction.atomic():
         block(address, reason=reason)
         if lease_ports(node=workload.node, holder=workload.pk, wanted=wanted, overtake=True):

@@ -29,6 +29,8 @@ PORT_VALIDATORS = [MinValueValidator(1024), MaxValueValidator(65535)]
 AGENT_SILENT_AFTER_SECONDS = 60
 OVERCOMMITTED = {"memory", "cpu", "disk"}
 MOST_OVERCOMMIT = 100
+LOAD_BALANCER_REST_SECONDS = 300
+"""A team's stale browser tab or script must not land on the next team's instance."""
 
 
 def _is_number(value: object) -> bool:
@@ -145,9 +147,11 @@ class AddressPool(models.Model):
 
     @property
     def rest_seconds(self) -> int:
-        if self.quarantine_seconds is None:
-            return int(settings.HUB_QUARANTINE_SECONDS)
-        return self.quarantine_seconds
+        if self.quarantine_seconds is not None:
+            return self.quarantine_seconds
+        if self.kind == PoolKind.LOAD_BALANCER:
+            return LOAD_BALANCER_REST_SECONDS
+        return int(settings.HUB_QUARANTINE_SECONDS)
 
     def clean(self) -> None:
         ports = self.excluded_ports
@@ -214,13 +218,16 @@ class Address(models.Model):
 
 
 class AddressRequest(models.Model):
-    """A place in the queue for an address of a node; served strictly by id."""
+    """A place in the queue for an address of a node; served strictly by id, each kind of pool by itself."""
 
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="address_requests")
+    pool_kind = models.CharField(max_length=20, choices=PoolKind.choices, default=PoolKind.HOST_PORTS)
     is_public = models.BooleanField(default=True)
     holder = models.UUIDField()
     holder_kind = models.CharField(max_length=20)
     port_name = models.CharField(max_length=40)
+    number = models.PositiveIntegerField(null=True, blank=True, help_text="The port wished for on a whole address.")
+    lessee = models.UUIDField(null=True, blank=True, help_text="Who gets the address; empty: the holder.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -28,8 +28,8 @@ from accounts.actors import SYSTEM
 from hub.engines.base import Engine, EngineError, Observation, PullProgress, Reason, State, WorkloadSpec
 from hub.failpoints import declare, failpoint
 
-from . import clocks, crashes, leases, operations
-from .choices import LIVE, WORKLOAD_TRANSITIONS, DesiredStatus, ObservedStatus, OperationStatus
+from . import clocks, crashes, ips, leases, operations
+from .choices import LIVE, WORKLOAD_TRANSITIONS, DesiredStatus, ObservedStatus, OperationStatus, PoolKind
 from .engines import engine_for
 from .models import Address
 from .workloads import Workload
@@ -285,6 +285,8 @@ def _launch(workload: Workload, engine: Engine) -> Step:
     missing = [port for port in wanted if port.name not in {address.port_name for address in addresses}]
     if missing:
         return _lease_missing(workload, missing)
+    if any(port.kind == PoolKind.LOAD_BALANCER for port in wanted):
+        engine.hold_addresses(ips.all_of(workload.node))
     for address in addresses:
         # What it has run on before is left to the engine's own bind: connections of its last run linger there a while,
         # and a probe takes them for a stranger.

@@ -7,7 +7,7 @@ HUB_SWEEP_SECONDS: one listing of all the engine holds by our labels against all
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from accounts.actors import SYSTEM
 from hub.engines.base import Engine, EngineError, Observation
 from hub.failpoints import declare, failpoint
 
-from . import leases
+from . import ips, leases
 from .choices import LIVE, DesiredStatus, ObservedStatus
 from .engines import engine_for
 from .models import AddressRequest, Node
@@ -79,7 +79,7 @@ def sweep(node: Node, *, engine: Engine | None = None) -> SweepReport:
         report.error = str(error)
         _note_engine(node, str(error))
         return report
-    _note_engine(node, _prepare(engine))
+    _note_engine(node, _prepare(engine, ips.all_of(node)))
     report.seen = len(held)
     for model, row in _rows(node):
         if _differs(row, held.pop(row["pk"], None)):
@@ -146,10 +146,11 @@ def _remove_orphan(node: Node, engine: Engine, seen: Observation, report: SweepR
     logger.warning("removed orphan %s: no live row stands behind it", seen.name)
 
 
-def _prepare(engine: Engine) -> str:
-    """Lay again what a restarted daemon or firewall has forgotten; says what stands in the way of it."""
+def _prepare(engine: Engine, addresses: Sequence[str]) -> str:
+    """Lay again what a restarted daemon, firewall or machine has forgotten; says what stands in the way of it."""
     try:
         engine.prepare()
+        engine.hold_addresses(addresses)
     except EngineError as error:
         logger.warning("%s is not prepared: %s", engine.node, error)
         return str(error)

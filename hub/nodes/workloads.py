@@ -16,17 +16,24 @@ from django.db.models import Q
 from accounts.permissions import sees_all
 from hub.engines.base import Engine, Limits, Observation, PortBinding, WorkloadSpec, workload_name
 
-from .choices import AdminState, DesiredStatus, ObservedStatus
+from .choices import AdminState, DesiredStatus, ObservedStatus, PoolKind
 from .models import Address, Node, Operation
 from .querysets import WorkloadQuerySet
 
 
 @dataclass(frozen=True)
 class PortRequest:
-    """A port a workload needs. Private ones are reached by the agent only."""
+    """A port a workload needs. Private ones are reached by the agent only.
+
+    Of a load balancer it is `number`, if that is free, on the address that `lessee` has (its own unless others share
+    it); the address is leased with the first port on it. Of subnets it is one of them.
+    """
 
     name: str
     is_public: bool = True
+    kind: str = PoolKind.HOST_PORTS
+    number: int | None = None
+    lessee: uuid.UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -232,9 +239,10 @@ def bindings(addresses: Sequence[Address], target_ports: dict[str, int] | None =
         PortBinding(
             name=address.port_name,
             ip=str(address.ip),
-            port=address.port or 0,
-            target_port=inside.get(address.port_name, address.port or 0),
+            port=address.port,
+            target_port=inside.get(address.port_name, address.port),
             public=address.pool.is_public,
         )
         for address in addresses
+        if address.port is not None
     ]
