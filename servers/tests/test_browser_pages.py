@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import logging
+import math
 import os
 import uuid
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,11 @@ from playwright.sync_api import Browser, Page
 from accounts.tests.factories import PASSWORD, UserFactory, token_for
 from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus, ReportKind
 from hub.nodes.models import Address, AddressPool, Node, NodeReport, Operation
+from monitoring import store as store_samples
 from monitoring.errors import store
 from monitoring.errors.capture import failure_of
 from monitoring.errors.models import ErrorGroup
+from monitoring.measure import Reading
 from servers.models import ConsoleCommand, GameServer, ServerLog, TemplateTrial
 
 from .factories import TemplateFactory, VariableFactory, make_node, make_server
@@ -72,6 +76,25 @@ def _error() -> ErrorGroup:
     return ErrorGroup.objects.get()
 
 
+def measure(*subjects: str) -> None:
+    """An hour of samples in the past, as an agent would have left them: two waves and a bit of growth."""
+    now, lines = timezone.now(), []
+    for number, subject in enumerate(subjects):
+        for step in range(0, 3600, 10):
+            wave = math.sin(step / 420 + number) + 0.3 * math.sin(step / 67)
+            values = {
+                "cpu_percent": 55 + 22 * wave,
+                "cpu_share": 40 + 16 * wave,
+                "memory_bytes": (600 + 40 * wave + step / 60) * 2.0**20,
+                "disk_bytes": 2.1e9 + step * 4e4,
+                "net_in": 9e4 + 3e4 * wave,
+                "net_out": 4e5 + 2e5 * wave,
+                "players": round(34 + 6 * wave),
+            }
+            lines.append(Reading(subject, now - timedelta(seconds=3600 - step), values).line())
+    store_samples.store(lines)
+
+
 def fill() -> dict[str, str]:
     """A hub with something in every state; answers the address of each page by its name."""
     cache.clear()
@@ -104,6 +127,7 @@ def fill() -> dict[str, str]:
     left = f"hub-server-{uuid.uuid4()}"
     report(node, ReportKind.DATA, name=left, owner="", size_bytes=9_400_000, changed_at="")
     report(node, ReportKind.IMAGES, id="sha256:1f0c", names=["hub/luanti:5.9"], size_bytes=90_400_000, used_by=[])
+    measure(f"server:{first.pk}", f"node:{node.name}")
     error = _error()
     connection.close()
     at = first.get_absolute_url()
