@@ -26,6 +26,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 NEEDS = {
     "docker": "needs a Docker Engine: install one (apt install docker.io) and let this user reach its socket",
     "browser": "needs Chromium: install it (apt install chromium)",
+    "prometheus": "needs promtool, amtool and prometheus (apt install prometheus prometheus-alertmanager)",
 }
 
 
@@ -81,12 +82,20 @@ def skip_what_cannot_run(items: list[pytest.Item]) -> None:
     """Skip the tests that lack something and say how to get it; with HUB_TEST_ALL=1 they run and fail."""
     if os.environ.get("HUB_TEST_ALL") == "1":
         return
-    answers: dict[str, Callable[[], bool]] = {"docker": docker_answers, "browser": lambda: CHROMIUM is not None}
+    answers: dict[str, Callable[[], bool]] = {
+        "docker": docker_answers,
+        "browser": lambda: CHROMIUM is not None,
+        "prometheus": prometheus_is_here,
+    }
     for item in items:
         for name, reason in NEEDS.items():
             # Not by keyword: the folder of a clone, too, may be called "docker".
             if item.get_closest_marker(name) and not answers[name]():
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def prometheus_is_here() -> bool:
+    return all(map(shutil.which, ("prometheus", "promtool", "amtool")))
 
 
 @cache
