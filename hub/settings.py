@@ -370,6 +370,7 @@ SPECTACULAR_SETTINGS = {
 HUB_ENGINES = {
     "process": "hub.engines.process.ProcessEngine",
     "docker": "hub.engines.docker.DockerEngine",
+    "kubernetes": "hub.engines.kubernetes.KubernetesEngine",
     "fake": "hub.engines.fake.FakeEngine",
 }
 HUB_GAME_IP = env.text("HUB_GAME_IP", "127.0.0.1", help="Address on which game servers of node `local` are published.")

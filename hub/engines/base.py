@@ -197,6 +197,20 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
+class Obstacle:
+    """What keeps a workload that was made from running; `permanent` says that waiting will not help.
+
+    Engines that answer `ensure` before the program runs tell so later what others raise at once.
+    """
+
+    reason: Reason
+    message: str
+    permanent: bool = False
+    ip: str = ""
+    port: int | None = None
+
+
+@dataclass(frozen=True)
 class Observation:
     """One workload as the engine sees it now.
 
@@ -204,7 +218,7 @@ class Observation:
     was not seen; a code below zero is the negative signal number. `detail` of a running one tells what is wrong
     with it, such as a sidecar that has ended. `engine_restarted` marks an exit that the engine's or the host's own
     restart explains. `image` is the very image it was made from, as `pin` names it. `labels` are
-    those of `labels_for`.
+    those of `labels_for`. `obstacle` belongs to a workload that was made and does not run yet.
     """
 
     kind: str
@@ -223,6 +237,7 @@ class Observation:
     image: str = ""
     image_digest: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    obstacle: Obstacle | None = None
 
     @property
     def name(self) -> str:
@@ -344,7 +359,8 @@ class Engine(ABC):
         Already running at this generation: only sidecars that do not run are started. An exited or created one of this
         generation is started again; an exited one of an older generation is replaced, its data kept. Raises STALE when
         a newer generation exists, REFUSED (permanent) when an older one is still running (it must be stopped first),
-        ADDRESS_TAKEN or ADDRESS_MISSING when a port cannot be bound, IMAGE_MISSING, DISK_FULL, UNAVAILABLE.
+        ADDRESS_TAKEN or ADDRESS_MISSING when a port cannot be bound, IMAGE_MISSING, DISK_FULL, UNAVAILABLE. An engine
+        that restarts by itself may answer with one that was made and does not run yet; `inspect` tells how far it is.
         """
 
     @abstractmethod

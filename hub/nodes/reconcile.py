@@ -44,6 +44,8 @@ POLL_SECONDS = 0.5
 SPARE_SECONDS = 5.0
 WORTH_NOTING_SECONDS = 0.1
 HEALTH_MISSES_ALLOWED = 3
+START_SECONDS = 300
+START_POLL_SECONDS = 1.0
 
 declare(
     "reconcile.after_claim",
@@ -206,17 +208,21 @@ def _towards_running(workload: Workload, engine: Engine, seen: Observation | Non
     if seen is not None and seen.is_running:
         if seen.generation < workload.generation:
             return _stop_step(workload, engine, seen, S.STOPPING)
+        if _was_restarted(workload, engine, seen):
+            return _restarted(workload, engine, seen)
         step = _watch(workload, engine, seen)
         step.is_adoption = workload.observed_status in (S.CRASHED, S.FAILED, S.LOST)
         return step
     if workload.observed_status == S.FAILED:
         return Step(S.FAILED, workload.status_reason, operation=OperationStatus.FAILED)
+    if seen is not None and _is_starting(workload, engine, seen):
+        return _await_start(workload, engine, seen)
     longest = crashes.LONGEST_WAIT_SECONDS
     if workload.restart_after and not clocks.is_over(workload.restart_after, farthest_seconds=longest):
         wait = (workload.restart_after - timezone.now()).total_seconds()
         return Step(S(workload.observed_status), workload.status_reason, check_in=wait)
     if workload.observed_status not in (S.CRASHED, S.LOST) and crashes.is_crash(workload, seen):
-        return _crashed(workload, seen)
+        return _crashed(workload, engine, seen)
     return _launch(workload, engine)
 
 
@@ -261,8 +267,55 @@ def _missed(workload: Workload, detail: str, changes: dict[str, Any]) -> Step:
     return Step(S.UNHEALTHY, reason, check_in=settings.HUB_SWEEP_SECONDS, changes=changes)
 
 
-def _crashed(workload: Workload, seen: Observation | None) -> Step:
+def _is_starting(workload: Workload, engine: Engine, seen: Observation) -> bool:
+    """Whether the engine itself is bringing up what this wish has made."""
+    is_made = seen.state == State.CREATED and seen.generation == workload.generation
+    return is_made and engine.capabilities.restarts_by_itself and workload.observed_status in LIVE
+
+
+def _await_start(workload: Workload, engine: Engine, seen: Observation) -> Step:
+    """Made, and not yet running: say what it waits for; when its time is over, or waiting cannot help, take it back."""
+    obstacle = seen.obstacle
+    if obstacle is not None and obstacle.reason in (Reason.ADDRESS_TAKEN, Reason.ADDRESS_MISSING):
+        for address in workload.addresses():
+            if address.port == obstacle.port and str(address.ip) == obstacle.ip:
+                return _move_address(workload, address, obstacle.message)
+    seconds = workload.ready_timeout_seconds + START_SECONDS
+    latest = timezone.now() + timedelta(seconds=seconds)
+    deadline = min(workload.ready_deadline_at or latest, latest)
+    is_hopeless = obstacle is not None and obstacle.permanent
+    if not is_hopeless and timezone.now() < deadline:
+        return Step(S.STARTING, seen.detail, check_in=START_POLL_SECONDS, changes={"ready_deadline_at": deadline})
+    engine.remove(workload.engine_name, keep_data=True)
+    why = obstacle.message if obstacle else seen.detail
+    reason = why if is_hopeless else f"Not started after {seconds} s, and taken back: {why}"
+    return Step(S.FAILED, reason, operation=OperationStatus.FAILED, changes=_ended(None))
+
+
+def _was_restarted(workload: Workload, engine: Engine, seen: Observation) -> bool:
+    """Whether the engine has started it again since it was last seen, which nobody has asked for."""
+    if not engine.capabilities.restarts_by_itself or seen.generation != workload.generation:
+        return False
+    if workload.observed_status not in LIVE or workload.started_at is None or seen.started_at is None:
+        return False
+    return seen.restart_count > 0 and seen.started_at > workload.started_at
+
+
+def _restarted(workload: Workload, engine: Engine, seen: Observation) -> Step:
+    """The engine restarts, the hub counts; giving up is the hub's."""
     crash = crashes.assess(workload, seen)
+    if crash.given_up:
+        return _crashed(workload, engine, seen)
+    step = _watch(workload, engine, seen)
+    step.reason = step.reason or crashes.name_cause(workload, seen)
+    step.changes |= {"restart_count": crash.count, "restart_window_at": crash.window_at}
+    return step
+
+
+def _crashed(workload: Workload, engine: Engine, seen: Observation | None) -> Step:
+    crash = crashes.assess(workload, seen)
+    if crash.given_up and engine.capabilities.restarts_by_itself:
+        engine.stop(workload.engine_name)
     changes = {
         "exit_code": seen.exit_code if seen else None,
         "oom_killed": bool(seen and seen.oom_killed),
@@ -308,7 +361,8 @@ def _launch(workload: Workload, engine: Engine) -> Step:
         raise
     failpoint("reconcile.after_ensure")
     workload.addresses().filter(proven_at=None).update(proven_at=Now())
-    deadline = timezone.now() + timedelta(seconds=workload.ready_timeout_seconds)
+    own_time = START_SECONDS if seen.state == State.CREATED else 0
+    deadline = timezone.now() + timedelta(seconds=workload.ready_timeout_seconds + own_time)
     changes = {
         "started_at": seen.started_at,
         "ready_deadline_at": deadline,

@@ -20,12 +20,14 @@ from typing import Any
 
 import pytest
 
-from hub.engines.base import Engine, Limits, Observation, Usage, WorkloadSpec
+from hub.engines.base import Engine, EngineError, Limits, Observation, State, Usage, WorkloadSpec
 from hub.engines.docker import DockerEngine
 from hub.engines.fake import Behaviour, FakeEngine
+from hub.engines.kubernetes import KubernetesEngine
 from hub.engines.process import ProcessEngine
 from hub.testing import wait_until
 
+from .cluster import Cluster
 from .docker_images import image
 
 LIMITS = Limits(memory_mb=64, cpu_percent=100, disk_mb=64)
@@ -68,6 +70,8 @@ class Harness(ABC):
     """One engine under test."""
 
     crosses_processes = True
+    counts_processes = True
+    keeps_output = True
     missing_ip = "198.51.100.7"
 
     def __init__(self) -> None:
@@ -100,6 +104,10 @@ class Harness(ABC):
         """Let another program use an address."""
         return held_socket(ip, port, kind)
 
+    def ensure(self, spec: WorkloadSpec) -> Observation:
+        """Have a workload running, or raise what keeps it from that."""
+        return self.engine.ensure(spec)
+
     def look(self, name: str) -> Observation:
         """What the engine sees of a workload that is there."""
         seen = self.engine.inspect(name)
@@ -121,7 +129,7 @@ class Harness(ABC):
     def start(self, program: Program = SLEEPER, **changes: Any) -> WorkloadSpec:
         """Run a program; one that says "ready" has done so."""
         spec = self.spec(program, **changes)
-        self.engine.ensure(spec)
+        self.ensure(spec)
         if "ready" in program.behaviour.output:
             self.wait_for_line(spec.name, "ready")
         return spec
@@ -229,11 +237,75 @@ class DockerHarness(Harness):
         self.engine.teardown()
 
 
+class KubernetesHarness(Harness):
+    """A cluster that is our own stand-in: programs run as processes, addresses and namespaces as objects."""
+
+    counts_processes = False  # metrics-server does not
+    keeps_output = False  # a pod's output goes with it
+
+    def __init__(self) -> None:
+        self.cluster = Cluster()
+        super().__init__()
+
+    def factory(self) -> tuple[type[Engine], Mapping[str, Any]]:
+        return KubernetesEngine, {"credentials": {"kubeconfig": self.cluster.kubeconfig}}
+
+    def spec(self, program: Program = SLEEPER, **changes: Any) -> WorkloadSpec:
+        env = {"DATA": "/data", **changes.pop("env", {})}
+        command = ("sh", "-c", program.script)
+        return self._spec(**{"image": "busybox:1", "command": command, "data_path": "/data", "env": env, **changes})
+
+    def ensure(self, spec: WorkloadSpec) -> Observation:
+        """The cluster takes its time, and tells later what others raise at once."""
+        seen = self.engine.ensure(spec)
+
+        def settled() -> Observation | None:
+            found = self.look(spec.name) if seen.state is State.CREATED else seen
+            obstacle = found.obstacle
+            if obstacle is not None and (obstacle.ip or obstacle.permanent):
+                raise EngineError(obstacle.message, reason=obstacle.reason, ip=obstacle.ip, port=obstacle.port)
+            return found if found.state is not State.CREATED or found.restart_count else None
+
+        return wait_until(settled, what=f"{spec.name} in the cluster")
+
+    def wait_for_exit(self, name: str) -> None:
+        """A container that ends is started again at once; only then the cluster waits."""
+        wait_until(lambda: (seen := self.engine.inspect(name)) and seen.state is State.EXITED, what="an exit")
+
+    def has_data(self, name: str) -> bool:
+        path = self.cluster.volumes.get((name, "data"))
+        return path is not None and Path(path, "kept").exists()
+
+    @contextlib.contextmanager
+    def hold(self, ip: str, port: int, kind: socket.SocketKind) -> Iterator[None]:
+        """A service of somebody else has it."""
+        protocol = "TCP" if kind == socket.SOCK_STREAM else "UDP"
+        ports = [{"port": port, "protocol": protocol}]
+        service = self.cluster.put("services", "others", "web", type="ClusterIP", ports=ports)
+        service["status"] = {"loadBalancer": {"ingress": [{"ip": ip}]}}
+        try:
+            yield
+        finally:
+            with self.cluster.store.lock:
+                self.cluster.store.remove("services", "others", "web")
+
+    def close(self) -> None:
+        try:
+            super().close()
+            assert {one["metadata"]["name"] for one in self.cluster.objects("namespaces")} <= {
+                "others",
+                "metallb-system",
+            }
+        finally:
+            self.cluster.close()
+
+
 HARNESSES = [
     pytest.param(FakeHarness, id="fake"),
     pytest.param(ProcessHarness, id="process"),
     pytest.param(BareProcessHarness, id="process-without-cgroups"),
     pytest.param(DockerHarness, id="docker", marks=pytest.mark.docker),
+    pytest.param(KubernetesHarness, id="kubernetes"),
 ]
 
 

@@ -58,7 +58,7 @@ class TestEngineContract:
     def test_ensure_starts_a_workload(self, harness: Harness):
         spec = harness.spec(SLEEPER)
 
-        seen = harness.engine.ensure(spec)
+        seen = harness.ensure(spec)
 
         assert seen.state is State.RUNNING
         assert (seen.name, seen.generation, seen.exit_code) == (spec.name, 1, None)
@@ -86,11 +86,14 @@ class TestEngineContract:
     def test_ensure_starts_an_exited_workload_again(self, harness: Harness):
         spec = harness.start(EXITS_3)
         harness.wait_for_exit(spec.name)
+        before = harness.look(spec.name)
 
         harness.engine.ensure(spec)
         harness.wait_for_exit(spec.name)
 
-        wait_until(lambda: harness.engine.logs(spec.name).lines.count("bye") == 2, what="a second run")
+        runs = 2 if harness.keeps_output else 1
+        wait_until(lambda: harness.engine.logs(spec.name).lines.count("bye") == runs, what="a second run")
+        assert harness.look(spec.name).started_at >= before.started_at
 
     def test_ensure_refuses_an_older_generation_as_stale(self, harness: Harness):
         spec = harness.start(SLEEPER, generation=5)
@@ -124,7 +127,7 @@ class TestEngineContract:
         harness.engine.kill(spec.name)
         harness.wait_for_exit(spec.name)
 
-        seen = harness.engine.ensure(replace(spec, generation=2))
+        seen = harness.ensure(replace(spec, generation=2))
 
         assert (seen.generation, seen.is_running, seen.exit_code) == (2, True, None)
         assert harness.has_data(spec.name)
@@ -149,7 +152,7 @@ class TestEngineContract:
         assert harness.look(spec.name).exit_code == 0
 
     def test_stop_sends_the_signal_it_is_given(self, harness: Harness):
-        spec = harness.start(ANSWERS_INTERRUPT_WITH_4)
+        spec = harness.start(ANSWERS_INTERRUPT_WITH_4, stop_signal="SIGINT")
 
         harness.engine.stop(spec.name, signal="SIGINT")
         harness.wait_for_exit(spec.name)
@@ -298,7 +301,7 @@ class TestEngineContract:
         assert after.epoch == before.epoch
         assert after.memory_limit_bytes == 64 * 1024**2
         assert (after.memory_bytes or 0) > 0
-        assert (after.pids or 0) >= 1
+        assert (after.pids or 0) >= 1 or not harness.counts_processes
 
     def test_usage_of_another_run_has_another_epoch(self, harness: Harness):
         if not harness.engine.capabilities.usage:
@@ -308,7 +311,7 @@ class TestEngineContract:
         harness.engine.kill(spec.name)
         harness.wait_for_exit(spec.name)
 
-        harness.engine.ensure(spec)
+        harness.ensure(spec)
 
         assert harness.usage(spec).epoch != before
 
@@ -350,7 +353,7 @@ class TestEngineContract:
         spec = harness.start(KEEPS_A_FILE)
         harness.engine.remove(spec.name, keep_data=True)
 
-        seen = harness.engine.ensure(replace(spec, generation=1))
+        seen = harness.ensure(replace(spec, generation=1))
         had_data = harness.has_data(spec.name)
         harness.engine.remove(spec.name)
 
@@ -361,7 +364,7 @@ class TestEngineContract:
         spec = harness.spec(SLEEPER, ports=(port_at("127.0.0.1", port),))
 
         with harness.hold("127.0.0.1", port, socket.SOCK_STREAM), pytest.raises(EngineError) as refused:
-            harness.engine.ensure(spec)
+            harness.ensure(spec)
 
         assert (refused.value.reason, refused.value.permanent) == (Reason.ADDRESS_TAKEN, False)
         assert (refused.value.ip, refused.value.port) == ("127.0.0.1", port)
@@ -372,7 +375,7 @@ class TestEngineContract:
         spec = harness.spec(SLEEPER, ports=(port_at(harness.missing_ip, 25565),))
 
         with pytest.raises(EngineError) as refused:
-            harness.engine.ensure(spec)
+            harness.ensure(spec)
 
         assert (refused.value.reason, refused.value.ip) == (Reason.ADDRESS_MISSING, harness.missing_ip)
 

@@ -1,0 +1,5 @@
+"""Workloads on a Kubernetes cluster: each in a namespace of its own."""
+
+from .engine import KubernetesEngine
+
+__all__ = ["KubernetesEngine"]

@@ -1,0 +1,83 @@
+"""From what the API server and the way to it say to what the hub understands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from ..base import EngineError, Reason
+
+MAX_SENTENCE = 300
+
+
+@dataclass
+class Refused(Exception):
+    """The API server's answer was an error."""
+
+    status: int
+    reason: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.reason}: {self.message}"
+
+    @property
+    def is_terminating(self) -> bool:
+        """Whether nothing can be made because the namespace is being deleted."""
+        return self.status == 403 and "being terminated" in self.message
+
+    @classmethod
+    def read(cls, status: int, body: bytes) -> Refused:
+        """Read a Status object, or what a proxy has put in its place."""
+        try:
+            told = json.loads(body)
+            return cls(status, str(told.get("reason") or ""), str(told.get("message") or ""))
+        except (ValueError, AttributeError):
+            return cls(status, "", body.decode(errors="replace"))
+
+
+def refusal(message: str) -> EngineError:
+    """What was asked is not acceptable here, and asking again will not help."""
+    return EngineError(message, reason=Reason.REFUSED, permanent=True)
+
+
+def unavailable(message: str) -> EngineError:
+    """The cluster cannot do this now."""
+    return EngineError(message, reason=Reason.UNAVAILABLE)
+
+
+def timed_out() -> EngineError:
+    return EngineError("The cluster did not answer in time.", reason=Reason.TIMED_OUT)
+
+
+def translate(error: Refused) -> EngineError:
+    """Say in the hub's words what the API server has refused."""
+    said = sentence(error.message)
+    if error.is_terminating:
+        return unavailable("Its namespace is still being deleted.")
+    if error.status == 401:
+        return unavailable("The cluster does not accept this node's credentials.")
+    if error.status == 403 and is_about_limits(error.message):
+        return refusal(f"The cluster's quota or policy does not allow this: {said}")
+    if error.status == 403:
+        return refusal(f"The hub's account may not do this in the cluster: {said}")
+    if error.status in (400, 422):
+        return refusal(f"The cluster refused this: {said}")
+    if error.status == 404:
+        return refusal(f"The cluster does not know this: {said}")
+    if error.status == 409:
+        return EngineError(f"Somebody else is changing this: {said}", reason=Reason.INTERNAL)
+    if error.status == 429:
+        return unavailable("The cluster is asked too much at the moment.")
+    return unavailable(f"The cluster could not do this: {error.status} {said}")
+
+
+def is_about_limits(message: str) -> bool:
+    """Whether a refusal of a pod comes from admission (quota, limits, Pod Security), not from rights."""
+    return any(words in message for words in ("exceeded quota", "failed quota", "PodSecurity", "denied the request"))
+
+
+def sentence(message: str) -> str:
+    """An answer of the cluster, short enough for a page."""
+    text = " ".join(message.split())
+    return text if len(text) <= MAX_SENTENCE else f"{text[: MAX_SENTENCE - 1]}…"

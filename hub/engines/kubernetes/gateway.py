@@ -1,0 +1,335 @@
+"""The one module that knows the official client: how to reach a cluster, and its verbs with plain dictionaries.
+
+The client brings credentials, TLS and connections; its models stay unused, because they drop what they do not know and
+cost several times the CPU of the JSON itself. Every request is bounded in time, and so are all of one verb together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import urllib3.exceptions
+import yaml
+
+from .errors import Refused, refusal, timed_out, unavailable
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+FIELD_MANAGER = "kutanga-hub"
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 15.0
+LONGEST_WAIT_SECONDS = 5.0
+ATTEMPTS = 4
+PAGE = 500
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+# What a kubeconfig may not have here: programs to run, and files of the agent's machine to read.
+FOREIGN_KEYS = ("exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "certificate-authority")
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind of object and where the API keeps it."""
+
+    plural: str
+    group: str = ""
+    version: str = "v1"
+    is_namespaced: bool = True
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = ["namespaces", namespace] if namespace and self.is_namespaced else []
+        parts = [*scope, self.plural, *filter(None, (name, subresource))]
+        return "/".join([root, *(quote(part, safe="") for part in parts)])
+
+
+NAMESPACES = Resource("namespaces", is_namespaced=False)
+NODES = Resource("nodes", is_namespaced=False)
+PODS = Resource("pods")
+SECRETS = Resource("secrets")
+SERVICES = Resource("services")
+EVENTS = Resource("events")
+CLAIMS = Resource("persistentvolumeclaims")
+QUOTAS = Resource("resourcequotas")
+LIMIT_RANGES = Resource("limitranges")
+DEPLOYMENTS = Resource("deployments", "apps")
+DAEMON_SETS = Resource("daemonsets", "apps")
+POLICIES = Resource("networkpolicies", "networking.k8s.io")
+POOLS = Resource("ipaddresspools", "metallb.io", "v1beta1")
+POD_METRICS = Resource("pods", "metrics.k8s.io", "v1beta1")
+ACCESS_REVIEWS = Resource("selfsubjectaccessreviews", "authorization.k8s.io", is_namespaced=False)
+
+BY_KIND = {
+    "Namespace": NAMESPACES,
+    "Secret": SECRETS,
+    "Service": SERVICES,
+    "PersistentVolumeClaim": CLAIMS,
+    "ResourceQuota": QUOTAS,
+    "LimitRange": LIMIT_RANGES,
+    "Deployment": DEPLOYMENTS,
+    "NetworkPolicy": POLICIES,
+    "Pod": PODS,
+}
+
+
+class Gateway:
+    """One cluster's API. Connections are not shared with forked children: each process opens its own."""
+
+    def __init__(self, kubeconfig: str, *, timeout_seconds: float = 30.0) -> None:
+        self.kubeconfig = kubeconfig
+        self.timeout_seconds = timeout_seconds
+        self.calls = 0
+        self._pid = 0
+        self._api: ApiClient
+        self._deadline = 0.0
+
+    @contextmanager
+    def bounded(self) -> Iterator[None]:
+        """All requests inside end within `timeout_seconds` together."""
+        if self._deadline:  # a verb inside a verb
+            yield
+            return
+        self._deadline = time.monotonic() + self.timeout_seconds
+        try:
+            yield
+        finally:
+            self._deadline = 0.0
+
+    @property
+    def api(self) -> ApiClient:
+        """The official client. It is imported with first use: the web process, which never gets here, saves 70 MB."""
+        if self._pid != os.getpid():
+            self._api = connect(self.kubeconfig)
+            self._pid = os.getpid()
+        return self._api
+
+    # Objects.
+
+    def get(self, resource: Resource, name: str, namespace: str = "", *, subresource: str = "") -> Object | None:
+        """One object, or None."""
+        try:
+            return self._json("GET", resource.path(namespace, name, subresource))
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def find(self, resource: Resource, namespace: str = "", *, selector: str = "", fields: str = "") -> list[Object]:
+        """All objects that match, in pages; begun again when the server has forgotten where it was."""
+        for _ in range(ATTEMPTS):
+            found: list[Object] = []
+            following = ""
+            try:
+                while True:
+                    query = {"labelSelector": selector, "fieldSelector": fields, "limit": PAGE, "continue": following}
+                    page = self._json("GET", resource.path(namespace), query)
+                    found += page.get("items") or []
+                    following = (page.get("metadata") or {}).get("continue") or ""
+                    if not following:
+                        return found
+            except Refused as error:
+                if error.status != 410:
+                    raise
+        raise unavailable("The cluster changes faster than it can be listed.")
+
+    def create(self, manifest: Object) -> Object:
+        """Make an object. Raises Refused 409 when it exists: the name is the lock."""
+        resource, metadata = BY_KIND[manifest["kind"]], manifest["metadata"]
+        return self._json("POST", resource.path(metadata.get("namespace", "")), _WRITE, manifest)
+
+    def apply(self, manifest: Object) -> Object:
+        """Bring an object into this state, whether it exists or not (server-side apply)."""
+        resource, metadata = BY_KIND[manifest["kind"]], manifest["metadata"]
+        path = resource.path(metadata.get("namespace", ""), metadata["name"])
+        return self._json("PATCH", path, {**_WRITE, "force": "true"}, manifest, content_type=APPLY)
+
+    def patch(self, resource: Resource, name: str, namespace: str, change: Object) -> Object | None:
+        """Change some fields; None when there is no such object."""
+        try:
+            return self._json("PATCH", resource.path(namespace, name), _WRITE, change, content_type=MERGE)
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def delete(self, resource: Resource, name: str, namespace: str = "", *, grace_seconds: int | None = None) -> None:
+        """Delete an object; one that is gone or going is left alone."""
+        query = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
+        try:
+            self._json("DELETE", resource.path(namespace, name), query)
+        except Refused as error:
+            if error.status not in (404, 409):
+                raise
+
+    def ask(self, resource: Resource, manifest: Object) -> Object:
+        """Have a question answered that is put as an object, such as an access review."""
+        return self._json("POST", resource.path(), {}, manifest)
+
+    def version(self) -> Object:
+        return self._json("GET", "/version")
+
+    def text(self, resource: Resource, name: str, namespace: str, subresource: str, **query: Any) -> str | None:
+        """What a subresource says as text; None when there is nothing behind it."""
+        try:
+            return self._request("GET", resource.path(namespace, name, subresource), query).decode(errors="replace")
+        except Refused as error:
+            if error.status in (400, 404):  # no such pod, or its container has not run
+                return None
+            raise
+
+    def attach(self, namespace: str, pod: str, data: bytes) -> None:
+        """Write to a container's standard input. Raises OSError."""
+        import websocket
+        from kubernetes.stream.ws_client import STDIN_CHANNEL, create_websocket, get_websocket_url
+
+        path = PODS.path(namespace, pod, "attach")
+        query = [("stdin", "true"), ("stdout", "false"), ("stderr", "false")]
+        headers: dict[str, str] = {}
+        self.api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
+        configuration = self.api.configuration
+        url = get_websocket_url(f"{configuration.host}{path}", query)
+        self.calls += 1
+        try:
+            stream = create_websocket(configuration, url, headers)
+            stream.settimeout(CONNECT_SECONDS)
+            stream.send(bytes([STDIN_CHANNEL]) + data, opcode=websocket.ABNF.OPCODE_BINARY)
+            stream.close(timeout=CONNECT_SECONDS)
+        except websocket.WebSocketBadStatusException as error:
+            raise Refused(error.status_code, "", str(error)) from None
+        except websocket.WebSocketException as error:
+            raise unavailable("The cluster does not open its console.") from error
+
+    # Requests.
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Object | None = None,
+        *,
+        content_type: str = "application/json",
+    ) -> Object:
+        answer = self._request(method, path, query or {}, body, content_type=content_type)
+        try:
+            found = json.loads(answer)
+        except ValueError:
+            raise unavailable("What answers there is not a Kubernetes API server.") from None
+        if not isinstance(found, dict):
+            raise unavailable("What answers there is not a Kubernetes API server.")
+        return found
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        body: Object | None = None,
+        *,
+        content_type: str = "application/json",
+    ) -> bytes:
+        """Ask, and wait as told when the server has too much to do. Only reading is tried again when the way breaks:
+        whoever wanted to write looks first.
+        """
+        text = urlencode({key: value for key, value in query.items() if value not in ("", None)})
+        url = f"{self.api.configuration.host}{path}" + (f"?{text}" if text else "")
+        data = None if body is None else json.dumps(body)
+        for attempt in range(1, ATTEMPTS + 1):
+            headers = {"Accept": "application/json, */*", "Content-Type": content_type, "User-Agent": FIELD_MANAGER}
+            self.api.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
+            self.calls += 1
+            try:
+                answer = self.api.rest_client.pool_manager.request(
+                    method, url, body=data, headers=headers, timeout=self._timeout(), retries=False, redirect=False
+                )
+            except urllib3.exceptions.TimeoutError as error:
+                if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+                    raise unavailable("The cluster does not answer.") from error
+                raise timed_out() from error
+            except urllib3.exceptions.ProtocolError as error:
+                if method != "GET" or attempt > 1:
+                    raise unavailable("The connection to the cluster broke.") from error
+                continue
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise unavailable("The cluster does not answer.") from error
+            if answer.status == 429 and attempt < ATTEMPTS:
+                self._wait(answer.headers.get("Retry-After", ""))
+                continue
+            if answer.status >= 300:
+                raise Refused.read(answer.status, answer.data)
+            return bytes(answer.data)
+        raise unavailable("The cluster is asked too much at the moment.")
+
+    def _timeout(self) -> urllib3.Timeout:
+        left = self._left()
+        return urllib3.Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left))
+
+    def _wait(self, retry_after: str) -> None:
+        seconds = float(retry_after) if retry_after.isdigit() else 1.0
+        if seconds > LONGEST_WAIT_SECONDS or seconds > self._left():
+            raise unavailable("The cluster is asked too much at the moment.")
+        time.sleep(seconds)
+
+    def _left(self) -> float:
+        if not self._deadline:
+            return READ_SECONDS
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise timed_out()
+        return left
+
+
+_WRITE: Mapping[str, Any] = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+
+
+def connect(kubeconfig: str) -> ApiClient:
+    """A client by a kubeconfig, or by the account of the pod this runs in when there is none."""
+    from kubernetes.client import ApiClient, Configuration
+    from kubernetes.config import ConfigException, load_incluster_config, load_kube_config_from_dict
+
+    configuration = Configuration()
+    configuration.retries = False  # urllib3's own wait as long as the server says
+    try:
+        if kubeconfig:
+            load_kube_config_from_dict(
+                parse_kubeconfig(kubeconfig), client_configuration=configuration, persist_config=False
+            )
+        else:
+            load_incluster_config(client_configuration=configuration)
+    except ConfigException as error:
+        if kubeconfig:
+            raise refusal(f"This node's kubeconfig cannot be used: {error}") from None
+        raise unavailable("This node has no kubeconfig, and its agent does not run in a cluster.") from None
+    except (ValueError, TypeError, KeyError, OSError):  # such as a certificate that is not base64
+        raise refusal("This node's kubeconfig cannot be used.") from None
+    return ApiClient(configuration)
+
+
+def parse_kubeconfig(text: str) -> Object:
+    """The content of a kubeconfig that stands on its own. Raises REFUSED for one that runs programs or reads files."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise refusal("The kubeconfig is not YAML.") from None
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in ("clusters", "contexts")):
+        raise refusal("The kubeconfig names no clusters and contexts.")
+    for section in ("users", "clusters"):
+        for entry in found.get(section) or ():
+            inner = entry.get(section.removesuffix("s")) if isinstance(entry, dict) else None
+            for key in FOREIGN_KEYS:
+                if isinstance(inner, dict) and key in inner:
+                    raise refusal(
+                        f"The kubeconfig's `{key}` is not taken: put certificates and a token into it "
+                        "(`kubectl config view --raw --flatten`)."
+                    )
+    return found

@@ -1,0 +1,85 @@
+"""Names, labels and annotations of what we make in a cluster.
+
+Labels can be selected by and hold only plain short words; annotations hold the exact values. Both stand on every
+object, so that a janitor needs no database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from ..base import (
+    LABEL_EXPIRES,
+    LABEL_GENERATION,
+    LABEL_ID,
+    LABEL_KIND,
+    LABEL_OWNER,
+    PortBinding,
+    WorkloadSpec,
+    labels_for,
+)
+
+WORKLOAD = re.compile(r"hub-[a-z][a-z0-9-]{0,19}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+HUB = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
+LABEL_HUB = "kutanga.hub"
+LABEL_RUN = "kutanga.run"
+LABEL_KEPT = "kutanga.kept"
+MANAGED_BY = {"app.kubernetes.io/managed-by": "kutanga-hub"}
+
+NOTE_PORTS = "kutanga.ports"
+NOTE_CONFIG = "kutanga.config"
+NOTE_IMAGE = "kutanga.image"
+NOTE_DATA = "kutanga.data-mb"
+NOTE_ENDED = "kutanga.ended"
+NOTE_KEPT_AT = "kutanga.kept-at"
+OUR_LABELS = (LABEL_KIND, LABEL_ID, LABEL_GENERATION, LABEL_OWNER, LABEL_EXPIRES)
+
+# What is in each workload's namespace.
+DEPLOYMENT = "workload"
+CONTAINER = "main"
+SECRET = "environment"  # noqa: S105 - a name
+REGISTRIES = "registries"
+CLAIM = "data"
+QUOTA = "bounds"
+LIMIT_RANGE = "defaults"
+POLICY_CLOSED = "closed"
+POLICY_OPEN = "open"
+
+KEY_MASK = "KUTANGA_MASK"
+
+
+def is_workload(name: str) -> bool:
+    """Whether a name can be one of ours; then it is a valid name of a namespace too."""
+    return len(name) <= 63 and WORKLOAD.fullmatch(name) is not None
+
+
+def plain(value: str) -> str:
+    """A value as a label may have it: itself, or a short name for it."""
+    if LABEL_VALUE.fullmatch(value):
+        return value
+    return hashlib.sha256(value.encode()).hexdigest()[:32]
+
+
+def labels_of(spec: WorkloadSpec, hub: str) -> dict[str, str]:
+    """What every object of a workload can be selected by."""
+    labels = {key: plain(value) for key, value in labels_for(spec).items()}
+    labels[LABEL_EXPIRES] = plain(str(int(spec.expires_at.timestamp()))) if spec.expires_at else ""
+    return {**MANAGED_BY, **labels, LABEL_HUB: hub}
+
+
+def dump_ports(ports: Sequence[PortBinding]) -> str:
+    """The ports of a workload as an annotation."""
+    return json.dumps([[port.name, port.ip, port.port, port.target_port, port.public] for port in ports])
+
+
+def load_ports(notes: Mapping[str, str]) -> tuple[PortBinding, ...]:
+    """The ports that an annotation tells; none when somebody else wrote it."""
+    try:
+        return tuple(PortBinding(*fields) for fields in json.loads(notes.get(NOTE_PORTS, "[]")))
+    except (ValueError, TypeError):
+        return ()

@@ -1,0 +1,126 @@
+"""What can reach a workload, and what it can reach: services and network policies."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any
+
+from ..base import LABEL_ID, PortBinding, WorkloadSpec
+from .errors import refusal
+from .names import POLICY_CLOSED, POLICY_OPEN
+from .options import LOAD_BALANCER, NODE_PORT_RANGE, Options
+
+PROTOCOLS = ("TCP", "UDP")
+WANTED_IPS = "metallb.io/loadBalancerIPs"
+SHARING_KEY = "metallb.io/allow-shared-ip"
+DNS_PORT = 53
+
+Object = dict[str, Any]
+
+
+def by_ip(spec: WorkloadSpec) -> dict[str, list[PortBinding]]:
+    """The leased addresses that players use."""
+    found: dict[str, list[PortBinding]] = {}
+    for binding in spec.ports:
+        if binding.public:
+            found.setdefault(str(ipaddress.ip_address(binding.ip)), []).append(binding)
+    return found
+
+
+def service_name(ip: str) -> str:
+    """One service for each address, named so that a move leaves the old one recognisable."""
+    return f"ip-{ip.replace(':', '-').replace('.', '-')}".strip("-")
+
+
+def services(spec: WorkloadSpec, options: Options) -> Iterator[tuple[str, Object, Object]]:
+    """Name, annotations and content of each service. Ports are leased for TCP and UDP alike."""
+    for ip, bindings in by_ip(spec).items():
+        kind = _load_balancer(ip, options) if options.exposure == LOAD_BALANCER else ({}, {"type": "NodePort"})
+        notes, content = kind
+        content |= {"selector": {LABEL_ID: str(spec.id)}, "ports": []}
+        for number, binding in enumerate(bindings):
+            if options.exposure != LOAD_BALANCER and binding.port not in NODE_PORT_RANGE:
+                raise refusal(f"Port {binding.port} is no node port: this node's pools must lie within 30000–32767.")
+            for protocol in PROTOCOLS:
+                port: Object = {"name": f"p{number}-{protocol.lower()}", "protocol": protocol}
+                port |= {"port": binding.port, "targetPort": binding.target_port}
+                if options.exposure != LOAD_BALANCER:
+                    port |= {"port": binding.target_port, "nodePort": binding.port}
+                content["ports"].append(port)
+        yield service_name(ip), notes, content
+
+
+def _load_balancer(ip: str, options: Options) -> tuple[Object, Object]:
+    notes = {WANTED_IPS: ip}
+    content: Object = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
+    if options.share_addresses:
+        # MetalLB shares an IP between services of one key whose policy is Cluster. Only leases decide who gets there.
+        notes[SHARING_KEY] = f"{options.hub}-{ip.replace(':', '-')}"
+        content |= {"externalTrafficPolicy": "Cluster", "loadBalancerSourceRanges": _players(options, ip)}
+    else:
+        content |= {"externalTrafficPolicy": "Local"}
+    return notes, content
+
+
+def _players(options: Options, ip: str) -> list[str]:
+    version = ipaddress.ip_address(ip).version
+    return [text for text in options.player_networks if ipaddress.ip_network(text).version == version]
+
+
+def policies(spec: WorkloadSpec, options: Options) -> Iterator[tuple[str, Object]]:
+    """Name and content of each policy. They add up: what none of them allows is closed."""
+    yield (
+        POLICY_CLOSED,
+        {
+            "podSelector": {},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [{"podSelector": {}}]}],
+            "egress": [{"to": [{"podSelector": {}}]}],
+        },
+    )
+    ways_in = list(_ways_in(spec, options))
+    ways_out = list(_ways_out(options)) if options.egress else []
+    if ways_in or ways_out:
+        content: Object = {"podSelector": {"matchLabels": {LABEL_ID: str(spec.id)}}, "policyTypes": []}
+        if ways_in:
+            content["policyTypes"].append("Ingress")
+            content["ingress"] = ways_in
+        if ways_out:
+            content["policyTypes"].append("Egress")
+            content["egress"] = ways_out
+        yield POLICY_OPEN, content
+
+
+def _ways_in(spec: WorkloadSpec, options: Options) -> Iterator[Object]:
+    """Players to what is exposed; the agent to all ports of the workload.
+
+    On a shared address players come with a node's address, so that the policy must let anybody in, and the service's
+    own source ranges choose. Other workloads are kept out by what they may reach.
+    """
+    public = _ports({binding.target_port for binding in spec.ports if binding.public})
+    if public:
+        is_own = options.exposure == LOAD_BALANCER and not options.share_addresses
+        networks = options.player_networks if is_own else ("0.0.0.0/0", "::/0")
+        yield {"from": [{"ipBlock": {"cidr": cidr}} for cidr in networks], "ports": public}
+    if options.agent_networks:
+        yield {"from": [{"ipBlock": {"cidr": cidr}} for cidr in options.agent_networks]}
+
+
+def _ways_out(options: Options) -> Iterator[Object]:
+    """The Internet without anything that is near, and names from the cluster's own resolver alone."""
+    yield {
+        "to": [
+            {"ipBlock": {"cidr": "0.0.0.0/0", "except": options.closed(4)}},
+            {"ipBlock": {"cidr": "::/0", "except": options.closed(6)}},
+        ]
+    }
+    resolver = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": options.dns_namespace}},
+        "podSelector": {"matchLabels": dict(options.dns_labels)},
+    }
+    yield {"to": [resolver], "ports": _ports({DNS_PORT})}
+
+
+def _ports(numbers: set[int]) -> list[Object]:
+    return [{"protocol": protocol, "port": port} for port in sorted(numbers) for protocol in PROTOCOLS]

@@ -1,0 +1,80 @@
+"""What the cluster's load balancer can give, and who has it."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from . import names
+from .errors import Refused
+from .gateway import POOLS, SERVICES, Gateway
+
+KNOWN_SECONDS = 60.0
+
+
+class Pools:
+    """The address pools of MetalLB, asked for at most once a minute; a cluster may have another load balancer."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._ranges: list[tuple[int, int, int]] | None = None
+        self._until = 0.0
+
+    def ranges(self) -> list[tuple[int, int, int]] | None:
+        """Version, first and last of each range; None where there is no MetalLB to ask."""
+        if time.monotonic() > self._until:
+            try:
+                self._ranges = [bounds for pool in self.gateway.find(POOLS) for bounds in ranges_of(pool)]
+            except Refused as error:
+                if error.status not in (403, 404):
+                    raise
+                self._ranges = None
+            self._until = time.monotonic() + KNOWN_SECONDS
+        return self._ranges
+
+    def have(self, ip: str) -> bool:
+        """Whether an address is in a pool, as far as anybody can tell."""
+        ranges = self.ranges()
+        if ranges is None:
+            return True
+        address = ipaddress.ip_address(ip)
+        return any(version == address.version and first <= int(address) <= last for version, first, last in ranges)
+
+    def user_of(self, ip: str, port: int, *, node_ports: bool) -> str:
+        """Which service uses an address already, in words, or ""."""
+        address = ipaddress.ip_address(ip)
+        for service in self.gateway.find(SERVICES):
+            spec, metadata = service.get("spec") or {}, service["metadata"]
+            numbers = {one.get("nodePort" if node_ports else "port") for one in spec.get("ports") or ()}
+            if port in numbers and (node_ports or address in set(_addresses(service))):
+                return f"used by the service {metadata['name']} in {metadata['namespace']}"
+            if not node_ports and address in set(_addresses(service)) and names.LABEL_HUB not in labels_of(service):
+                return f"the address belongs to the service {metadata['name']} in {metadata['namespace']}"
+        return ""
+
+
+def labels_of(one: Mapping[str, Any]) -> Mapping[str, str]:
+    return one["metadata"].get("labels") or {}
+
+
+def ranges_of(pool: Mapping[str, Any]) -> Iterator[tuple[int, int, int]]:
+    """The ranges of a pool, which may be networks or two ends."""
+    for text in (pool.get("spec") or {}).get("addresses") or ():
+        first, dash, last = str(text).partition("-")
+        try:
+            if dash:
+                low, high = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
+                yield low.version, int(low), int(high)
+            else:
+                network = ipaddress.ip_network(first.strip(), strict=False)
+                yield network.version, int(network.network_address), int(network.broadcast_address)
+        except ValueError:
+            continue
+
+
+def _addresses(service: Mapping[str, Any]) -> Iterator[Any]:
+    for one in ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ():
+        if one.get("ip"):
+            yield ipaddress.ip_address(one["ip"])

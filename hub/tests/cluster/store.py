@@ -1,0 +1,256 @@
+"""The objects of the stand-in: names, versions, conflicts, server-side apply, selectors."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from .validation import faults_of, pod_security_fault, schema_fault
+
+Object = dict[str, Any]
+Key = tuple[str, str, str]
+
+KINDS: dict[str, tuple[str, str, bool]] = {
+    "namespaces": ("v1", "Namespace", False),
+    "nodes": ("v1", "Node", False),
+    "pods": ("v1", "Pod", True),
+    "secrets": ("v1", "Secret", True),
+    "services": ("v1", "Service", True),
+    "events": ("v1", "Event", True),
+    "persistentvolumeclaims": ("v1", "PersistentVolumeClaim", True),
+    "resourcequotas": ("v1", "ResourceQuota", True),
+    "limitranges": ("v1", "LimitRange", True),
+    "deployments": ("apps/v1", "Deployment", True),
+    "daemonsets": ("apps/v1", "DaemonSet", True),
+    "networkpolicies": ("networking.k8s.io/v1", "NetworkPolicy", True),
+    "ipaddresspools": ("metallb.io/v1beta1", "IPAddressPool", True),
+    "storageclasses": ("storage.k8s.io/v1", "StorageClass", False),
+    "runtimeclasses": ("node.k8s.io/v1", "RuntimeClass", False),
+}
+
+
+class Refusal(Exception):
+    """An answer with an error status."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.reason, self.message = status, reason, message
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass
+class Store:
+    """All objects, by plural, namespace and name. Every method wants the lock to be held by its caller."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    objects: dict[Key, Object] = field(default_factory=dict)
+    applied: dict[tuple[Key, str], Object] = field(default_factory=dict)
+    dirty: set[str] = field(default_factory=set)
+    terminating_since: dict[str, float] = field(default_factory=dict)
+    version: int = 1000
+
+    def get(self, plural: str, namespace: str, name: str) -> Object:
+        found = self.objects.get((plural, namespace, name))
+        if found is None:
+            raise Refusal(404, "NotFound", f'{plural} "{name}" not found')
+        return found
+
+    def find(self, plural: str, namespace: str, *, labels: str = "", fields: str = "") -> list[Object]:
+        wanted = [pair.partition("=")[::2] for pair in labels.split(",") if pair]
+        chosen = [pair.partition("=")[::2] for pair in fields.split(",") if pair]
+        return [
+            one
+            for (kind, where, _), one in list(self.objects.items())
+            if kind == plural
+            and namespace in ("", where)
+            and all((one["metadata"].get("labels") or {}).get(key) == value for key, value in wanted)
+            and all(_field(one, path) == value for path, value in chosen)
+        ]
+
+    def create(self, plural: str, namespace: str, manifest: Object, *, checked: bool = True) -> Object:
+        name = manifest["metadata"].get("name", "")
+        if checked:
+            self._admit(plural, namespace, manifest)
+        if (plural, namespace, name) in self.objects:
+            raise Refusal(409, "AlreadyExists", f'{plural} "{name}" already exists')
+        made = copy.deepcopy(manifest)
+        made["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
+        if plural == "namespaces":
+            made.setdefault("spec", {})["finalizers"] = ["kubernetes"]
+            made["status"] = {"phase": "Active"}
+        self.objects[plural, namespace, name] = made
+        return self.touch(plural, namespace, name)
+
+    def touch(self, plural: str, namespace: str, name: str) -> Object:
+        """Give an object its next version."""
+        self.version += 1
+        found = self.objects[plural, namespace, name]
+        found["metadata"]["resourceVersion"] = str(self.version)
+        self.dirty.add(namespace or name)
+        return found
+
+    def apply(self, plural: str, namespace: str, manifest: Object, manager: str) -> Object:
+        """Server-side apply: what this manager has set before and names no more is taken away."""
+        name = manifest["metadata"]["name"]
+        key = (plural, namespace, name)
+        before = self.applied.get((key, manager), {})
+        if key not in self.objects:
+            made = self.create(plural, namespace, manifest)
+        else:
+            self._match_version(plural, namespace, manifest)
+            changed = _merged(_pruned(copy.deepcopy(self.objects[key]), before, manifest), manifest)
+            self._admit(plural, namespace, _bare(changed))
+            self._hold_immutable(plural, self.objects[key], changed)
+            self.objects[key] = changed
+            made = self.touch(plural, namespace, name)
+        self.applied[key, manager] = copy.deepcopy(manifest)
+        return made
+
+    def patch(self, plural: str, namespace: str, name: str, change: Object) -> Object:
+        """A merge patch."""
+        found = self.get(plural, namespace, name)
+        self._match_version(plural, namespace, {"metadata": {"name": name, **change.get("metadata", {})}})
+        changed = _merged(copy.deepcopy(found), change)
+        self._admit(plural, namespace, _bare(changed), is_new=False)
+        self.objects[plural, namespace, name] = changed
+        return self.touch(plural, namespace, name)
+
+    def remove(self, plural: str, namespace: str, name: str) -> None:
+        self.objects.pop((plural, namespace, name), None)
+        for key in [key for key in self.applied if key[0] == (plural, namespace, name)]:
+            del self.applied[key]
+        self.version += 1
+        self.dirty.add(namespace or name)
+
+    def _match_version(self, plural: str, namespace: str, manifest: Object) -> None:
+        found = self.get(plural, namespace, manifest["metadata"]["name"])
+        wanted = manifest["metadata"].get("resourceVersion")
+        if wanted and wanted != found["metadata"]["resourceVersion"]:
+            raise Refusal(
+                409,
+                "Conflict",
+                f'Operation cannot be fulfilled on {plural} "{manifest["metadata"]["name"]}": the object has been '
+                "modified; please apply your changes to the latest version and try again",
+            )
+
+    def _hold_immutable(self, plural: str, before: Object, after: Object) -> None:
+        if plural == "deployments" and before["spec"]["selector"] != after["spec"]["selector"]:
+            raise Refusal(422, "Invalid", "spec.selector: field is immutable")
+        if plural == "persistentvolumeclaims" and before["spec"] != after["spec"]:
+            raise Refusal(422, "Invalid", "spec: Forbidden: spec is immutable after creation except resources.requests")
+
+    def _admit(self, plural: str, namespace: str, manifest: Object, *, is_new: bool = True) -> None:
+        name = manifest["metadata"].get("name", "")
+        if namespace:
+            home = self.objects.get(("namespaces", "", namespace))
+            if home is None:
+                raise Refusal(404, "NotFound", f'namespaces "{namespace}" not found')
+            is_made = is_new and (plural, namespace, name) not in self.objects
+            if is_made and home["metadata"].get("deletionTimestamp"):
+                text = f"unable to create new content in namespace {namespace} because it is being terminated"
+                raise Refusal(403, "Forbidden", f'{plural} "{name}" is forbidden: {text}')
+        if fault := schema_fault(manifest):
+            raise Refusal(400, "BadRequest", f"strict decoding error: {fault}")
+        if faults := faults_of(manifest):
+            raise Refusal(422, "Invalid", f'{manifest["kind"]} "{name}" is invalid: {"; ".join(faults)}')
+        if plural == "services":
+            self._hold_node_ports(namespace, manifest)
+
+    def _hold_node_ports(self, namespace: str, manifest: Object) -> None:
+        wanted = {(one.get("nodePort"), one["protocol"]) for one in manifest["spec"].get("ports") or ()}
+        for other in self.find("services", ""):
+            if (other["metadata"]["namespace"], other["metadata"]["name"]) == (namespace, manifest["metadata"]["name"]):
+                continue
+            for port in other["spec"].get("ports") or ():
+                if port.get("nodePort") and (port["nodePort"], port.get("protocol", "TCP")) in wanted:
+                    text = (
+                        f"spec.ports[0].nodePort: Invalid value: {port['nodePort']}: provided port is already allocated"
+                    )
+                    raise Refusal(422, "Invalid", text)
+
+    def pod_fault(self, namespace: str, pod: Object) -> str:
+        """Why admission refuses a pod: the namespace's level of Pod Security, or its quota."""
+        home = self.get("namespaces", "", namespace)
+        level = (home["metadata"].get("labels") or {}).get("pod-security.kubernetes.io/enforce")
+        if level == "restricted" and (fault := pod_security_fault(pod)):
+            return f'pods "workload" is forbidden: violates PodSecurity "restricted:latest": {fault}'
+        for quota in self.find("resourcequotas", namespace):
+            hard = quota["spec"]["hard"]
+            for container in pod["containers"]:
+                limits = container.get("resources", {}).get("limits") or {}
+                for name in ("cpu", "memory"):
+                    if name not in limits:
+                        return f'pods "workload" is forbidden: failed quota: bounds: must specify limits.{name}'
+                    if _amount(limits[name]) > _amount(hard[f"limits.{name}"]):
+                        text = f"limits.{name}={limits[name]}, limited: limits.{name}={hard[f'limits.{name}']}"
+                        return f'pods "workload" is forbidden: exceeded quota: bounds, requested: {text}'
+            if len(self.find("pods", namespace)) >= int(hard["pods"]):
+                return 'pods "workload" is forbidden: exceeded quota: bounds, requested: pods=1'
+        return ""
+
+    def event(self, namespace: str, kind: str, name: str, reason: str, message: str) -> None:
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{name}.{uuid.uuid4().hex[:12]}", "namespace": namespace},
+            "involvedObject": {"kind": kind, "name": name, "namespace": namespace},
+            "reason": reason,
+            "message": message,
+            "type": "Warning",
+            "lastTimestamp": now(),
+        }
+        self.create("events", namespace, event, checked=False)
+
+
+def seconds_since(moment: float) -> float:
+    return time.monotonic() - moment
+
+
+def _bare(one: Object) -> Object:
+    """What a client could have sent."""
+    bare = {key: value for key, value in one.items() if key != "status"}
+    hidden = ("uid", "creationTimestamp", "resourceVersion", "deletionTimestamp")
+    bare["metadata"] = {key: value for key, value in one["metadata"].items() if key not in hidden}
+    return bare
+
+
+def _field(one: Object, path: str) -> str:
+    found: Any = one
+    for part in path.split("."):
+        found = (found or {}).get(part)
+    return str(found or "")
+
+
+def _amount(text: str) -> float:
+    number = text.rstrip("numkMGTPEi")
+    factor = {"m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "": 1.0}[text[len(number) :]]
+    return float(number) * factor
+
+
+def _merged(base: Object, change: Object) -> Object:
+    """RFC 7386: null takes away, objects are merged, the rest is replaced."""
+    for key, value in change.items():
+        if value is None:
+            base.pop(key, None)
+        elif isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merged(base[key], value)
+        else:
+            base[key] = copy.deepcopy(value)
+    return base
+
+
+def _pruned(base: Object, before: Object, after: Object) -> Object:
+    for key, value in before.items():
+        if key not in after:
+            base.pop(key, None)
+        elif isinstance(value, dict) and isinstance(base.get(key), dict) and isinstance(after[key], dict):
+            _pruned(base[key], value, after[key])
+    return base

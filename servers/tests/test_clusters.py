@@ -1,0 +1,142 @@
+"""Servers on an engine that starts late and restarts by itself: the hub says what it waits for, counts, gives up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from hub.engines.base import Observation, Obstacle, Reason, State
+from hub.engines.fake import FakeEngine
+from hub.engines.kubernetes import KubernetesEngine
+from hub.nodes.choices import AddressState, ObservedStatus
+from hub.nodes.models import Address, Node, Operation
+from hub.nodes.reconcile import reconcile
+from servers.models import GameServer
+
+from .conftest import Games
+from .factories import make_server
+
+pytestmark = pytest.mark.django_db
+S = ObservedStatus
+
+
+class Cluster(FakeEngine):
+    """The fake engine, which makes workloads and starts them when the test says so."""
+
+    capabilities = KubernetesEngine.capabilities
+    is_slow = True
+    obstacle: Obstacle | None = None
+    restarts = 0
+
+    def ensure(self, spec):
+        return self.told(super().ensure(spec))
+
+    def inspect(self, name):
+        seen = super().inspect(name)
+        return None if seen is None else self.told(seen)
+
+    def told(self, seen: Observation) -> Observation:
+        if self.is_slow and seen.is_running:
+            return replace(seen, state=State.CREATED, started_at=None, detail="On its way.", obstacle=self.obstacle)
+        if self.restarts and seen.is_running:
+            later = seen.started_at + timedelta(seconds=self.restarts)
+            return replace(seen, started_at=later, restart_count=self.restarts, detail="It ended with exit code 3.")
+        return seen
+
+
+@pytest.fixture
+def cluster(node: Node, engine: FakeEngine) -> Cluster:
+    return Cluster(node=node.name, options={})
+
+
+@pytest.fixture
+def server(node: Node, cluster: Cluster, games: Games) -> GameServer:
+    return make_server(node=node)
+
+
+def look(server: GameServer, cluster: Cluster) -> GameServer:
+    reconcile(GameServer, server.pk, engine=cluster)
+    server.refresh_from_db()
+    return server
+
+
+def test_a_launch_under_way_is_shown_with_what_it_waits_for(server: GameServer, cluster: Cluster) -> None:
+    look(server, cluster)
+    look(server, cluster)
+
+    assert (server.observed_status, server.status_reason) == (S.STARTING, "On its way.")
+    assert sum(call.verb == "ensure" for call in cluster.state.calls) == 1
+
+
+def test_it_runs_once_the_cluster_has_started_it(server: GameServer, cluster: Cluster) -> None:
+    look(server, cluster)
+    cluster.is_slow = False
+
+    look(server, cluster)
+
+    assert server.observed_status == S.RUNNING
+    assert not Operation.objects.open().exists()
+
+
+def test_a_launch_that_takes_too_long_is_taken_back_with_its_reason(server: GameServer, cluster: Cluster) -> None:
+    look(server, cluster)
+    GameServer.objects.update(ready_deadline_at=timezone.now() - timedelta(seconds=1))
+
+    look(server, cluster)
+
+    assert server.observed_status == S.FAILED
+    assert "taken back: On its way." in server.status_reason
+    assert cluster.inspect(server.engine_name) is None
+    assert server.engine_name in cluster.state.data
+
+
+def test_what_waiting_cannot_mend_fails_at_once(server: GameServer, cluster: Cluster) -> None:
+    look(server, cluster)
+    cluster.obstacle = Obstacle(Reason.IMAGE_MISSING, "The image games:9 cannot be pulled: not found", permanent=True)
+
+    look(server, cluster)
+
+    assert (server.observed_status, server.status_reason) == (S.FAILED, cluster.obstacle.message)
+    assert cluster.inspect(server.engine_name) is None
+
+
+def test_an_address_that_is_not_given_is_blocked_and_another_one_leased(server: GameServer, cluster: Cluster) -> None:
+    look(server, cluster)
+    first = server.addresses().first()
+    cluster.obstacle = Obstacle(Reason.ADDRESS_TAKEN, "It is shared by others.", ip=str(first.ip), port=first.port)
+
+    look(server, cluster)
+    first.refresh_from_db()
+
+    assert (first.state, first.reason) == (AddressState.BLOCKED, "It is shared by others.")
+    assert server.addresses().first() != first
+    assert Address.objects.filter(holder=server.pk).count() == 1
+
+
+def test_restarts_by_the_cluster_are_counted(server: GameServer, cluster: Cluster) -> None:
+    cluster.is_slow = False
+    look(server, cluster)
+    cluster.restarts = 1
+
+    look(server, cluster)
+    told = server.status_reason
+    look(server, cluster)
+
+    assert told == "It ended with exit code 3."
+    assert (server.observed_status, server.restart_count, server.status_reason) == (S.RUNNING, 1, "")
+
+
+def test_the_hub_gives_up_by_stopping_what_the_cluster_would_restart(server: GameServer, cluster: Cluster) -> None:
+    cluster.is_slow = False
+    look(server, cluster)
+
+    for count in range(1, 9):
+        cluster.restarts = count
+        look(server, cluster)
+
+    assert server.observed_status == S.FAILED
+    assert "Given up after 8 crashes" in server.status_reason
+    assert any(call.verb == "stop" for call in cluster.state.calls)
