@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.engines.base import EngineError, Limits, PortBinding, WorkloadSpec
+from hub.engines.base import EngineError, Limits, PortBinding, Sidecar, WorkloadSpec
 from hub.engines.kubernetes import manifests, names
 from hub.engines.kubernetes.options import Options
 
@@ -54,6 +54,11 @@ def spec_of(**changes: Any) -> WorkloadSpec:
         "expires_at": EXPIRES,
     }
     return WorkloadSpec(**{**values, **changes})
+
+
+def beside(**changes: Any) -> Sidecar:
+    values = {"name": "db", "image": "postgres:17", "limits": Limits(memory_mb=256, cpu_percent=50, disk_mb=1)}
+    return Sidecar(**{**values, **changes})
 
 
 def rendered(spec: WorkloadSpec, options: Options = SHARED) -> list[dict[str, Any]]:
@@ -139,16 +144,19 @@ def test_the_pod_is_closed_as_far_as_kubernetes_can() -> None:
     assert pod_security_fault(pod) == ""
     assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert (pod["securityContext"]["runAsUser"], pod["securityContext"]["fsGroup"]) == (1000, 1000)
+    assert pod["securityContext"]["fsGroup"] == 1000
+    assert pod["shareProcessNamespace"]
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
         "privileged": False,
         "readOnlyRootFilesystem": True,
+        "runAsGroup": 1000,
         "runAsNonRoot": True,
+        "runAsUser": 1000,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    assert pod["volumes"][0] == {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}
+    assert pod["volumes"][0] == {"name": "tmp-main", "emptyDir": {"sizeLimit": "64Mi"}}
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
 
 
@@ -182,6 +190,54 @@ def test_commands_stay_text() -> None:
     args = pod_of(rendered(spec_of()))["containers"][0]["args"]
 
     assert args == ["arena", "--name", "it's $$(HOME) and $$$$"]
+
+
+def test_a_program_beside_it_shares_its_network_and_nothing_else() -> None:
+    spec = spec_of(sidecars=(beside(env={"POSTGRES_PASSWORD": "x"}, files={"/etc/db.conf": "a=1"}),))
+    objects = rendered(spec)
+    pod = pod_of(objects)
+
+    main, sidecar = pod["containers"]
+    assert pod["hostAliases"] == [{"ip": "127.0.0.1", "hostnames": ["db"]}]
+    assert not pod["shareProcessNamespace"]
+    assert (sidecar["name"], sidecar["stdin"], "ports" in sidecar) == ("db", False, False)
+    assert sidecar["envFrom"] == [{"secretRef": {"name": "environment-db"}}] != main["envFrom"]
+    assert sidecar["volumeMounts"][1] == {
+        "name": "files",
+        "mountPath": "/etc/db.conf",
+        "subPath": "db.0",
+        "readOnly": True,
+    }
+    assert pod_security_fault(pod) == ""
+    hard = one("ResourceQuota", objects)["spec"]["hard"]
+    assert (hard["limits.memory"], hard["limits.cpu"]) == ("768Mi", "2000m")
+    assert one("LimitRange", objects)["spec"]["limits"][0]["max"]["memory"] == "512Mi"
+    assert all(not (schema_fault(made) or faults_of(made)) for made in objects)
+
+
+def test_planted_files_are_read_only_and_scratch_space_is_memory() -> None:
+    objects = rendered(spec_of(files={"/flag.txt": "flag{x}"}, writable_paths=("/run/app", "/tmp"), is_read_only=False))
+    pod = pod_of(objects)
+    container = pod["containers"][0]
+
+    secret = one("Secret", objects, names.FILES)
+    assert base64.b64decode(secret["data"]["main.0"]) == b"flag{x}"
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp", "/run/app", "/flag.txt", "/data"]
+    assert container["volumeMounts"][2]["readOnly"]
+    assert pod["volumes"][1]["emptyDir"] == {"medium": "Memory", "sizeLimit": "64Mi"}
+    assert not container["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_extra_rights_are_for_nodes_that_are_marked_and_for_the_program_alone() -> None:
+    marked = Options.parse("west", {"allow_grants": True})
+    objects = rendered(spec_of(added_capabilities=("SYS_ADMIN",), sidecars=(beside(),)), marked)
+
+    main, sidecar = pod_of(objects)["containers"]
+    assert main["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["SYS_ADMIN"]}
+    assert sidecar["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert objects[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
+    privileged = pod_of(rendered(spec_of(is_privileged=True), marked))["containers"][0]
+    assert privileged["securityContext"] == {"privileged": True}
 
 
 def test_registries_become_pull_secrets() -> None:
@@ -248,10 +304,15 @@ def test_policies_close_everything_but_the_exposed_port_and_the_internet() -> No
     assert "ipBlock" not in names_only["to"][0]
 
 
-def test_without_egress_nothing_leaves() -> None:
-    options = Options.parse("west", {"egress": False})
+@pytest.mark.parametrize("whose", ["node", "workload"])
+def test_without_egress_nothing_leaves(whose: str) -> None:
+    options = Options.parse("west", {"egress": whose != "node"})
 
-    policies = [made["spec"] for made in rendered(spec_of(), options) if made["kind"] == "NetworkPolicy"]
+    policies = [
+        made["spec"]
+        for made in rendered(spec_of(egress=whose != "workload"), options)
+        if made["kind"] == "NetworkPolicy"
+    ]
 
     assert all(rule == {"to": [{"podSelector": {}}]} for policy in policies for rule in policy.get("egress") or ())
 
@@ -274,7 +335,14 @@ def test_without_egress_nothing_leaves() -> None:
         ({"ports": (PortBinding("game", "192.168.250.100", 1, 99999),)}, "not a port"),
         ({"ports": (PortBinding("game", "nowhere", 1, 1),)}, "not an address"),
         ({"ports": (PortBinding("a", "192.168.250.100", 9, 1), PortBinding("b", "192.168.250.100", 9, 2))}, "twice"),
-        ({"stop_grace_seconds": -1}, "negative"),
+        ({"stop_grace_seconds": -1}, "number of seconds"),
+        ({"writable_paths": ("/proc/x",)}, "writable"),
+        ({"files": {"/a/../b": "x"}}, "planted"),
+        ({"files": {"/run/x": "a"}, "writable_paths": ("/run/x",)}, "twice"),
+        ({"is_privileged": True}, "extra rights"),
+        ({"sidecars": (beside(name="main"),)}, "sidecars"),
+        ({"sidecars": (beside(), beside())}, "sidecars"),
+        ({"sidecars": (beside(image=""),)}, "No image"),
     ],
 )
 def test_what_a_server_would_refuse_is_refused_with_its_reason(changes: dict[str, Any], told: str) -> None:
@@ -384,6 +452,18 @@ GOOD = st.builds(
         unique_by=lambda port: (port.ip, port.port),
     ),
     data_path=st.sampled_from(["", "/data", "/srv/game.d"]),
+    files=st.dictionaries(st.from_regex(r"/srv/[a-z]{1,5}", fullmatch=True), st.text(st.characters(codec="utf-8"))),
+    writable_paths=st.lists(st.from_regex(r"/var/[a-z]{1,3}", fullmatch=True), max_size=2, unique=True),
+    sidecars=st.lists(
+        st.builds(
+            Sidecar,
+            name=st.from_regex(r"[a-z]{1,10}", fullmatch=True),
+            image=st.just("db:1"),
+            limits=st.just(Limits(memory_mb=64, cpu_percent=10, disk_mb=1)),
+        ),
+        max_size=2,
+    ),
+    egress=st.booleans(),
     stop_signal=st.sampled_from(["SIGTERM", "SIGINT"]),
     expires_at=st.one_of(st.none(), st.datetimes(timezones=st.just(UTC))),
 )

@@ -101,7 +101,7 @@ class KubernetesEngine(Engine):
         usage=True,
         disk_quota=False,
         volumes=True,
-        sidecars=False,
+        sidecars=True,
         images=True,
         limits={
             "memory": Enforcement.ENFORCED,

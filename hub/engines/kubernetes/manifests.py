@@ -26,10 +26,14 @@ SIGNAL = re.compile(r"SIG[A-Z0-9]{1,10}")
 ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,252}")
 IMAGE = re.compile(r"[^\s\x00-\x1f\x7f]{1,500}")
 MOST_SECRET_BYTES = 1_000_000
-MOST_ANNOTATION_BYTES = 200_000
+MOST_COMMAND_BYTES = 200_000
+MOST_SECONDS = 86_400
+CAPABILITY = re.compile(r"[A-Z][A-Z_]{2,30}")
+SIDECAR = re.compile(r"[a-z](?:[a-z0-9-]{0,18}[a-z0-9])?")
+DATA_PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
+SYSTEM_PATHS = ("/proc", "/sys", "/dev")
 LEAST_MEMORY_MB = 6
 MOST_MB = 100_000_000
-POD_SECURITY = "restricted"
 MIB = 1024**2
 
 
@@ -37,42 +41,68 @@ def check(spec: WorkloadSpec, options: Options) -> None:
     """Refuse what no cluster would take."""
     if not names.is_workload(spec.name):
         raise refusal(f"{spec.name!r} is no name for a workload.")
-    if not IMAGE.fullmatch(spec.image):
-        raise refusal("No image is named." if not spec.image else f"{spec.image!r} names no image.")
+    if spec.needs_grant and not options.allow_grants:
+        raise refusal("This node is not marked for workloads with extra rights.")
+    if not all(CAPABILITY.fullmatch(name) for name in spec.added_capabilities):
+        raise refusal("The extra capabilities are not valid.")
     if spec.data_path and not is_data_path(spec.data_path):
         raise refusal(f"{spec.data_path!r} cannot be a directory for data.")
     if not SIGNAL.fullmatch(spec.stop_signal):
         raise refusal(f"{spec.stop_signal!r} is not a signal.")
-    if spec.stop_grace_seconds < 0:
-        raise refusal("The time to stop cannot be negative.")
-    _check_limits(spec)
-    _check_environment(spec)
+    if not 0 <= spec.stop_grace_seconds <= MOST_SECONDS:
+        raise refusal("The time to stop is not a number of seconds that can be waited for.")
+    beside = [sidecar.name for sidecar in spec.sidecars]
+    if len({*beside, names.CONTAINER}) <= len(beside) or not all(SIDECAR.fullmatch(name) for name in beside):
+        raise refusal("The names of its sidecars are not valid.")
+    for part in pods.parts(spec).values():
+        _check_part(part)
+    _check_size(spec)
     _check_ports(spec, options)
 
 
-def _check_limits(spec: WorkloadSpec) -> None:
-    limits = spec.limits
+def _check_part(part: pods.Part) -> None:
+    """What holds for the main program and for each beside it."""
+    if not IMAGE.fullmatch(part.image):
+        raise refusal("No image is named." if not part.image else f"{part.image!r} names no image.")
+    limits = part.limits
     if limits.memory_mb < LEAST_MEMORY_MB:
         raise refusal(f"A workload needs at least {LEAST_MEMORY_MB} MB of memory.")
     if limits.cpu_percent < 1 or limits.disk_mb < 1 or limits.tmp_mb < 1:
         raise refusal("Processor, disk and scratch space must be more than nothing.")
     if max(limits.memory_mb, limits.cpu_percent, limits.disk_mb, limits.tmp_mb) > MOST_MB:
         raise refusal("A limit is larger than any machine.")
-
-
-def _check_environment(spec: WorkloadSpec) -> None:
-    for name in spec.env:
-        if not ENV_NAME.fullmatch(name) or name in (".", "..") or name.startswith(".."):
+    for name in part.env:
+        if not ENV_NAME.fullmatch(name) or name.startswith("..") or name == ".":
             raise refusal(f"Kubernetes cannot pass on a variable named {name!r}.")
-    if any("\0" in text for text in (*spec.command, *spec.env.values())):
+    if any("\0" in text for text in (*part.command, *part.env.values())):
         raise refusal("The command or an environment variable cannot be passed on.")
+    for path in (*part.files, *part.writable_paths):
+        if not is_path(path):
+            raise refusal(f"{path!r} can be neither a planted file nor writable.")
+    paths = pods.mount_paths(part)
+    if len(set(paths)) < len(paths):
+        raise refusal("The same path is named twice.")
+
+
+def _check_size(spec: WorkloadSpec) -> None:
+    every = pods.parts(spec).values()
     try:
-        size = sum(len(text.encode()) for text in (*spec.env, *spec.env.values(), *spec.secrets))
-        command = sum(len(text.encode()) for text in spec.command)
+        sizes = [sum(len(text.encode()) for text in (*part.env, *part.env.values())) for part in every]
+        masks = sum(len(json.dumps(text)) for text in spec.secrets)
+        files = sum(len(text.encode()) for part in every for text in part.files.values())
+        command = sum(len(text.encode()) for part in every for text in part.command)
+        names.dump_ports(spec.ports).encode()
+        " ".join((spec.owner, *spec.secrets)).encode()
     except UnicodeEncodeError:
-        raise refusal("The command or an environment variable is not text.") from None
-    if size > MOST_SECRET_BYTES or command > MOST_ANNOTATION_BYTES:
-        raise refusal("The command or the environment is too long for Kubernetes.")
+        raise refusal("The command, a file or an environment variable is not text.") from None
+    if max(*sizes, files, masks + max(sizes)) > MOST_SECRET_BYTES or command > MOST_COMMAND_BYTES:
+        raise refusal("The command, the files or the environment are too long for Kubernetes.")
+
+
+def is_path(path: str) -> bool:
+    """Whether something may be laid there: a plain path, and not over what the kernel shows."""
+    is_plain = DATA_PATH.fullmatch(path) is not None and not {".", ".."} & set(path.split("/"))
+    return is_plain and not path.startswith(SYSTEM_PATHS)
 
 
 def _check_ports(spec: WorkloadSpec, options: Options) -> None:
@@ -96,7 +126,7 @@ def namespace(spec: WorkloadSpec, options: Options, *, run: str, config: str) ->
     """The lock of a workload, and the one place that says what is wanted of it."""
     labels = names.labels_of(spec, options.hub)
     for mode in ("enforce", "audit", "warn"):
-        labels[f"pod-security.kubernetes.io/{mode}"] = POD_SECURITY
+        labels[f"pod-security.kubernetes.io/{mode}"] = _pod_security(spec)
     notes = {**_notes(spec), names.NOTE_CONFIG: config, names.NOTE_IMAGE: spec.image}
     notes[names.NOTE_DATA] = str(spec.limits.disk_mb) if spec.data_path else ""
     notes[names.NOTE_PORTS] = names.dump_ports(spec.ports)
@@ -114,8 +144,13 @@ def contents(
     made = [
         _object(spec, options, "v1", "ResourceQuota", names.QUOTA, {"spec": {"hard": _hard(spec)}}),
         _object(spec, options, "v1", "LimitRange", names.LIMIT_RANGE, {"spec": {"limits": [_defaults(spec)]}}),
-        _object(spec, options, "v1", "Secret", names.SECRET, {"type": "Opaque", "data": _secret(spec)}),
     ]
+    for name, part in pods.parts(spec).items():
+        secret = {"type": "Opaque", "data": _variables(spec, part)}
+        made.append(_object(spec, options, "v1", "Secret", names.environment_name(name), secret))
+    if planted := pods.planted(spec):
+        secret = {"type": "Opaque", "data": {key: _encoded(text) for key, text in planted.items()}}
+        made.append(_object(spec, options, "v1", "Secret", names.FILES, secret))
     for name, content in network.policies(spec, options):
         made.append(_object(spec, options, "networking.k8s.io/v1", "NetworkPolicy", name, {"spec": content}))
     if registries:
@@ -163,10 +198,17 @@ def _notes(spec: WorkloadSpec) -> dict[str, str]:
     return labels_for(spec)
 
 
+def _pod_security(spec: WorkloadSpec) -> str:
+    if spec.needs_grant:
+        return "privileged"
+    return "restricted"
+
+
 def _hard(spec: WorkloadSpec) -> Object:
     """The bounds of the whole namespace: just what the workload has, so that nothing can be added beside it."""
-    amounts = pods.resources(spec)["limits"]
-    hard = {f"{kind}.{name}": amount for kind in ("limits", "requests") for name, amount in amounts.items()}
+    every = [pods.amounts(part.limits) for part in pods.parts(spec).values()]
+    total = pods.quantities({name: sum(one[name] for one in every) for name in every[0]})
+    hard = {f"{kind}.{name}": amount for kind in ("limits", "requests") for name, amount in total.items()}
     return {
         **hard,
         "pods": "2",  # one that ends, and the next
@@ -176,13 +218,14 @@ def _hard(spec: WorkloadSpec) -> Object:
 
 
 def _defaults(spec: WorkloadSpec) -> Object:
-    """For a container that names no limits, which the quota would refuse; and none may have more."""
-    amounts = pods.resources(spec)["limits"]
-    return {"type": "Container", "default": amounts, "defaultRequest": dict(amounts), "max": dict(amounts)}
+    """For a container that names no limits, which the quota would refuse; and none may have more than the largest."""
+    every = [pods.amounts(part.limits) for part in pods.parts(spec).values()]
+    most = pods.quantities({name: max(one[name] for one in every) for name in every[0]})
+    return {"type": "Container", "default": most, "defaultRequest": dict(most), "max": dict(most)}
 
 
-def _secret(spec: WorkloadSpec) -> dict[str, str]:
-    values = dict(spec.env)
+def _variables(spec: WorkloadSpec, part: pods.Part) -> dict[str, str]:
+    values = dict(part.env)
     if spec.secrets:
         values[names.KEY_MASK] = json.dumps(list(spec.secrets))
     return {name: _encoded(text) for name, text in values.items()}

@@ -44,6 +44,7 @@ DEPLOYMENT = "workload"
 CONTAINER = "main"
 SECRET = "environment"  # noqa: S105 - a name
 REGISTRIES = "registries"
+FILES = "files"
 CLAIM = "data"
 QUOTA = "bounds"
 LIMIT_RANGE = "defaults"
@@ -56,6 +57,11 @@ KEY_MASK = "KUTANGA_MASK"
 def is_workload(name: str) -> bool:
     """Whether a name can be one of ours; then it is a valid name of a namespace too."""
     return len(name) <= 63 and WORKLOAD.fullmatch(name) is not None
+
+
+def environment_name(container: str) -> str:
+    """The secret with the variables of a container."""
+    return SECRET if container == CONTAINER else f"{SECRET}-{container}"
 
 
 def plain(value: str) -> str:

@@ -80,7 +80,7 @@ def policies(spec: WorkloadSpec, options: Options) -> Iterator[tuple[str, Object
         },
     )
     ways_in = list(_ways_in(spec, options))
-    ways_out = list(_ways_out(options)) if options.egress else []
+    ways_out = list(_ways_out(options)) if options.egress and spec.egress else []
     if ways_in or ways_out:
         content: Object = {"podSelector": {"matchLabels": {LABEL_ID: str(spec.id)}}, "policyTypes": []}
         if ways_in:

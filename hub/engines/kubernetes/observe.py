@@ -156,7 +156,8 @@ def _running(view: View, pod: Object, status: Object, facts: dict[str, Any], *, 
         facts |= {"host": _host(pod), "started_at": moment(running["startedAt"])}
         if exposure == LOAD_BALANCER and (missing := address_fault(view)) is not None:
             return Observation(state=State.CREATED, detail=missing.message, obstacle=missing, **facts)
-        return Observation(state=State.RUNNING, detail=_after_restart(last) if last else "", **facts)
+        detail = sidecar_trouble(pod) or (_after_restart(last) if last else "")
+        return Observation(state=State.RUNNING, detail=detail, **facts)
     waiting = state.get("waiting") or {}
     if last and waiting.get("reason") == "CrashLoopBackOff":
         end = end_of(status) or {}
@@ -265,6 +266,15 @@ def container_status(pod: Object | None) -> Object | None:
     """The status of the workload's own container."""
     statuses = ((pod or {}).get("status") or {}).get("containerStatuses") or ()
     return next((one for one in statuses if one["name"] == names.CONTAINER), None)
+
+
+def sidecar_trouble(pod: Object) -> str:
+    """Which program beside a running workload does not run, or ""."""
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        if status["name"] != names.CONTAINER and not status["state"].get("running"):
+            waiting = status["state"].get("waiting") or status["state"].get("terminated") or {}
+            return f"Its container {status['name']} does not run ({waiting.get('reason') or 'unknown'})."
+    return ""
 
 
 def exit_code_of(code: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..base import GRANT_OPTION
 from .errors import refusal
 from .names import HUB
 
@@ -44,6 +45,7 @@ class Options:
     dns_namespace: str = "kube-system"
     dns_labels: tuple[tuple[str, str], ...] = (("k8s-app", "kube-dns"),)
     agent_networks: Sequence[str] = ()
+    allow_grants: bool = False
 
     @classmethod
     def parse(cls, node: str, options: Mapping[str, Any]) -> Options:
@@ -69,6 +71,7 @@ class Options:
             closed_networks=_networks(options, "closed_networks"),
             dns_namespace=_name(options, "dns_namespace") or "kube-system",
             agent_networks=_networks(options, "agent_networks"),
+            allow_grants=_flag(options, GRANT_OPTION, default=False),
         )
 
     def closed(self, version: int) -> list[str]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..base import LABEL_ID, WorkloadSpec
-from .names import CLAIM, CONTAINER, REGISTRIES, SECRET
+from ..base import LABEL_ID, Limits, Sidecar, WorkloadSpec
+from .names import CLAIM, CONTAINER, FILES, REGISTRIES, environment_name
 from .options import Options
 
 STOP_SPARE_SECONDS = 10
 LOGS_MB = 64  # what the kubelet may keep of its output, besides its scratch space
 TMP = "/tmp"  # noqa: S108 - inside the container
 DEFAULT_SIGNAL = "SIGTERM"
+PROTOCOLS = ("TCP", "UDP")
 
 Object = dict[str, Any]
+Part = WorkloadSpec | Sidecar
 
 
 def deployment(spec: WorkloadSpec, options: Options, *, has_registries: bool) -> Object:
@@ -27,39 +30,52 @@ def deployment(spec: WorkloadSpec, options: Options, *, has_registries: bool) ->
     }
 
 
-def resources(spec: WorkloadSpec) -> Object:
-    """Limits and equal requests: nothing is promised twice."""
-    disk_mb = ephemeral_mb(spec)
-    amounts = {
-        "cpu": f"{max(1, spec.limits.cpu_percent * 10)}m",
-        "memory": f"{spec.limits.memory_mb}Mi",
-        "ephemeral-storage": f"{disk_mb}Mi",
+def parts(spec: WorkloadSpec) -> dict[str, Part]:
+    """The program and those beside it, by the names of their containers."""
+    return {CONTAINER: spec, **{sidecar.name: sidecar for sidecar in spec.sidecars}}
+
+
+def amounts(limits: Limits) -> dict[str, int]:
+    """What a container may take: milli-cores and MiB."""
+    return {
+        "cpu": max(1, limits.cpu_percent * 10),
+        "memory": limits.memory_mb,
+        "ephemeral-storage": limits.tmp_mb + LOGS_MB,
     }
-    return {"limits": amounts, "requests": dict(amounts)}
 
 
-def ephemeral_mb(spec: WorkloadSpec) -> int:
-    return spec.limits.tmp_mb + LOGS_MB
+def quantities(amounts: Mapping[str, int]) -> dict[str, str]:
+    """Amounts as Kubernetes writes them."""
+    return {name: f"{number}m" if name == "cpu" else f"{number}Mi" for name, number in amounts.items()}
+
+
+def planted(spec: WorkloadSpec) -> dict[str, str]:
+    """All planted files: under which name of the secret each one's text stands."""
+    return {
+        f"{container}.{number}": text
+        for container, part in parts(spec).items()
+        for number, (_, text) in enumerate(sorted(part.files.items()))
+    }
 
 
 def _pod(spec: WorkloadSpec, options: Options, *, has_registries: bool) -> Object:
-    security: Object = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    if options.user is not None:
-        security |= {"runAsUser": options.user, "runAsGroup": options.group, "fsGroup": options.group}
-        security["fsGroupChangePolicy"] = "OnRootMismatch"
+    security: Object = {"seccompProfile": {"type": "RuntimeDefault"}}
+    if options.group is not None:
+        security |= {"fsGroup": options.group, "fsGroupChangePolicy": "OnRootMismatch"}
     pod: Object = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        # The pause container reaps orphans and lets signals end programs that do not expect to be process 1.
-        "shareProcessNamespace": True,
+        # The pause container reaps orphans, and signals end programs that do not expect to be process 1. With others
+        # beside it a program must not see theirs.
+        "shareProcessNamespace": not spec.sidecars,
         "restartPolicy": "Always",
         "terminationGracePeriodSeconds": spec.stop_grace_seconds + STOP_SPARE_SECONDS,
         "securityContext": security,
-        "containers": [_container(spec)],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": f"{spec.limits.tmp_mb}Mi"}}],
+        "containers": [_container(name, part, spec, options) for name, part in parts(spec).items()],
+        "volumes": list(_volumes(spec)),
     }
-    if spec.data_path:
-        pod["volumes"].append({"name": "data", "persistentVolumeClaim": {"claimName": CLAIM}})
+    if spec.sidecars:
+        pod["hostAliases"] = [{"ip": "127.0.0.1", "hostnames": [sidecar.name for sidecar in spec.sidecars]}]
     if options.runtime_class:
         pod["runtimeClassName"] = options.runtime_class
     if has_registries:
@@ -67,44 +83,97 @@ def _pod(spec: WorkloadSpec, options: Options, *, has_registries: bool) -> Objec
     return pod
 
 
-def _container(spec: WorkloadSpec) -> Object:
-    container: Object = {
-        "name": CONTAINER,
-        "image": spec.image,
-        "imagePullPolicy": "IfNotPresent",
-        "stdin": True,
-        "env": [{"name": "HOME", "value": spec.data_path.replace("$", "$$") or TMP}],
-        "envFrom": [{"secretRef": {"name": SECRET}}],
-        "resources": resources(spec),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "tmp", "mountPath": TMP}],
-    }
-    if "HOME" in spec.env:
-        container["env"] = []
-    if spec.command:
-        # Kubernetes puts variables in place of $(NAME) in arguments; text stays text.
-        container["args"] = [word.replace("$", "$$") for word in spec.command]
+def _volumes(spec: WorkloadSpec) -> Iterator[Object]:
+    for container, part in parts(spec).items():
+        size = f"{part.limits.tmp_mb}Mi"
+        yield {"name": f"tmp-{container}", "emptyDir": {"sizeLimit": size}}
+        for number, _ in enumerate(scratch_paths(part)):
+            yield {"name": f"scratch-{container}-{number}", "emptyDir": {"medium": "Memory", "sizeLimit": size}}
+    if planted(spec):
+        yield {"name": FILES, "secret": {"secretName": FILES, "defaultMode": 0o444}}
     if spec.data_path:
-        container["workingDir"] = spec.data_path
-        container["volumeMounts"].append({"name": "data", "mountPath": spec.data_path})
-    targets = sorted({binding.target_port for binding in spec.ports})
+        yield {"name": "data", "persistentVolumeClaim": {"claimName": CLAIM}}
+
+
+def scratch_paths(part: Part) -> list[str]:
+    """Writable paths besides those that are writable anyway."""
+    data_path = part.data_path if isinstance(part, WorkloadSpec) else ""
+    return [path for path in part.writable_paths if path not in (TMP, data_path)]
+
+
+def mount_paths(part: Part) -> list[str]:
+    """Where something is laid over the image; none may be there twice."""
+    data = [part.data_path] if isinstance(part, WorkloadSpec) and part.data_path else []
+    return [TMP, *data, *scratch_paths(part), *part.files]
+
+
+def _container(name: str, part: Part, spec: WorkloadSpec, options: Options) -> Object:
+    is_main = isinstance(part, WorkloadSpec)
+    data_path = spec.data_path if is_main else ""
+    container: Object = {
+        "name": name,
+        "image": part.image,
+        "imagePullPolicy": "IfNotPresent",
+        "stdin": is_main,
+        "env": [] if "HOME" in part.env else [{"name": "HOME", "value": data_path or TMP}],
+        "envFrom": [{"secretRef": {"name": environment_name(name)}}],
+        "resources": _resources(part.limits),
+        "securityContext": _rights(part, options),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": list(_mounts(name, part)),
+    }
+    if part.command:
+        # Kubernetes puts variables in place of $(NAME) in arguments; text stays text.
+        container["args"] = [word.replace("$", "$$") for word in part.command]
+    if data_path:
+        container["workingDir"] = data_path
+    targets = sorted({binding.target_port for binding in spec.ports}) if is_main else []
     if targets:
-        container["ports"] = [
-            {"containerPort": port, "protocol": protocol} for port in targets for protocol in ("TCP", "UDP")
-        ]
-    if spec.stop_signal != DEFAULT_SIGNAL:
-        container["lifecycle"] = {"preStop": {"exec": {"command": _signal_command(spec.stop_signal)}}}
+        container["ports"] = [{"containerPort": port, "protocol": kind} for port in targets for kind in PROTOCOLS]
+    if is_main and spec.stop_signal != DEFAULT_SIGNAL:
+        container["lifecycle"] = {"preStop": {"exec": {"command": _signal_command(spec)}}}
     return container
 
 
-def _signal_command(signal: str) -> list[str]:
-    """Ends with the container: whoever ignores the signal is killed when its grace is over."""
-    return ["/bin/sh", "-c", f"kill -s {signal.removeprefix('SIG')} -1; while :; do sleep 1; done"]
+def _resources(limits: Limits) -> Object:
+    """Limits and equal requests: nothing is promised twice."""
+    told = quantities(amounts(limits))
+    return {"limits": told, "requests": dict(told)}
+
+
+def _rights(part: Part, options: Options) -> Object:
+    """None at all, but for what an admin has granted the workload itself; that runs as its image says."""
+    if isinstance(part, WorkloadSpec) and part.is_privileged:
+        return {"privileged": True}
+    rights: Object = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "privileged": False,
+        "readOnlyRootFilesystem": part.is_read_only,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    if isinstance(part, WorkloadSpec) and part.added_capabilities:
+        rights["capabilities"]["add"] = [name.removeprefix("CAP_") for name in part.added_capabilities]
+        return rights
+    rights["runAsNonRoot"] = True
+    if options.user is not None:
+        rights |= {"runAsUser": options.user, "runAsGroup": options.group}
+    return rights
+
+
+def _mounts(name: str, part: Part) -> Iterator[Object]:
+    yield {"name": f"tmp-{name}", "mountPath": TMP}
+    for number, path in enumerate(scratch_paths(part)):
+        yield {"name": f"scratch-{name}-{number}", "mountPath": path}
+    for number, path in enumerate(sorted(part.files)):
+        yield {"name": FILES, "mountPath": path, "subPath": f"{name}.{number}", "readOnly": True}
+    if isinstance(part, WorkloadSpec) and part.data_path:
+        yield {"name": "data", "mountPath": part.data_path}
+
+
+def _signal_command(spec: WorkloadSpec) -> list[str]:
+    """Ends with the container: whoever ignores the signal is killed when its grace is over. Where process 1 is the
+    pause container's, everybody else is meant.
+    """
+    whom = "1" if spec.sidecars else "-1"
+    return ["/bin/sh", "-c", f"kill -s {spec.stop_signal.removeprefix('SIG')} {whom}; while :; do sleep 1; done"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .server import Cluster
 
 VARIABLE = re.compile(r"\$\$|\$\(([-._a-zA-Z0-9]+)\)")
-PRE_STOP = re.compile(r"kill -s (\w+) -1")
+PRE_STOP = re.compile(r"kill -s (\w+) -?1;")
 PATH = "/usr/local/bin:/usr/bin:/bin"
 LINGER_SECONDS = 0.6  # a pod that has ended is seen with its exit code before it goes
 SINGLE_RESTART = 1  # the first restart is at once, the next ones back off
@@ -191,10 +191,11 @@ class Pod:
         status: Object = {"name": "main", "state": state, "restartCount": self.restarts, "ready": "running" in state}
         status |= {"image": self.container["image"], "imageID": self.cluster.image_id(self.container["image"])}
         status["lastState"] = {"terminated": self.last} if self.last else {}
+        beside = [self.cluster.sidecar_status(container["name"]) for container in self.spec["containers"][1:]]
         with self.cluster.store.lock:
             found = self.cluster.store.objects.get(("pods", self.namespace, self.name))
             if found is not None:
-                found["status"] = {"phase": phase, "podIP": "10.42.0.9", "containerStatuses": [status]}
+                found["status"] = {"phase": phase, "podIP": "10.42.0.9", "containerStatuses": [status, *beside]}
                 self.cluster.store.touch("pods", self.namespace, self.name)
 
     def _volume(self) -> str:

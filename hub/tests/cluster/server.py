@@ -47,6 +47,7 @@ class Cluster:
         self.stuck: set[str] = set()
         self.out_of_memory: set[str] = set()
         self.missing_images: set[str] = set()
+        self.broken_sidecars: set[str] = set()
         self.ready_seconds = self.address_seconds = self.delete_seconds = 0.0
         self.backoff_seconds = 60.0
         self.unschedulable = self.other_address = ""
@@ -124,6 +125,11 @@ class Cluster:
 
     def image_id(self, image: str) -> str:
         return f"{image.partition(':')[0]}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
+
+    def sidecar_status(self, name: str) -> Object:
+        """Programs beside the main one are not run here."""
+        state = {"waiting": {"reason": "CrashLoopBackOff"}} if name in self.broken_sidecars else {"running": {}}
+        return {"name": name, "state": state, "restartCount": 0}
 
     def end_pod(self, pod: Object, grace_seconds: float | None = None) -> None:
         """Mark a pod for deletion, and tell its kubelet; without one it goes at once."""

@@ -184,14 +184,13 @@ class Store:
             return f'pods "workload" is forbidden: violates PodSecurity "restricted:latest": {fault}'
         for quota in self.find("resourcequotas", namespace):
             hard = quota["spec"]["hard"]
-            for container in pod["containers"]:
-                limits = container.get("resources", {}).get("limits") or {}
-                for name in ("cpu", "memory"):
-                    if name not in limits:
-                        return f'pods "workload" is forbidden: failed quota: bounds: must specify limits.{name}'
-                    if _amount(limits[name]) > _amount(hard[f"limits.{name}"]):
-                        text = f"limits.{name}={limits[name]}, limited: limits.{name}={hard[f'limits.{name}']}"
-                        return f'pods "workload" is forbidden: exceeded quota: bounds, requested: {text}'
+            for name in ("cpu", "memory", "ephemeral-storage"):
+                limits = [container.get("resources", {}).get("limits") or {} for container in pod["containers"]]
+                if any(name not in one for one in limits):
+                    return f'pods "workload" is forbidden: failed quota: bounds: must specify limits.{name}'
+                if (asked := sum(_amount(one[name]) for one in limits)) > _amount(hard[f"limits.{name}"]):
+                    text = f"limits.{name}={asked:g}, limited: limits.{name}={hard[f'limits.{name}']}"
+                    return f'pods "workload" is forbidden: exceeded quota: bounds, requested: {text}'
             if len(self.find("pods", namespace)) >= int(hard["pods"]):
                 return 'pods "workload" is forbidden: exceeded quota: bounds, requested: pods=1'
         return ""
