@@ -256,13 +256,14 @@ class KubernetesHarness(Harness):
         return self._spec(**{"image": "busybox:1", "command": command, "data_path": "/data", "env": env, **changes})
 
     def ensure(self, spec: WorkloadSpec) -> Observation:
-        """The cluster takes its time, and tells later what others raise at once."""
+        """The cluster takes its time, and tells later what others raise at once; the hub then takes it back."""
         seen = self.engine.ensure(spec)
 
         def settled() -> Observation | None:
             found = self.look(spec.name) if seen.state is State.CREATED else seen
             obstacle = found.obstacle
             if obstacle is not None and (obstacle.ip or obstacle.permanent):
+                self.engine.remove(spec.name, keep_data=True)
                 raise EngineError(obstacle.message, reason=obstacle.reason, ip=obstacle.ip, port=obstacle.port)
             return found if found.state is not State.CREATED or found.restart_count else None
 
