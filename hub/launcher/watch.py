@@ -56,11 +56,11 @@ def _age(since: float) -> str:
 
 def logs(place: Place, console: Console, name: str = "", *, follow: bool = True) -> int:
     """Print the last lines of one log or of all, then what is added."""
-    if name and not place.log(name).exists():
-        known = ", ".join(sorted(path.stem for path in place.logs.glob("*.log"))) if place.logs.exists() else ""
-        raise LaunchError(
-            f"There is no log called {name}: choose one of {known}." if known else "There are no logs yet."
-        )
+    known = sorted(path.stem for path in place.logs.glob("*.log"))
+    if not known:
+        raise LaunchError("There are no logs yet: `make up` starts the hub.")
+    if name and name not in known:
+        raise LaunchError(f"There is no log called {name}: choose one of {', '.join(known)}.")
     followers: dict[Path, Follower] = {}
     try:
         while True:

@@ -427,6 +427,11 @@ def test_logs_of_an_unknown_name_lists_the_known(place):
         watch.logs(place, Console(), "nonsense")
 
 
+def test_logs_of_a_hub_that_never_ran_are_not_waited_for(place):
+    with pytest.raises(LaunchError, match="make up"):
+        watch.logs(place, Console())
+
+
 def test_steps_are_told_with_their_seconds(capsys):
     console = Console()
 

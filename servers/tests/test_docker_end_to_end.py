@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from accounts.tests.factories import token_for
+from hub.jobs import node_queue
 from hub.nodes import reconcile
 from hub.nodes.choices import AddressState, OperationStatus
 from hub.nodes.models import Address, Operation
 from hub.nodes.sweep import tick
-from hub.testing import api_client, wait_until
+from hub.testing import api_client, run_jobs, wait_until
 from hub.tests.docker_images import image
-from servers import protocols
+from servers import protocols, services
 from servers.models import GameServer
 
 from .docker_house import DockerHouse, open_docker_house
@@ -96,9 +97,13 @@ def test_teeworlds_is_played_on_its_leased_port_and_stopped_by_its_console() -> 
         assert address is not None
 
         status = protocols.query("teeworlds", address.ip, address.port, timeout=2)
+        command = services.send_command(server, "sv_map", actor=house.owner)
+        run_jobs(node_queue(house.node.name))
+        command.refresh_from_db()
         code = stop(house, client, server)
 
         assert (status.players, status.max_players) == (0, 6)
+        assert (command.status, command.answer.reveal()) == ("done", "Value: dm1")
         assert status.detail.startswith("In a box, map dm1")
         assert code == 0, "only its console ends it in order"
         assert Operation.objects.filter(verb="stop").get().status == OperationStatus.DONE

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from accounts.models import User
+from hub.jobs import node_queue
 from hub.nodes.models import Node
+from hub.testing import run_jobs
 from servers import services
 from servers.catalogue import sync_catalogue
 from servers.models import GameServer, Template
@@ -53,6 +55,10 @@ def test_teeworlds_runs_obeys_its_settings_and_ends_in_order(owner: User, node: 
         names = [econ.command(setting) for setting in ("sv_name", "sv_map", "sv_gametype")]
 
     assert names == ["Value: Our arena", "Value: ctf1", "Value: ctf"]
+    command = services.send_command(server, "sv_map", actor=owner)
+    run_jobs(node_queue(node.name))
+    command.refresh_from_db()
+    assert (command.status, command.answer.reveal()) == ("done", "Value: ctf1")
     assert server.facts["max_players"] == 12
     assert config.stat().st_mode & 0o077 == 0
     assert not any(credentials.rcon_password.encode() in path.read_bytes() for path in commands())
