@@ -1,0 +1,193 @@
+"""The manifests that carry the hub itself: valid for a strict reader, without the faults of the seed (D71–D80)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from django.conf import settings
+from django.core.management import get_commands
+from django.urls import resolve
+
+from hub.settings import env
+
+KUBERNETES = Path(settings.BASE_DIR) / "deploy" / "kubernetes"
+SETS = ("base", "k3s", "cloud")
+VERSION = "1.32"
+FOREIGN = ("cert-manager.io/", "external-secrets.io/", "monitoring.coreos.com/", "kustomize.config.k8s.io/")
+PATCHES = {"k3s": ("ingress.yaml", "policies.yaml"), "cloud": ("ingress.yaml",)}
+
+
+def documents(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object of a set with its file."""
+    for path in sorted((KUBERNETES / name).glob("*.yaml")):
+        for document in yaml.safe_load_all(path.read_text()):
+            yield path.name, document
+
+
+def base(kind: str) -> list[dict[str, Any]]:
+    return [document for _, document in documents("base") if document["kind"] == kind]
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    """The specification of every pod by the name of what makes it."""
+    found = [*base("Deployment"), *base("Job")]
+    return {each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in found}
+
+
+def containers() -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{name}/{container['name']}", container)
+        for name, pod in pods().items()
+        for container in [*pod.get("initContainers", ()), *pod["containers"]]
+    ]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_manifests_are_valid(name: str) -> None:
+    for file, document in documents(name):
+        if not document["apiVersion"].startswith(FOREIGN) and file not in PATCHES.get(name, ()):
+            kubernetes_validate.validate(document, VERSION, strict=True)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_kustomizations_name_every_file_and_no_other(name: str) -> None:
+    listed = yaml.safe_load((KUBERNETES / name / "kustomization.yaml").read_text())
+    named = {*listed["resources"], *listed.get("patchesStrategicMerge", ())} - {"../base"}
+
+    assert named == {path.name for path in (KUBERNETES / name).glob("*.yaml")} - {"kustomization.yaml"}
+
+
+@pytest.mark.parametrize("name", PATCHES)
+def test_patches_meet_an_object_of_the_base(name: str) -> None:
+    there = {(each["kind"], each["metadata"]["name"]) for _, each in documents("base") if "metadata" in each}
+    patches = [each for file, each in documents(name) if file in PATCHES[name]]
+
+    assert {(each["kind"], each["metadata"]["name"]) for each in patches} <= there
+
+
+def test_pods_run_under_the_restricted_standard() -> None:
+    (namespace,) = base("Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for name, pod in pods().items():
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+    for name, container in containers():
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False, name
+        assert context["capabilities"] == {"drop": ["ALL"]}, name
+        assert context["readOnlyRootFilesystem"] is True, name
+        assert set(container["resources"]["limits"]) == {"cpu", "memory"}, name
+
+
+def test_only_the_agent_has_a_token_of_the_cluster() -> None:
+    with_token = {name for name, pod in pods().items() if pod["automountServiceAccountToken"]}
+
+    assert with_token == {"hub-agent"}
+
+
+def test_web_is_replaced_one_by_one_and_asked_what_it_can_answer_d71() -> None:
+    (web,) = (each for each in base("Deployment") if each["metadata"]["name"] == "hub-web")
+    container = web["spec"]["template"]["spec"]["containers"][0]
+
+    assert web["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert "replicas" not in web["spec"]  # the autoscaler's
+    assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
+    for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
+        assert resolve(container[probe]["httpGet"]["path"])
+    assert {"name": "HUB_HOSTS", "value": "hub-web,$(POD_IP)"} in container["env"]
+
+
+def test_drain_ends_before_the_grace_does() -> None:
+    pod = pods()["hub-web"]
+    command = pod["containers"][0]["args"]
+    rest = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+
+    assert rest + int(command[command.index("--graceful-timeout") + 1]) < pod["terminationGracePeriodSeconds"]
+
+
+def test_autoscaler_has_the_seeds_windows_d73() -> None:
+    (scaler,) = base("HorizontalPodAutoscaler")
+    spec = scaler["spec"]
+    targets = {
+        metric["resource"]["name"]: metric["resource"]["target"]["averageUtilization"] for metric in spec["metrics"]
+    }
+
+    assert (spec["minReplicas"], spec["maxReplicas"], targets) == (3, 10, {"cpu": 70, "memory": 80})
+    assert spec["behavior"]["scaleUp"]["stabilizationWindowSeconds"] == 0
+    assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 300
+
+
+def test_one_ingress_and_it_has_tls_d74() -> None:
+    (ingress,) = base("Ingress")
+
+    hosts = {rule["host"] for rule in ingress["spec"]["rules"]}
+    assert hosts == {host for entry in ingress["spec"]["tls"] for host in entry["hosts"]}
+
+
+def test_everything_is_denied_and_then_what_is_needed_allowed_d75() -> None:
+    policies = {each["metadata"]["name"]: each["spec"] for each in base("NetworkPolicy")}
+    names = {each["metadata"]["name"] for each in base("Deployment")} | {"hub-migrate"}
+
+    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    allowed = policies["web-ingress"]["ingress"][0]
+    assert {peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in allowed["from"]} == {
+        "ingress-nginx",
+        "monitoring",
+    }
+    for name, spec in policies.items():
+        assert not any("to" in rule for rule in spec.get("ingress", ())), name
+        label = spec["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name")
+        assert label in {None, *names}, name
+    ports = {port["port"] for rule in policies["databases"]["egress"] for port in rule["ports"]}
+    assert ports == {5432, 6379}
+
+
+def test_no_role_reads_secrets_and_no_secret_is_in_a_manifest_d76() -> None:
+    kinds = {document["kind"] for name in SETS for _, document in documents(name)}
+
+    assert not kinds & {"Secret", "Role", "ClusterRole"}
+
+
+def test_secrets_come_as_files_of_names_that_the_hub_reads() -> None:
+    (config,) = base("ConfigMap")
+    files = {name: path for name, path in config["data"].items() if name.endswith("_FILE")}
+    (external,) = (each for _, each in documents("cloud") if each["kind"] == "ExternalSecret")
+
+    assert {name.removesuffix("_FILE") for name in files} <= set(env.declared)
+    assert {path.rpartition("/")[2] for path in files.values()} == {
+        entry["secretKey"] for entry in external["spec"]["data"]
+    }
+
+
+def test_web_survives_the_drain_of_a_node_d79() -> None:
+    (budget,) = base("PodDisruptionBudget")
+    (web,) = (each for each in base("Deployment") if each["metadata"]["name"] == "hub-web")
+
+    assert budget["spec"]["minAvailable"] == 2
+    assert budget["spec"]["selector"] == web["spec"]["selector"]
+
+
+def test_replicas_wait_for_the_migrations_of_one_job() -> None:
+    for name, pod in pods().items():
+        waits = [container["name"] for container in pod.get("initContainers", ())]
+        assert waits == ([] if name == "hub-migrate" else ["wait-for-migrations"]), name
+    (job,) = base("Job")
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_every_command_is_one_that_exists() -> None:
+    asked = {
+        word
+        for _, container in containers()
+        for argument in container["args"]
+        for word in argument.split()
+        if word in get_commands()
+    }
+
+    assert asked == {"migrate", "bootstrap", "scheduler", "agent"}
