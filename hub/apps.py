@@ -10,8 +10,9 @@ class HubConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import cleanup, health, own_figures
+        from . import cleanup, health, own_figures, telemetry
 
         health.register_own_checks()
         own_figures.register()
         cleanup.register()
+        telemetry.start()

@@ -21,7 +21,7 @@ from redis.retry import Retry
 from rq import Queue, get_current_job
 from rq.serializers import JSONSerializer
 
-from . import context
+from . import context, telemetry
 from .failpoints import declare, failpoint
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ def perform(path: str, request_id: str, *args: Any) -> None:
     )
     with context.use(facts):
         try:
-            import_string(path)(*args)
+            with telemetry.span(path):
+                import_string(path)(*args)
         except Exception:
             logger.exception("job %s failed", path, extra={"job": path})
             raise

@@ -21,7 +21,7 @@ from django.db import close_old_connections, connection
 from django.utils.module_loading import import_string
 from redis.exceptions import RedisError
 
-from . import context
+from . import context, telemetry
 from .health import SCHEDULER_BEAT
 from .jobs import DEFAULT_QUEUE, FAILURES_KEPT_SECONDS, rq_queue
 from .logs import scrub
@@ -172,7 +172,8 @@ def run(run_id: int, table: Sequence[Periodic] | None = None) -> bool:
     name = PeriodicRun.objects.values_list("task", flat=True).get(pk=run_id)
     with context.use(context.Context(request_id=context.new_request_id(), via="job")):
         try:
-            import_string(find(name, PERIODIC if table is None else table).path)()
+            with telemetry.span(name):
+                import_string(find(name, PERIODIC if table is None else table).path)()
         except Exception as error:
             logger.exception("periodic task %s failed", name, extra={"job": name})
             _finish(run_id, Outcome.FAILED, f"{type(error).__name__}: {error}")

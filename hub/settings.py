@@ -445,6 +445,10 @@ WHITENOISE_AUTOREFRESH = DEBUG
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 SILENCED_SYSTEM_CHECKS: list[str] = []
 
+# --- Watching from outside ----------------------------------------------------------------------------------------
+HUB_TRACES_URL = env.text("HUB_TRACES_URL", "", help="Collector of OpenTelemetry traces (OTLP over HTTP); unset: off.")
+HUB_SENTRY_DSN = env.text("HUB_SENTRY_DSN", "", help="Where unhandled errors go: Sentry or compatible; unset: off.")
+
 # --- Logs ---------------------------------------------------------------------------------------------------------
 LOG_FORMAT = env.choice("HUB_LOG_FORMAT", "human", ("human", "json"), help="Form of log lines.")
 LOG_LEVEL = env.choice("HUB_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), help="Least level logged.")

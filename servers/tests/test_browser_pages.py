@@ -25,6 +25,7 @@ from playwright.sync_api import Browser, Page
 from accounts.tests.factories import PASSWORD, UserFactory, token_for
 from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus, ReportKind
 from hub.nodes.models import Address, AddressPool, Node, NodeReport, Operation
+from hub.tests.world import make_alert
 from monitoring import store as store_samples
 from monitoring.errors import store
 from monitoring.errors.capture import failure_of
@@ -128,7 +129,7 @@ def fill() -> dict[str, str]:
     report(node, ReportKind.DATA, name=left, owner="", size_bytes=9_400_000, changed_at="")
     report(node, ReportKind.IMAGES, id="sha256:1f0c", names=["hub/luanti:5.9"], size_bytes=90_400_000, used_by=[])
     measure(f"server:{first.pk}", f"node:{node.name}")
-    error = _error()
+    error, alert = _error(), make_alert(node)
     connection.close()
     at = first.get_absolute_url()
     return {
@@ -162,6 +163,16 @@ def fill() -> dict[str, str]:
         "pool": f"/pools/{AddressPool.objects.values_list('pk', flat=True).first()}/",
         "pool-new": "/pools/new",
         "regions": "/regions/",
+        "fleet": "/monitoring/",
+        "alerts": "/alerts/",
+        "alert": alert["alert"].get_absolute_url(),
+        "alert-rules": "/alert-rules/",
+        "alert-rule": f"/alert-rules/{alert['rule'].pk}/edit",
+        "mutes": "/mutes/",
+        "channels": "/channels/",
+        "channel": alert["delivery"].channel.get_absolute_url(),
+        "channel-new": "/channels/new",
+        "retention": "/monitoring/retention",
         "errors": "/monitoring/errors/",
         "error": error.get_absolute_url(),
         "users": "/users/",
