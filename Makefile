@@ -4,7 +4,7 @@
 PYTHON ?= python3
 LAUNCH := @$(PYTHON) -m hub.launcher
 
-.PHONY: help up down status logs reset install test lint types format migrations-check client bench
+.PHONY: help up down status logs reset install test lint types format migrations-check client bench docs
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,3 +47,6 @@ client: ## write clients/python/ again, after the API has changed
 
 bench: ## measure; ARGS as documented in docs/performance.md
 	$(LAUNCH) bench $(ARGS)
+
+docs: ## build the documentation into build/site; a link that leads nowhere is an error
+	$(LAUNCH) docs $(ARGS)
