@@ -4,7 +4,7 @@
 PYTHON ?= python3
 LAUNCH := @$(PYTHON) -m hub.launcher
 
-.PHONY: help up down status logs reset install test lint types format migrations-check client bench docs
+.PHONY: help up down status logs reset install test lint types format migrations-check client bench docs deploy
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,3 +50,6 @@ bench: ## measure; ARGS as documented in docs/performance.md
 
 docs: ## build the documentation into build/site; a link that leads nowhere is an error
 	$(LAUNCH) docs $(ARGS)
+
+deploy: ## bring IMAGE=… to the cluster of kubectl's context and wait; SET=base, k3s or cloud
+	@deploy/kubernetes/apply "$(SET)" "$(IMAGE)"
