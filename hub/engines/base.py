@@ -313,6 +313,24 @@ class PullProgress:
     percent: int | None = None
 
 
+class Verdict(StrEnum):
+    """What an examination has shown."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was examined around a node's workloads: what was found, and what to do about it."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
 ProgressCallback = Callable[[PullProgress], bool]
 """Told of each event; returns False to give up (the pull then raises `EngineError` with reason CANCELLED)."""
 
@@ -339,6 +357,13 @@ class Engine(ABC):
 
     def teardown(self) -> None:  # noqa: B027 - as above
         """Take away what `prepare` has laid. Raises REFUSED while workloads are left."""
+
+    def examine(self, ips: Sequence[str]) -> Sequence[Check]:
+        """Look at what the node brings along besides workloads; `ips` are the addresses the hub may lease there.
+
+        May take two minutes, and may run workloads of its own for a moment. Nothing where there is nothing to examine.
+        """
+        return ()
 
     def images(self) -> Sequence[ImageInfo]:
         """The images on the node."""

@@ -17,13 +17,24 @@ from django.utils import timezone
 from hub.engines.base import Engine, EngineError, Observation, State, workload_name
 
 from . import sockets
-from .choices import LIVE, PROBLEMS, AddressState, DesiredStatus, Finding, ObservedStatus, PoolKind, ReportKind
+from .choices import (
+    LIVE,
+    PROBLEMS,
+    AddressState,
+    DesiredStatus,
+    EngineKind,
+    Finding,
+    ObservedStatus,
+    PoolKind,
+    ReportKind,
+)
 from .models import Address, Node, NodeReport
 from .sweep import status_of
 from .workloads import Workload, workload_models
 
 MAX_HARMLESS_ROWS = 300
 NOTHING = "–"
+Heard = sockets.Listeners | None
 ORDER = {kind: place for place, kind in enumerate(Finding)}
 NO_LIVE_ROW = (None, ObservedStatus.DELETED)
 UNDER_WAY = frozenset(
@@ -82,7 +93,8 @@ def look(node: Node, engine: Engine) -> list[Row]:
 def compare(node: Node, engine: Engine) -> list[Row]:
     """Every workload and every noteworthy address of the node, problems first."""
     held = {seen.name: seen for seen in engine.list_owned()}
-    heard = sockets.listeners(lambda port: port >= 1024)
+    # A cluster binds its addresses itself, not the machine that its agent runs on.
+    heard = None if node.engine == EngineKind.KUBERNETES else sockets.listeners(lambda port: port >= 1024)
     rows = [*_workloads(node, engine, dict(held), heard), *_addresses(node, engine, held, heard)]
     rows.sort(key=lambda row: (ORDER[Finding(row.finding)], row.subject))
     problems = [row for row in rows if row.is_problem]
@@ -98,7 +110,7 @@ def stored_rows(node: Node) -> tuple[NodeReport | None, list[Row]]:
 # --- Workloads ----------------------------------------------------------------------------------------------------
 
 
-def _workloads(node: Node, engine: Engine, held: dict[str, Observation], heard: sockets.Listeners) -> Iterator[Row]:
+def _workloads(node: Node, engine: Engine, held: dict[str, Observation], heard: Heard) -> Iterator[Row]:
     """Rows of the database with what the engine holds of each, then what only the engine holds. Empties `held`."""
     for model in workload_models():
         rows = list(model._base_manager.filter(node=node).exclude(observed_status=ObservedStatus.DELETED))
@@ -178,8 +190,10 @@ def _leased_by(holders: list[Any]) -> dict[Any, list[Address]]:
     return found
 
 
-def _socket_words(addresses: Any, heard: sockets.Listeners) -> str:
+def _socket_words(addresses: Any, heard: Heard) -> str:
     parts = []
+    if heard is None:
+        return NOTHING
     for address in addresses:
         who = sockets.on_address(heard, str(address.ip), address.port)
         parts.append(f"{address}: {sockets.words(who) or 'nobody'}")
@@ -189,19 +203,21 @@ def _socket_words(addresses: Any, heard: sockets.Listeners) -> str:
 # --- Addresses ----------------------------------------------------------------------------------------------------
 
 
-def _addresses(node: Node, engine: Engine, held: dict[str, Observation], heard: sockets.Listeners) -> Iterator[Row]:
+def _addresses(node: Node, engine: Engine, held: dict[str, Observation], heard: Heard) -> Iterator[Row]:
     """Ports of the node's pools that are not as they should be."""
     bound = {(port.ip, port.port) for seen in held.values() if seen.is_running for port in seen.ports}
     running = {seen.id for seen in held.values() if seen.is_running}
     ready = _ready(node)
-    for address in _noteworthy(node, heard):
-        who = sockets.on_address(heard, str(address.ip), address.port)
+    for address in _noteworthy(node, heard or {}):
+        who = sockets.on_address(heard or {}, str(address.ip), address.port)
         is_ours = (str(address.ip), address.port) in bound
         should_listen = is_ours and address.holder in ready
         found = _judge_address(address, who, is_ours or address.holder in running, should_listen)
         if found is None:
             continue
         finding, why = found
+        if heard is None and finding != Finding.DEAD_LEASE:
+            continue
         if finding == Finding.TAKEN and _runs(engine, holder_kind(address), address.holder):
             continue
         yield Row(

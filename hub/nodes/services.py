@@ -23,6 +23,7 @@ from .workloads import workload_models
 DEFAULT_PORTS = (25565, 26000)
 RCON_PORT = 25575  # the well-known RCON port lies inside the game range and is never handed out
 PRIVATE_PORTS = (26001, 27000)
+NODE_PORTS = range(30000, 32768)
 WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognised here in order to be refused
 
 
@@ -183,6 +184,9 @@ def _refuse_unusable(pool: AddressPool) -> None:
         ipaddress.ip_address(pool.first_ip)
     except ValueError:
         raise Invalid("This is not an IP address.", field="first_ip") from None
+    if pool.node.engine == EngineKind.KUBERNETES:
+        _refuse_unusable_in_cluster(pool)
+        return
     if pool.kind != PoolKind.HOST_PORTS:
         return
     if facts.get("ips") and pool.first_ip not in facts["ips"] and pool.first_ip not in WILDCARDS:
@@ -195,6 +199,15 @@ def _refuse_unusable(pool: AddressPool) -> None:
             f"The ports {low}–{high} are used by the node's own outgoing connections; a pool must lie outside.",
             field="first_port",
         )
+
+
+def _refuse_unusable_in_cluster(pool: AddressPool) -> None:
+    """Addresses of a cluster are not those of the machine its agent runs on."""
+    if pool.node.options.get("exposure") != "node_ports" or pool.kind != PoolKind.HOST_PORTS:
+        return
+    if not all(port and port in NODE_PORTS for port in (pool.first_port, pool.last_port)):
+        text = f"{pool.node.name} exposes node ports: its pools lie within {NODE_PORTS[0]}–{NODE_PORTS[-1]}."
+        raise Invalid(text, field="first_port")
 
 
 def _clean_and_save(row: Any) -> None:

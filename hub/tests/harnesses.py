@@ -28,6 +28,7 @@ from hub.engines.process import ProcessEngine
 from hub.testing import wait_until
 
 from .cluster import Cluster
+from .cluster.role import shipped_role
 from .docker_images import image
 
 LIMITS = Limits(memory_mb=64, cpu_percent=100, disk_mb=64)
@@ -244,7 +245,7 @@ class KubernetesHarness(Harness):
     keeps_output = False  # a pod's output goes with it
 
     def __init__(self) -> None:
-        self.cluster = Cluster()
+        self.cluster = Cluster(shipped_role())
         super().__init__()
 
     def factory(self) -> tuple[type[Engine], Mapping[str, Any]]:

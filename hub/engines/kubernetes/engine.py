@@ -21,6 +21,7 @@ from hub.failpoints import declare, failpoint
 from ..base import (
     LABEL_ID,
     Capabilities,
+    Check,
     Enforcement,
     Engine,
     EngineError,
@@ -36,6 +37,7 @@ from ..base import (
 )
 from . import console, manifests, names
 from .errors import Refused, refusal, translate, unavailable
+from .examine import Examination
 from .gateway import (
     CLAIMS,
     DEPLOYMENTS,
@@ -126,6 +128,9 @@ class KubernetesEngine(Engine):
         """A volume's size is a bound only where the cluster's storage says so."""
         disk = Enforcement.ENFORCED if self.policy.volume_quota else Enforcement.ABSENT
         return {**self.capabilities.limits, "disk": disk}
+
+    def examine(self, ips: Sequence[str]) -> list[Check]:
+        return Examination(self.gateway, self.policy, ips).all()
 
     # Workloads.
 
@@ -316,7 +321,8 @@ class KubernetesEngine(Engine):
             run = uuid.uuid4().hex[:12] if is_new_run else view.run
             if is_new_run:
                 change = manifests.namespace(spec, self.policy, run=run, config=config)["metadata"]
-                view = replace(view, namespace=self._change_namespace(view, change))
+                found = self._change_namespace(view, change)
+                view = replace(view, namespace=found, services=self.gateway.find(SERVICES, spec.name))
         failpoint("kubernetes.ensure.after_namespace")
         self._fill(spec, view, run)
         failpoint("kubernetes.ensure.after_deployment")

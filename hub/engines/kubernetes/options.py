@@ -46,6 +46,7 @@ class Options:
     dns_labels: tuple[tuple[str, str], ...] = (("k8s-app", "kube-dns"),)
     agent_networks: Sequence[str] = ()
     allow_grants: bool = False
+    check_image: str = "busybox:1.37"
 
     @classmethod
     def parse(cls, node: str, options: Mapping[str, Any]) -> Options:
@@ -71,6 +72,7 @@ class Options:
             closed_networks=_networks(options, "closed_networks"),
             dns_namespace=_name(options, "dns_namespace") or "kube-system",
             agent_networks=_networks(options, "agent_networks"),
+            check_image=str(options.get("check_image") or "busybox:1.37"),
             allow_grants=_flag(options, GRANT_OPTION, default=False),
         )
 

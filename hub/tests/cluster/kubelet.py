@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 VARIABLE = re.compile(r"\$\$|\$\(([-._a-zA-Z0-9]+)\)")
 PRE_STOP = re.compile(r"kill -s (\w+) -?1;")
 PATH = "/usr/local/bin:/usr/bin:/bin"
-LINGER_SECONDS = 0.6  # a pod that has ended is seen with its exit code before it goes
 SINGLE_RESTART = 1  # the first restart is at once, the next ones back off
 
 
@@ -95,7 +94,7 @@ class Pod:
             ended = self._run()
             if self.ends_within is not None:
                 self._status({"terminated": ended}, phase="Failed" if ended["exitCode"] else "Succeeded")
-                time.sleep(LINGER_SECONDS)
+                time.sleep(self.cluster.linger_seconds)
                 return self._gone()
             self.last = ended
             if self.restarts >= SINGLE_RESTART:
@@ -108,6 +107,7 @@ class Pod:
 
     def _run(self) -> Object:
         args = [self._expanded(word) for word in self.container.get("args") or ("sleep", "300")]
+        args = self.cluster.plays(args)
         home = self._volume()
         try:
             self.process = subprocess.Popen(

@@ -56,6 +56,7 @@ class Store:
     dirty: set[str] = field(default_factory=set)
     terminating_since: dict[str, float] = field(default_factory=dict)
     version: int = 1000
+    reads_schemas: bool = True  # which takes longer than all the rest
 
     def get(self, plural: str, namespace: str, name: str) -> Object:
         found = self.objects.get((plural, namespace, name))
@@ -157,7 +158,7 @@ class Store:
             if is_made and home["metadata"].get("deletionTimestamp"):
                 text = f"unable to create new content in namespace {namespace} because it is being terminated"
                 raise Refusal(403, "Forbidden", f'{plural} "{name}" is forbidden: {text}')
-        if fault := schema_fault(manifest):
+        if self.reads_schemas and (fault := schema_fault(manifest)):
             raise Refusal(400, "BadRequest", f"strict decoding error: {fault}")
         if faults := faults_of(manifest):
             raise Refusal(422, "Invalid", f'{manifest["kind"]} "{name}" is invalid: {"; ".join(faults)}')
