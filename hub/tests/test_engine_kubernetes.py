@@ -553,7 +553,7 @@ def test_a_missing_right_is_named(cluster: Cluster, engine: KubernetesEngine) ->
 
 @pytest.mark.slow
 def test_a_hundred_creations_and_deletions_with_faults_end_as_asked(cluster: Cluster) -> None:
-    dice = random.Random(7)
+    dice = random.Random(7)  # noqa: S311 - the same faults each time
     cluster.linger_seconds, cluster.store.reads_schemas = 0.02, False
     faults = (
         {"status": 500},
@@ -600,7 +600,8 @@ def attempts(act: Callable[[], Any]) -> None:
         try:
             act()
         except EngineError as error:
-            assert not error.permanent, error
+            if error.permanent:
+                raise
             time.sleep(0.05)
         else:
             return

@@ -47,11 +47,10 @@ RIGHTS = {
     ("metallb.io", "ipaddresspools"): "list",
     ("metrics.k8s.io", "pods"): "list",
 }
-LISTEN = (
-    f"for port in {OPEN_PORT} {CLOSED_PORT}; do nc -ll -p $port -e echo hello & done; echo ready; wait",
-    # Two seconds for what a policy drops without a word.
+LISTEN = f"for port in {OPEN_PORT} {CLOSED_PORT}; do nc -ll -p $port -e echo hello & done; echo ready; wait"
+KNOCK = (  # two seconds for what a policy drops without a word
     "knock() { timeout 4 nc -w 2 $1 $2 < /dev/null | grep -q hello && echo yes || echo no; }; sleep 4; "
-    "echo verdict open=$(knock {ip} {open}) closed=$(knock {ip} {closed}); sleep 300",
+    "echo verdict open=$(knock {ip} {open}) closed=$(knock {ip} {closed}); sleep 300"
 )
 
 
@@ -158,15 +157,13 @@ class Examination:
         return Check(name, Verdict.UNKNOWN, text, f"See whether the cluster can run {self.options.check_image}.")
 
     def _knock(self) -> str:
-        listener = self._spec(LISTEN[0], ports=(PortBinding("open", NOWHERE, OPEN_PORT, OPEN_PORT),))
+        listener = self._spec(LISTEN, ports=(PortBinding("open", NOWHERE, OPEN_PORT, OPEN_PORT),))
         with self._made(listener, with_policies=True):
             ip = self._until(lambda: self._ip_of(listener))
             if not ip:
                 return ""
             ipaddress.ip_address(ip)
-            script = (
-                LISTEN[1].replace("{ip}", ip).replace("{open}", str(OPEN_PORT)).replace("{closed}", str(CLOSED_PORT))
-            )
+            script = KNOCK.replace("{ip}", ip).replace("{open}", str(OPEN_PORT)).replace("{closed}", str(CLOSED_PORT))
             knocker = self._spec(script)
             with self._made(knocker, with_policies=False):
                 return self._until(lambda: self._said_by(knocker))
