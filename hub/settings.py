@@ -315,6 +315,11 @@ HUB_API_RATES = {
         "HUB_API_RATE_ANONYMOUS", 60, minimum=0, help="API requests a minute from one address, not logged in; 0: any."
     ),
     "user": env.integer("HUB_API_RATE_USER", 1000, minimum=0, help="API requests a minute of one account; 0: any."),
+    "token": env.integer(
+        "HUB_API_RATE_TOKEN", 0, minimum=0, help="API requests a minute by one token; 0: as many as its account."
+    ),
+    "device": env.integer("HUB_API_RATE_DEVICE", 100, minimum=0, help="API requests a minute of one device; 0: any."),
+    "upload": env.integer("HUB_API_RATE_UPLOAD", 10, minimum=0, help="Uploads that one begins in a minute; 0: any."),
 }
 CORS_ALLOWED_ORIGINS = env.words("HUB_CORS_ORIGINS", help="Origins whose scripts may use the API, by token.")
 CORS_URLS_REGEX = r"^/api/"

@@ -1,13 +1,16 @@
 """How often the API may be asked: so many requests a minute, counted in Redis with one atomic increment each.
 
-Who is not logged in is counted by address, who is by account, whatever token or session he uses. Every answer says
-where the asker stands. While Redis is away each process counts for itself (`hub.cache`).
+Who is not logged in is counted by address, who is by account, whatever token or session he uses, and an API token by
+itself too. An asker that is no account, such as a device, names its class in `rate_class`. A view that takes files
+names the actions that begin one: `rate_classes = {"create": "upload"}`. Every answer says where the asker stands in the
+class that is nearest to its end. While Redis is away each process counts for itself (`hub.cache`).
 """
 
 from __future__ import annotations
 
 import ipaddress
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -47,7 +50,7 @@ class Rate:
 
 def count(kind: str, who: str) -> Rate | None:
     """Count one request; None where there is no limit."""
-    limit = settings.HUB_API_RATES[kind]
+    limit = settings.HUB_API_RATES.get(kind)
     if not limit:
         return None
     window, passed = divmod(int(time.time()), WINDOW_SECONDS)
@@ -56,15 +59,15 @@ def count(kind: str, who: str) -> Rate | None:
 
 
 class RateLimit(BaseThrottle):
-    """Counts by account, or by address for those who are not logged in."""
+    """Counts the request in every class that it belongs to."""
 
     rate: Rate | None = None
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         ip = context.current().ip or ""
         if not _is_unlimited(ip):
-            user = request.user
-            self.rate = count("user", str(user.pk)) if user.is_authenticated else count("anonymous", _place(ip))
+            rates = [rate for kind, who in _askers(request, view, ip) if (rate := count(kind, who))]
+            self.rate = min(rates, key=lambda rate: rate.limit - rate.count, default=None)
         request.rate = self.rate  # type: ignore[attr-defined]  # for the headers of the answer
         return self.rate is None or not self.rate.is_over
 
@@ -92,6 +95,21 @@ class ThrottledView(APIView):
         for name, value in rate.headers().items() if rate else ():
             response[name] = value
         return response
+
+
+def _askers(request: Request, view: APIView, ip: str) -> Iterator[tuple[str, str]]:
+    """The classes of a request, each with who is counted in it."""
+    user = request.user
+    kind = getattr(user, "rate_class", "user") if user.is_authenticated else "anonymous"
+    who = str(user.pk) if user.is_authenticated else _place(ip)
+    yield kind, who
+    token = getattr(user, "api_token", None)
+    if token is not None:
+        yield "token", str(token.pk)
+    if classes := getattr(view, "rate_classes", None):
+        doing = getattr(view, "action", None) or str(request.method).lower()
+        if doing in classes:
+            yield classes[doing], f"{kind}:{who}"
 
 
 @lru_cache(maxsize=4096)

@@ -29,7 +29,7 @@ from .world import World, make_world
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = {"admin": 10, "owner": 4, "nobody": 2}
+EXAMPLES = {"admin": 10, "operator": 2, "viewer": 2, "owner": 4, "nobody": 2}
 
 
 @pytest.fixture(autouse=True)

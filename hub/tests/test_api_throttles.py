@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 
+from accounts.tests.factories import token_for
 from hub import context
 from hub.api import throttles
 from hub.testing import api_client
@@ -68,6 +69,44 @@ def test_next_minute_begins_anew(person: Callable[..., Any], clock: SimpleNamesp
     clock.at += 60
 
     assert client.get(URL).status_code == 200
+
+
+def asks(view: Any, user: Any, times: int) -> list[bool]:
+    """Whether so many requests to a view are let through."""
+    request: Any = SimpleNamespace(user=user, method="POST")
+    return [throttles.RateLimit().allow_request(request, view) for _ in range(times)]
+
+
+def test_token_has_a_limit_of_its_own_within_its_account(settings: Any, person: Callable[..., Any]) -> None:
+    settings.HUB_API_RATES = {"user": 5, "token": 2}
+    ada = person("ada")
+    first, second = (token_for(ada, name=name)[1] for name in ("first", "second"))
+
+    by_first = [api_client(first).get(URL) for _ in range(3)]
+    by_second = [api_client(second).get(URL) for _ in range(3)]
+
+    assert [answer.status_code for answer in by_first] == [200, 200, 429]
+    assert [answer["RateLimit-Limit"] for answer in by_first] == ["2"] * 3
+    assert [answer.status_code for answer in by_second] == [200, 200, 429]  # the account's sixth
+    assert by_second[1]["RateLimit-Remaining"] == "0"
+
+
+def test_device_is_counted_in_its_own_class(settings: Any) -> None:
+    settings.HUB_API_RATES = {"user": 0, "device": 2}
+    one, other = (SimpleNamespace(pk=pk, is_authenticated=True, rate_class="device") for pk in (1, 2))
+
+    assert asks(SimpleNamespace(), one, 3) == [True, True, False]
+    assert asks(SimpleNamespace(), other, 1) == [True]
+
+
+def test_uploads_are_counted_beside_other_requests(settings: Any) -> None:
+    settings.HUB_API_RATES = {"user": 9, "upload": 2}
+    ada = SimpleNamespace(pk=1, is_authenticated=True)
+    begin, part = (SimpleNamespace(rate_classes={"create": "upload"}, action=name) for name in ("create", "append"))
+
+    assert asks(begin, ada, 3) == [True, True, False]
+    assert asks(part, ada, 6) == [True] * 6
+    assert asks(part, ada, 1) == [False]  # the tenth of all
 
 
 def test_accounts_do_not_share_a_limit(person: Callable[..., Any], clock: SimpleNamespace) -> None:
