@@ -1,4 +1,4 @@
-"""Seal every secret in the database under the newest key, so that older keys can leave `HUB_SECRET_KEYS`.
+"""Seal every secret in the database under the newest key, so that older keys can leave `HUB_SECRET_KEYS` or Vault.
 
 What is done already is not looked at again, so a run that was stopped goes on where it was. Each value is replaced only
 if it is still the one that was read: who changes a secret meanwhile sealed it under the newest key himself.
@@ -12,12 +12,11 @@ from typing import Any
 
 from allauth.mfa.models import Authenticator
 from django.apps import apps
-from django.conf import settings
 from django.db import models, transaction
 from django.db.models import F
 from django.db.models.functions import Cast
 
-from hub.secrets import EncryptedTextField, Sealed, SecretError, seal, unseal
+from hub.secrets import EncryptedTextField, Sealed, SecretError, newest, seal, unseal
 
 from . import audit, mfa
 from .actors import Actor
@@ -48,7 +47,7 @@ def rotate_all(*, actor: Actor) -> Iterator[Rotated]:
 def _rotate_column(model: type[models.Model], field: EncryptedTextField, actor: Actor) -> Rotated:
     done = Rotated(f"{model._meta.label_lower}.{field.name}")
     rows = model._base_manager.annotate(raw=Cast(F(field.name), models.TextField()))
-    rows = rows.exclude(raw=None).exclude(raw="").exclude(raw__startswith=_newest()).order_by("pk")
+    rows = rows.exclude(raw=None).exclude(raw="").exclude(raw__startswith=newest()).order_by("pk")
     last: Any = None
     while batch := list((rows if last is None else rows.filter(pk__gt=last)).values_list("pk", "raw")[:BATCH]):
         last = batch[-1][0]
@@ -83,7 +82,7 @@ def _reseal_factor(factor: Authenticator, done: Rotated) -> int:
     """Reseal the values that `mfa.HubMfaAdapter` sealed; those from before it are sealed for the first time."""
     try:
         fresh = {
-            name: mfa.reseal(value) if name in mfa.SEALED_NAMES and not value.startswith(_newest()) else value
+            name: mfa.reseal(value) if name in mfa.SEALED_NAMES and not value.startswith(newest()) else value
             for name, value in factor.data.items()
         }
     except SecretError:
@@ -99,9 +98,6 @@ def _reseal_factor(factor: Authenticator, done: Rotated) -> int:
 def _record(actor: Actor, done: Rotated, count: int) -> None:
     done.count += count
     if count:
-        audit.record(actor, "secrets.rotated", None, place=done.place, values=count, key_id=_newest()[1:-1])
-
-
-def _newest() -> str:
-    """How a value under the newest key begins."""
-    return f"k{next(iter(settings.HUB_KEY_RING))}."
+        audit.record(
+            actor, "secrets.rotated", None, place=done.place, values=count, key_id=newest()[1:-1].removeprefix(".")
+        )

@@ -19,6 +19,10 @@ class HubError(Exception):
         self.field = field
 
 
+class SecretError(Exception):
+    """A sealed value cannot be opened: unknown key, wrong purpose or damaged."""
+
+
 class Invalid(HubError):
     """An input is wrong; `field` says which."""
 

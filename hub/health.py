@@ -23,6 +23,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from . import vault
+
 logger = logging.getLogger(__name__)
 
 State = Literal["ok", "degraded", "down"]
@@ -216,8 +218,17 @@ def check_scheduler() -> Finding:
     return beat_finding("scheduler", Beat.objects.filter(name=SCHEDULER_BEAT).values_list("at", flat=True).first())
 
 
+def check_vault() -> Finding:
+    """Whether the keeper of secrets can be asked; what was opened lately still is."""
+    wrong = vault.transit(settings.HUB_VAULT).state()
+    kept = f"; what was opened is kept for {settings.HUB_VAULT.cache_seconds} s"
+    return Finding(DEGRADED, wrong + kept) if wrong else Finding(OK)
+
+
 def register_own_checks() -> None:
     """The checks of the hub itself."""
+    if settings.HUB_VAULT.url:
+        register("vault", check_vault)
     register("database", check_database, critical=True)
     register("migrations", check_migrations, critical=True)
     register("redis", check_redis)

@@ -2,7 +2,8 @@
 
 `HUB_SECRET_KEYS` is `id:key[,id:key…]`, newest first, each key 32 bytes in URL-safe base64. A sealed value reads
 `k<id>.<base64 of nonce and ciphertext>`; the id and the purpose given by the caller are authenticated with it, so a
-value copied into another column does not open.
+value copied into another column does not open. Where `hub.vault` is configured, Vault's transit engine seals instead;
+such a value reads `v.<Vault's ciphertext>`, and what the ring has sealed still opens.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ from django.conf import settings
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 
+from . import vault
+from .exceptions import SecretError as SecretError
+
 ALPHANUMERIC = string.ascii_letters + string.digits
 NONCE_BYTES = 12
-
-
-class SecretError(Exception):
-    """A sealed value cannot be opened: unknown key, wrong purpose or damaged."""
 
 
 def parse_keys(text: str) -> dict[str, bytes]:
@@ -49,7 +49,9 @@ def parse_keys(text: str) -> dict[str, bytes]:
 
 
 def seal(plain: str, *, purpose: str) -> str:
-    """Encrypt under the newest key."""
+    """Encrypt under the newest key. Raises `hub.vault.VaultAway`."""
+    if settings.HUB_VAULT.seals:
+        return vault.transit(settings.HUB_VAULT).seal(plain, purpose)
     key_id, key = next(iter(settings.HUB_KEY_RING.items()))
     nonce = os.urandom(NONCE_BYTES)
     sealed = AESGCM(key).encrypt(nonce, plain.encode(), _associated(key_id, purpose))
@@ -58,6 +60,8 @@ def seal(plain: str, *, purpose: str) -> str:
 
 def unseal(sealed: str, *, purpose: str) -> str:
     """Decrypt. Raises `SecretError`."""
+    if sealed.startswith(vault.HEAD) and settings.HUB_VAULT.seals:
+        return vault.transit(settings.HUB_VAULT).unseal(sealed, purpose)
     head, _, body = sealed.partition(".")
     key = settings.HUB_KEY_RING.get(head.removeprefix("k"))
     if key is None:
@@ -67,6 +71,13 @@ def unseal(sealed: str, *, purpose: str) -> str:
         return AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _associated(head[1:], purpose)).decode()
     except (ValueError, InvalidTag):
         raise SecretError("The value is damaged or was sealed for another purpose.") from None
+
+
+def newest() -> str:
+    """How a value that is sealed now begins."""
+    if settings.HUB_VAULT.seals:
+        return vault.transit(settings.HUB_VAULT).newest()
+    return f"k{next(iter(settings.HUB_KEY_RING))}."
 
 
 def new_password(length: int = 12) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import django_stubs_ext
 
-from . import oidc
+from . import oidc, vault
 from .env import Env, EnvError, default_data_dir, local_fallbacks
 from .mail import mail_settings
 from .secrets import parse_keys
@@ -27,6 +27,8 @@ env.declared.update(_bare.declared)
 VERSION = "0.1.0"
 DEBUG = env.boolean("HUB_DEBUG", False, help="Django's debug mode; never in production.")
 SECRET_KEY = env.text("HUB_SECRET_KEY", help="Django's signing key, 50 characters or more.")
+HUB_VAULT = vault.read(env)
+env.fallbacks |= vault.ring(HUB_VAULT)
 try:
     HUB_KEY_RING = parse_keys(
         env.text("HUB_SECRET_KEYS", help="Key ring for secrets at rest: id:base64 of 32 bytes, newest first.")
