@@ -1,8 +1,9 @@
-"""Who does things: a person (perhaps through an API token) or the hub itself."""
+"""Who does things: a person (perhaps through an API token), a device, or the hub itself."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from django.contrib.auth.models import AnonymousUser
 
@@ -24,6 +25,20 @@ class System:
 
     def __repr__(self) -> str:
         return f"System({self.name!r})"
+
+
+@dataclass(frozen=True)
+class DeviceActor:
+    """A device that has proven who it is. It holds no verb: what devices may do stands in their own API."""
+
+    pk: str
+    name: str
+    is_authenticated: ClassVar[bool] = True
+    is_anonymous: ClassVar[bool] = False
+    api_token: ClassVar[None] = None
+
+    def __str__(self) -> str:
+        return self.name
 
 
 SYSTEM: Final = System()

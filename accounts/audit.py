@@ -12,7 +12,7 @@ from hub import context
 from hub.postgres.inserts import insert
 from hub.secrets import Sealed
 
-from .actors import System
+from .actors import DeviceActor, System
 from .choices import ActorKind
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class SecretInAuditError(Exception):
     """Something that looks like a secret was about to enter the audit trail."""
 
 
-def record(actor: Asker | None, action: str, target: models.Model | None = None, **data: Any) -> AuditEntry:
+def record(
+    actor: Asker | DeviceActor | None, action: str, target: models.Model | None = None, **data: Any
+) -> AuditEntry:
     """Write one entry in the transaction at hand. `data` is JSON; write changes as `before={…}, after={…}`."""
     from .models import AuditEntry
 
@@ -60,9 +62,11 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str
     }
 
 
-def _actor_fields(actor: Asker | None) -> dict[str, str]:
+def _actor_fields(actor: Asker | DeviceActor | None) -> dict[str, str]:
     if isinstance(actor, System):
         return {"actor_kind": ActorKind.SYSTEM, "actor_name": actor.name}
+    if isinstance(actor, DeviceActor):
+        return {"actor_kind": ActorKind.DEVICE, "actor_id": actor.pk, "actor_name": actor.name[:150]}
     if actor is None or not actor.is_authenticated:
         return {"actor_kind": ActorKind.ANONYMOUS}
     return {

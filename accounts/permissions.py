@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from hub.exceptions import NotAllowed, NotFound
 
 from . import grants, roles
-from .actors import System
+from .actors import DeviceActor, System
 from .scopes import scopes_allow
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _sees(actor: Asker, verb: str, obj: Any) -> bool:
 
 
 def _is_user(actor: Asker) -> TypeGuard[User]:
-    return actor.is_authenticated and not isinstance(actor, System)
+    return actor.is_authenticated and not isinstance(actor, System | DeviceActor)
 
 
 def _may_act(actor: Asker) -> TypeGuard[User]:

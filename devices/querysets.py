@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, Count, F, Q, Value, When
 from django.db.models.functions import Now
 
 from accounts.permissions import can, region_limit
@@ -89,6 +89,12 @@ class DeviceGroupQuerySet(models.QuerySet["DeviceGroup"]):
     def visible_to(self, user: Any) -> DeviceGroupQuerySet:
         """Names of groups are no secret among those who may see devices; their members are those one sees."""
         return self if can(user, "devices.view") else self.none()
+
+    def with_members(self, user: Any) -> DeviceGroupQuerySet:
+        """Add how many of its devices the person sees."""
+        regions = region_limit(user)
+        seen = None if regions is None else Q(devices__region__slug__in=regions)
+        return self.annotate(members=Count("devices", filter=seen))
 
 
 class DeviceKeyQuerySet(models.QuerySet["DeviceKey"]):

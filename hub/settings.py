@@ -361,6 +361,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ObservedStatusEnum": "hub.nodes.choices.ObservedStatus",
         "OperationStatusEnum": "hub.nodes.choices.OperationStatus",
+        "DeviceStatusEnum": "devices.choices.DeviceStatus",
+        "KeyStateEnum": "devices.choices.KeyState",
         "SeverityEnum": "monitoring.alerts.choices.Severity",
         "AlertStateEnum": "monitoring.alerts.choices.AlertState",
         "AlertMomentEnum": "monitoring.alerts.choices.AlertMoment",
@@ -410,6 +412,14 @@ HUB_MINUTES_DAYS = env.integer("HUB_MINUTES_DAYS", 30, minimum=1, help="How long
 HUB_HOURS_DAYS = env.integer("HUB_HOURS_DAYS", 730, minimum=31, help="How long rollups to one hour are kept.")
 HUB_SPOOL_MB = env.integer("HUB_SPOOL_MB", 64, minimum=1, help="Room for samples an agent cannot deliver.")
 HUB_WORKERS = env.integer("HUB_WORKERS", 2, minimum=1, help="Job processes of each node's agent.")
+HUB_DEVICE_TOKEN_MINUTES = env.integer("HUB_DEVICE_TOKEN_MINUTES", 60, minimum=1, help="Life of a device's token.")
+HUB_DEVICE_KEY_DAYS = env.integer(
+    "HUB_DEVICE_KEY_DAYS", 7, minimum=0, help="How long a device's old key is taken after the new one was used."
+)
+HUB_DEVICES_PENDING = env.integer(
+    "HUB_DEVICES_PENDING", 1000, minimum=0, help="Devices that may wait to be accepted; further ones are refused."
+)
+HUB_DEVICE_LOG_DAYS = env.integer("HUB_DEVICE_LOG_DAYS", 30, minimum=1, help="How long log lines of devices are kept.")
 HUB_BACKUPS_KEPT = env.integer("HUB_BACKUPS_KEPT", 14, minimum=1, help="Nightly database dumps kept.")
 
 # --- Bundles of devices -------------------------------------------------------------------------------------------

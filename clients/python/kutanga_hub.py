@@ -916,6 +916,424 @@ class Deliveries(Group):
         return self._answer("POST", f"/api/v1/deliveries/{_part(id)}/resend")
 
 
+class DeviceGroups(Group):
+    """Device groups."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+    ) -> Listing:
+        """List device groups."""
+        return Listing(
+            self._client,
+            "/api/v1/device-groups",
+            {"fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
+        )
+
+    def create(
+        self,
+        *,
+        slug: str,
+        name: str,
+        description: str | Unset = UNSET,
+        priority: int | Unset = UNSET,
+    ) -> Answer:
+        """Make a device group."""
+        return self._answer(
+            "POST",
+            "/api/v1/device-groups",
+            body={"slug": slug, "name": name, "description": description, "priority": priority},
+            is_keyed=True,
+        )
+
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
+        """Show a device group."""
+        return self._answer(
+            "GET",
+            f"/api/v1/device-groups/{_part(slug)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        slug: str,
+        *,
+        if_match: str | None = None,
+        name: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        priority: int | Unset = UNSET,
+    ) -> Answer:
+        """Change a device group."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/device-groups/{_part(slug)}",
+            body={"name": name, "description": description, "priority": priority},
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, slug: str, *, if_match: str | None = None) -> None:
+        """Remove a device group."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/device-groups/{_part(slug)}",
+            headers={"If-Match": if_match},
+        )
+
+    def members(
+        self,
+        slug: str,
+        *,
+        add: Sequence[str] | Unset = UNSET,
+        remove: Sequence[str] | Unset = UNSET,
+    ) -> Answer:
+        """Put devices into a group and take others out."""
+        return self._answer(
+            "POST",
+            f"/api/v1/device-groups/{_part(slug)}/members",
+            body={"add": add, "remove": remove},
+        )
+
+
+class Devices(Group):
+    """Devices."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        group: Sequence[str] | None = None,
+        health: Sequence[str] | None = None,
+        limit: int | None = None,
+        liveness: Sequence[str] | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        region: Sequence[str] | None = None,
+        status: Sequence[str] | None = None,
+        tag: str | None = None,
+        type: Sequence[str] | None = None,
+        version: Sequence[str] | None = None,
+    ) -> Listing:
+        """List devices."""
+        return Listing(
+            self._client,
+            "/api/v1/devices",
+            {
+                "fields": fields,
+                "group": group,
+                "health": health,
+                "limit": limit,
+                "liveness": liveness,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "region": region,
+                "status": status,
+                "tag": tag,
+                "type": type,
+                "version": version,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        name: str,
+        public_key: str,
+        device_type: str | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        region: str | Unset | None = UNSET,
+        groups: Sequence[str] | Unset = UNSET,
+        notes: str | Unset = UNSET,
+        identity: Any | Unset = UNSET,
+    ) -> Answer:
+        """Preauthorise a device by its key."""
+        return self._answer(
+            "POST",
+            "/api/v1/devices",
+            body={
+                "name": name,
+                "public_key": public_key,
+                "device_type": device_type,
+                "tags": tags,
+                "region": region,
+                "groups": groups,
+                "notes": notes,
+                "identity": identity,
+            },
+            is_keyed=True,
+        )
+
+    def bulk(self, *, verb: str, ids: Sequence[str], ordering: str | None = None) -> Rows:
+        """Decide about many devices."""
+        return self._rows(
+            "POST",
+            "/api/v1/devices/bulk",
+            query={"ordering": ordering},
+            body={"verb": verb, "ids": ids},
+        )
+
+    def nonce(self) -> Answer:
+        """Get a nonce to enrol with."""
+        return self._answer("POST", "/api/v1/devices/nonce")
+
+    def register(
+        self,
+        *,
+        public_key: str,
+        identity: Any | Unset = UNSET,
+        device_type: str | Unset = UNSET,
+        hardware_metadata: Any | Unset = UNSET,
+        enrolment_token: str | Unset = UNSET,
+    ) -> Answer:
+        """Enrol (signed with the key that the request brings)."""
+        return self._answer(
+            "POST",
+            "/api/v1/devices/register",
+            body={
+                "public_key": public_key,
+                "identity": identity,
+                "device_type": device_type,
+                "hardware_metadata": hardware_metadata,
+                "enrolment_token": enrolment_token,
+            },
+        )
+
+    def self(self) -> Answer:
+        """Show the device that asks."""
+        return self._answer("GET", "/api/v1/devices/self")
+
+    def stats(self) -> Answer:
+        """The fleet in numbers."""
+        return self._answer("GET", "/api/v1/devices/stats")
+
+    def token(self, *, grant_type: str, assertion: str) -> Answer:
+        """Trade a signed assertion for a short token."""
+        return self._answer(
+            "POST",
+            "/api/v1/devices/token",
+            body={"grant_type": grant_type, "assertion": assertion},
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show a device."""
+        return self._answer(
+            "GET",
+            f"/api/v1/devices/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        id: str,
+        *,
+        if_match: str | None = None,
+        name: str | Unset = UNSET,
+        device_type: str | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        region: str | Unset | None = UNSET,
+        groups: Sequence[str] | Unset = UNSET,
+        notes: str | Unset = UNSET,
+    ) -> Answer:
+        """Change a device."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/devices/{_part(id)}",
+            body={
+                "name": name,
+                "device_type": device_type,
+                "tags": tags,
+                "region": region,
+                "groups": groups,
+                "notes": notes,
+            },
+            headers={"If-Match": if_match},
+        )
+
+    def accept(self, id: str) -> Answer:
+        """Accept a device that waits or was rejected."""
+        return self._answer("POST", f"/api/v1/devices/{_part(id)}/accept")
+
+    def accept_key(self, id: str) -> Answer:
+        """Take the key that is proposed for a device, in the place of all it had."""
+        return self._answer("POST", f"/api/v1/devices/{_part(id)}/accept-key")
+
+    def decommission(self, id: str, *, reason: str | Unset = UNSET) -> Answer:
+        """End a device for good."""
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/decommission",
+            body={"reason": reason},
+        )
+
+    def heartbeat(
+        self,
+        id: str,
+        *,
+        agent_version: str | Unset = UNSET,
+        status: str | Unset = UNSET,
+        memory_mb: float | Unset = UNSET,
+        cpu_pct: float | Unset = UNSET,
+        bundle_version: str | Unset = UNSET,
+        config_version: int | Unset = UNSET,
+    ) -> Answer:
+        """Send a heartbeat (signed by the device)."""
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/heartbeat",
+            body={
+                "agent_version": agent_version,
+                "status": status,
+                "memory_mb": memory_mb,
+                "cpu_pct": cpu_pct,
+                "bundle_version": bundle_version,
+                "config_version": config_version,
+            },
+        )
+
+    def key(self, id: str, *, public_key: str, proof: str) -> Answer:
+        """Rotate the key (signed with the old one, proven with the new one)."""
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/key",
+            body={"public_key": public_key, "proof": proof},
+        )
+
+    def logs(
+        self,
+        id: str,
+        *,
+        device: str | None = None,
+        level: Sequence[str] | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        since: str | None = None,
+        source: Sequence[str] | None = None,
+        until: str | None = None,
+    ) -> Listing:
+        """List the log lines of a device."""
+        return Listing(
+            self._client,
+            f"/api/v1/devices/{_part(id)}/logs",
+            {
+                "device": device,
+                "level": level,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "since": since,
+                "source": source,
+                "until": until,
+            },
+        )
+
+    def logs_batch(self, id: str, *, lines: Sequence[Mapping[str, Any]], sequence: int | Unset = UNSET) -> Answer:
+        """Send log lines (signed by the device)."""
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/logs/batch",
+            body={"lines": lines, "sequence": sequence},
+        )
+
+    def refuse_key(self, id: str) -> Answer:
+        """Refuse the key that is proposed for a device."""
+        return self._answer("POST", f"/api/v1/devices/{_part(id)}/refuse-key")
+
+    def reject(self, id: str, *, reason: str | Unset = UNSET) -> Answer:
+        """Reject a device that waits."""
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/reject",
+            body={"reason": reason},
+        )
+
+    def resume(self, id: str) -> Answer:
+        """Lift a suspension."""
+        return self._answer("POST", f"/api/v1/devices/{_part(id)}/resume")
+
+    def suspend(self, id: str, *, reason: str | Unset = UNSET) -> Answer:
+        """Refuse a device's requests for a while."""
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/suspend",
+            body={"reason": reason},
+        )
+
+
+class EnrolmentTokens(Group):
+    """Enrolment tokens."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        group: Sequence[str] | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        region: Sequence[str] | None = None,
+    ) -> Listing:
+        """List enrolment tokens."""
+        return Listing(
+            self._client,
+            "/api/v1/enrolment-tokens",
+            {
+                "fields": fields,
+                "group": group,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "region": region,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        name: str,
+        expires_at: str,
+        region: str | Unset | None = UNSET,
+        group: str | Unset | None = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        most_uses: int | Unset = UNSET,
+    ) -> Answer:
+        """Make an enrolment token."""
+        return self._answer(
+            "POST",
+            "/api/v1/enrolment-tokens",
+            body={
+                "name": name,
+                "expires_at": expires_at,
+                "region": region,
+                "group": group,
+                "tags": tags,
+                "most_uses": most_uses,
+            },
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show an enrolment token."""
+        return self._answer(
+            "GET",
+            f"/api/v1/enrolment-tokens/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def revoke(self, id: str) -> Answer:
+        """Let nobody enrol with a token any more."""
+        return self._answer("POST", f"/api/v1/enrolment-tokens/{_part(id)}/revoke")
+
+
 class Errors(Group):
     """Errors."""
 
@@ -960,6 +1378,58 @@ class Errors(Group):
     def resolve(self, id: int) -> Answer:
         """Say that an error is dealt with."""
         return self._answer("POST", f"/api/v1/errors/{_part(id)}/resolve")
+
+
+class Logs(Group):
+    """Logs."""
+
+    def list(
+        self,
+        *,
+        device: str | None = None,
+        fields: str | None = None,
+        level: Sequence[str] | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        since: str | None = None,
+        source: Sequence[str] | None = None,
+        until: str | None = None,
+    ) -> Listing:
+        """List device log lines."""
+        return Listing(
+            self._client,
+            "/api/v1/logs",
+            {
+                "device": device,
+                "fields": fields,
+                "level": level,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "since": since,
+                "source": source,
+                "until": until,
+            },
+        )
+
+    def batch(self, *, lines: Sequence[Mapping[str, Any]], sequence: int | Unset = UNSET) -> Answer:
+        """Send log lines (signed by the device)."""
+        return self._answer(
+            "POST",
+            "/api/v1/logs/batch",
+            body={"lines": lines, "sequence": sequence},
+        )
+
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
+        """Show a device log line."""
+        return self._answer(
+            "GET",
+            f"/api/v1/logs/{_part(id)}",
+            query={"fields": fields},
+        )
 
 
 class Metrics(Group):
@@ -2148,7 +2618,11 @@ class Hub(Client):
         self.auth = Auth(self)
         self.channels = Channels(self)
         self.deliveries = Deliveries(self)
+        self.device_groups = DeviceGroups(self)
+        self.devices = Devices(self)
+        self.enrolment_tokens = EnrolmentTokens(self)
         self.errors = Errors(self)
+        self.logs = Logs(self)
         self.metrics = Metrics(self)
         self.node_tasks = NodeTasks(self)
         self.nodes = Nodes(self)

@@ -65,7 +65,7 @@ class RateLimit(BaseThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         ip = context.current().ip or ""
-        if not _is_unlimited(ip):
+        if not is_unlimited(ip):
             rates = [rate for kind, who in _askers(request, view, ip) if (rate := count(kind, who))]
             self.rate = min(rates, key=lambda rate: rate.limit - rate.count, default=None)
         request.rate = self.rate  # type: ignore[attr-defined]  # for the headers of the answer
@@ -101,7 +101,7 @@ def _askers(request: Request, view: APIView, ip: str) -> Iterator[tuple[str, str
     """The classes of a request, each with who is counted in it."""
     user = request.user
     kind = getattr(user, "rate_class", "user") if user.is_authenticated else "anonymous"
-    who = str(user.pk) if user.is_authenticated else _place(ip)
+    who = str(user.pk) if user.is_authenticated else place_of(ip)
     yield kind, who
     token = getattr(user, "api_token", None)
     if token is not None:
@@ -113,13 +113,13 @@ def _askers(request: Request, view: APIView, ip: str) -> Iterator[tuple[str, str
 
 
 @lru_cache(maxsize=4096)
-def _place(ip: str) -> str:
+def place_of(ip: str) -> str:
     address = ipaddress.ip_address(ip) if ip else None
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((ip, IPV6_PREFIX), strict=False).network_address)
     return ip
 
 
-def _is_unlimited(ip: str) -> bool:
+def is_unlimited(ip: str) -> bool:
     networks = settings.HUB_API_UNLIMITED
     return bool(networks and ip) and any(ipaddress.ip_address(ip) in network for network in networks)

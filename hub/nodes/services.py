@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
 
 from accounts import audit
 from accounts.permissions import require
@@ -58,7 +59,10 @@ def delete_region(region: Region, *, actor: Any) -> None:
         if locked.nodes.exists():
             raise Conflict("Nodes stand in this region.", code="region_in_use")
         audit.record(actor, "region.deleted", locked)
-        locked.delete()
+        try:
+            locked.delete()
+        except ProtectedError:
+            raise Conflict("Something else still belongs to this region.", code="region_in_use") from None
 
 
 def create_node(*, actor: Any, name: str, region: Region, engine: str, **values: Any) -> Node:

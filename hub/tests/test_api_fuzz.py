@@ -61,6 +61,10 @@ def real_keys(world: World, path: str) -> dict[str, Any]:
         "alert-mutes": {"id": world.mute.pk},
         "channels": {"id": world.delivery.channel_id},
         "deliveries": {"id": str(world.delivery.pk)},
+        "devices": {"id": str(world.device.pk)},
+        "device-groups": {"slug": world.device_group.slug},
+        "enrolment-tokens": {"id": str(world.enrolment_token.pk)},
+        "logs": {"id": world.device_log.pk},
     }
     return {name: value for name, value in keys.get(noun, {}).items() if f"{{{name}}}" in path}
 
@@ -95,7 +99,7 @@ def failures(operation: Any, keys: dict[str, Any], headers: dict[str, str], exam
 
 @pytest.mark.parametrize("role", EXAMPLES)
 def test_no_input_breaks_the_hub_or_the_document(role: str, settings: Any) -> None:
-    settings.HUB_API_RATES = {"anonymous": 0, "user": 0}
+    settings.HUB_API_RATES = {"anonymous": 0, "user": 0, "device": 0}
     world = make_world()
     headers = {} if role == "nobody" else {"Authorization": f"Token {token_for(world.person(role))[1]}"}
     document = schemathesis.openapi.from_dict(json.loads(rendered_document("json")))

@@ -23,6 +23,8 @@ from django.urls.resolvers import URLResolver
 
 from accounts.services import PURGE_PHRASE
 from accounts.tests.factories import PASSWORD
+from devices.api.device_serializers import KEY as DEVICE_KEY
+from devices.sessions import GRANT
 from hub.api.schema import rendered_document
 
 from .world import ROLES, World, make_world
@@ -43,6 +45,7 @@ OPEN = {"GET api/v1/schema", "GET api/v1/docs"}  # not in the document, because 
 OPEN_DOORS = OPEN | {
     "GET api/v1/templates",
     "GET api/v1/templates/{slug}",
+    "POST api/v1/devices/nonce",
     "GET health",
     "GET health/live",
     "GET health/ready",
@@ -70,6 +73,18 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/auth/register": {"username": "ada", "email": "ada@example.org", "password": "correct horse battery"},
     "POST api/v1/channels": {"name": "mail", "kind": "email", "target": "ada@example.org"},
     "PATCH api/v1/channels/{id}": {"least_severity": "info"},
+    "POST api/v1/devices": {"name": "Roof", "public_key": DEVICE_KEY},
+    "PATCH api/v1/devices/{id}": {"name": "Roof"},
+    "POST api/v1/devices/bulk": {"verb": "accept", "ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"]},
+    "POST api/v1/devices/register": {"public_key": DEVICE_KEY},
+    "POST api/v1/devices/token": {"grant_type": GRANT, "assertion": "none"},
+    "POST api/v1/device-groups": {"slug": "more", "name": "More"},
+    "PATCH api/v1/device-groups/{slug}": {"priority": 3},
+    "POST api/v1/device-groups/{slug}/members": {"add": []},
+    "POST api/v1/enrolment-tokens": {
+        "name": "more",
+        "expires_at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+    },
     "POST api/v1/nodes": {"name": "second", "region": "eu-central-1", "engine": "fake"},
     "PATCH api/v1/nodes/{name}": {"is_draining": True},
     "POST api/v1/nodes/{name}/drift/{verb}": {"key": "server:1"},
@@ -224,6 +239,10 @@ class Visitor:
             "views": 1,
             "queues": "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11",
             "invite": "nothing",
+            "devices": world.device.pk,
+            "device-groups": world.device_group.slug,
+            "enrolment-tokens": world.enrolment_token.pk,
+            "logs": world.device_log.pk,
         }
         for name in ("{id}", "{name}", "{slug}", "<uuid:pk>", "<int:pk>", "<slug:name>", "<slug:slug>", "<str:secret>"):
             path = path.replace(name, str(keys.get(noun, "")))
@@ -233,7 +252,7 @@ class Visitor:
 
 @pytest.fixture
 def visitor(settings: Any) -> Visitor:
-    settings.HUB_API_RATES = {"anonymous": 0, "user": 0}
+    settings.HUB_API_RATES = {"anonymous": 0, "user": 0, "device": 0}
     return Visitor(make_world())
 
 

@@ -50,7 +50,12 @@ LOOKS = {  # have a node looked at again, which changes nothing
     "POST api/v1/nodes/{name}/drift/look",
     "POST api/v1/nodes/{name}/images/list",
 }
-WITHOUT_SCOPE = {"GET api/v1/templates", "GET api/v1/templates/{slug}", "GET api/v1/auth/me"}
+WITHOUT_SCOPE = {
+    "GET api/v1/templates",
+    "GET api/v1/templates/{slug}",
+    "GET api/v1/auth/me",
+    "POST api/v1/devices/nonce",
+}
 NOT_FOR_TOKENS = {"POST api/v1/auth/delete": "403"}
 ANEW = """HUB_WRITE_SCOPES=1 make test ARGS="hub/tests/test_sweeps.py -m '' -k scope\""""
 EVERY = "*"  # in the table: whatever the scopes
@@ -61,6 +66,13 @@ UNOPENED = {  # no scope alone gets into these
     "POST api/v1/auth/logout": "the refresh token is wrong",
     "POST api/v1/auth/refresh": "the refresh token is wrong",
     "POST api/v1/auth/register": "closed",
+    "GET api/v1/devices/self": "a device proves itself by its key",
+    "POST api/v1/devices/register": "a device proves itself by its key",
+    "POST api/v1/devices/token": "a device proves itself by its key",
+    "POST api/v1/devices/{id}/heartbeat": "a device proves itself by its key",
+    "POST api/v1/devices/{id}/key": "a device proves itself by its key",
+    "POST api/v1/devices/{id}/logs/batch": "a device proves itself by its key",
+    "POST api/v1/logs/batch": "a device proves itself by its key",
     "POST api/v1/metrics/sample": "measures what one must be able to see",
     "POST api/v1/metrics/samples": "measures what one must be able to see",
     "POST api/v1/nodes/{name}/drift/{verb}": "nothing has drifted",
@@ -391,6 +403,9 @@ def keys_of(world: World) -> dict[str, tuple[Any, Any]]:
         "owner": ("owner", NOTHING["name"]),
         "username": ("owner", NOTHING["name"]),
         "node": (world.node.name, NOTHING["name"]),
+        "device": (str(world.device.pk), NOTHING["uuid"]),
+        "add": ([str(world.device.pk)], [NOTHING["uuid"]]),
+        "remove": ([str(world.device.pk)], [NOTHING["uuid"]]),
     }
 
 

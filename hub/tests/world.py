@@ -8,8 +8,12 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import ApiToken, AuditEntry, User
 from accounts.tests.factories import UserFactory, token_for
+from devices.models import Device, DeviceGroup, DeviceLog, EnrolmentToken
+from devices.services import create_token
+from devices.tests.factories import DeviceFactory, DeviceGroupFactory, make_key
 from hub.nodes.models import Address, AddressPool, Node, NodeTask, Operation
 from monitoring.alerts.models import Alert, AlertRule, Channel, Delivery, Mute
 from monitoring.models import ErrorGroup
@@ -38,6 +42,10 @@ class World:
     alert: Alert
     mute: Mute
     delivery: Delivery
+    device: Device
+    device_group: DeviceGroup
+    enrolment_token: EnrolmentToken
+    device_log: DeviceLog
 
     def person(self, role: str) -> User:
         user: User | None = self.people[role]
@@ -83,7 +91,19 @@ def make_world(**of_server: Any) -> World:
         ),
         task=NodeTask.objects.create(node=node, verb="look", actor_name="chief"),
         **make_alert(node),
+        **make_devices(),
     )
+
+
+def make_devices() -> dict[str, Any]:
+    """A device that waits, in a group, with a line of its log, and an enrolment token into the group."""
+    group = DeviceGroupFactory(slug="canaries", name="Canaries")
+    device = DeviceFactory(region=None, name="gateway", status="pending")
+    device.groups.add(group)
+    make_key(device, state="proposed")
+    token, _ = create_token(actor=SYSTEM, name="batch", expires_at=timezone.now() + timedelta(days=1), group=group)
+    line = DeviceLog.objects.create(device=device, at=timezone.now(), level="ERROR", message="The link is down.")
+    return {"device": device, "device_group": group, "enrolment_token": token, "device_log": line}
 
 
 def make_alert(node: Node) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""What the agent remembers: one directory that only its user reads, with files that are replaced as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+RESERVED_MICROSECONDS = 600_000_000
+
+
+@dataclass
+class Memory:
+    """The content of `agent.json`. `settings` is what the hub has configured."""
+
+    hub: str = ""
+    device_id: str = ""
+    identity: dict[str, Any] = field(default_factory=dict)
+    device_type: str = ""
+    counter_reserved: int = 0
+    clock_offset: float = 0.0
+    log_sequence: int = 0
+    bundle_version: str = ""
+    config_version: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+class State:
+    """The state directory."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.memory = self._read()
+        self._counter = self.memory.counter_reserved
+
+    @property
+    def now(self) -> float:
+        """The time as the hub has it."""
+        return time.time() + self.memory.clock_offset
+
+    def next_counter(self) -> int:
+        """A number above every one before, also after a crash or with a clock that went back.
+
+        It follows the clock in microseconds. The file says up to where numbers may have been used, so it is written
+        once in ten minutes and not for each request.
+        """
+        self._counter = max(self._counter + 1, int(self.now * 1_000_000))
+        if self._counter >= self.memory.counter_reserved:
+            self.memory.counter_reserved = self._counter + RESERVED_MICROSECONDS
+            self.save()
+        return self._counter
+
+    def raise_counter(self, known: int) -> None:
+        """Go on above a number that the hub has seen."""
+        self._counter = max(self._counter, known)
+
+    def save(self) -> None:
+        self.write("agent.json", json.dumps(asdict(self.memory), indent=2, sort_keys=True).encode())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file in the place of the one before; a crash leaves one or the other."""
+        path = self.place / name
+        part = path.with_name(f".{name}.{secrets.token_hex(4)}")
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.place / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _read(self) -> Memory:
+        content = self.read("agent.json")
+        data = json.loads(content) if content else {}
+        names = {each.name for each in fields(Memory)}
+        return Memory(**{name: value for name, value in data.items() if name in names})

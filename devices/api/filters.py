@@ -1,0 +1,69 @@
+"""Filters of the lists, the same as on the pages."""
+
+from __future__ import annotations
+
+import django_filters
+
+from hub.api.filters import AnyOf, SearchFilterSet
+
+from .. import lists
+from ..choices import DeviceStatus, Liveness, LogLevel
+from ..models import Device, DeviceGroup, DeviceLog, EnrolmentToken
+
+
+class DeviceFilter(SearchFilterSet):
+    """By name, number, tag or id; by status, how it calls, health, group, type, region and version."""
+
+    find = staticmethod(lists.find)
+    status = django_filters.MultipleChoiceFilter(choices=DeviceStatus.choices)
+    liveness = django_filters.MultipleChoiceFilter(choices=Liveness.choices)
+    health = AnyOf(field_name="beat__health")
+    group = AnyOf(field_name="groups__slug")
+    type = AnyOf(field_name="device_type")
+    region = AnyOf(field_name="region__slug")
+    version = AnyOf(field_name="beat__bundle_version")
+    tag = django_filters.CharFilter(field_name="tags", method="with_tag", max_length=40)
+
+    class Meta:
+        model = Device
+        fields: tuple[str, ...] = ()
+
+    def with_tag(self, rows: object, name: str, value: str) -> object:
+        return rows.filter(tags__contains=[value])  # type: ignore[attr-defined]
+
+
+class GroupFilter(SearchFilterSet):
+    """By name."""
+
+    find = staticmethod(lists.find_group)
+
+    class Meta:
+        model = DeviceGroup
+        fields: tuple[str, ...] = ()
+
+
+class TokenFilter(SearchFilterSet):
+    """By name, group and region."""
+
+    find = staticmethod(lists.find_token)
+    group = AnyOf(field_name="group__slug")
+    region = AnyOf(field_name="region__slug")
+
+    class Meta:
+        model = EnrolmentToken
+        fields: tuple[str, ...] = ()
+
+
+class LogFilter(SearchFilterSet):
+    """By text, level, device, source and time."""
+
+    find = staticmethod(lists.find_line)
+    level = django_filters.MultipleChoiceFilter(choices=LogLevel.choices)
+    device = django_filters.UUIDFilter(field_name="device")
+    source = AnyOf()
+    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+    until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+
+    class Meta:
+        model = DeviceLog
+        fields: tuple[str, ...] = ()

@@ -1,0 +1,139 @@
+"""What the lists of devices, groups, enrolment tokens and log lines can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from hub.nodes.lists import region_choices
+from hub.pages.lists import Chip, Column, Spec, Tab
+from hub.statements import statement
+
+from .choices import DeviceStatus, KeyState, Liveness, LogLevel
+from .models import Device, DeviceGroup
+
+
+def find(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Devices by name, number, tag, type, or the beginning of their id or a key's fingerprint."""
+    found = Q(name__icontains=text) | Q(tags__contains=[text[:40]]) | Q(device_type=text)
+    if text.removeprefix("#").isdecimal() and len(text) < 11:
+        number = int(text.removeprefix("#"))
+        found |= Q(number=number) if number < 2**31 else Q()
+    if len(text) >= 4 and all(letter in "0123456789abcdef-" for letter in text.lower()):
+        found |= Q(id__startswith=text.lower()) | Q(keys__fingerprint__startswith=text.lower())
+        return rows.filter(Q(pk__in=Device.objects.filter(found).values("pk")))
+    return rows.filter(found)
+
+
+def find_group(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Groups by name or slug."""
+    return rows.filter(Q(name__icontains=text) | Q(slug__icontains=text))
+
+
+def find_token(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Enrolment tokens by name or how they begin."""
+    return rows.filter(Q(name__icontains=text) | Q(hint__startswith=text))
+
+
+def find_line(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Log lines by what they say or where they come from."""
+    return rows.filter(Q(message__icontains=text) | Q(source=text))
+
+
+def group_choices(request: HttpRequest) -> list[tuple[str, str]]:
+    rows = statement("device group choices", lambda: DeviceGroup.objects.values_list("slug", "name"))
+    return [(slug, name) for slug, name in rows.rows()]
+
+
+def type_choices(request: HttpRequest) -> list[tuple[str, str]]:
+    """The types there are; an index answers."""
+    kinds = Device.objects.exclude(device_type="").order_by("device_type").values_list("device_type", flat=True)
+    return [(kind, kind) for kind in kinds.distinct()[:100]]
+
+
+DEVICES = Spec(
+    key="devices",
+    columns=(
+        Column("name", "Name", order="name", value=lambda row: row.name, is_fixed=True),
+        Column("state", "State", order="status", value=lambda row: row.status, is_fixed=True),
+        Column("seen", "Last seen", order="beat__last_seen_at", value=lambda row: row.beat.last_seen_at),
+        Column("health", "Health", value=lambda row: row.beat.health),
+        Column("version", "Runs", value=lambda row: row.beat.bundle_version),
+        Column("agent", "Agent", value=lambda row: row.beat.agent_version, is_default=False),
+        Column("type", "Type", order="device_type", value=lambda row: row.device_type),
+        Column("tags", "Tags", value=lambda row: " ".join(row.tags)),
+        Column("region", "Region", order="region__position", value=lambda row: row.region_slug),
+        Column(
+            "registered", "Registered", order="registered_at", value=lambda row: row.registered_at, is_default=False
+        ),
+        Column("number", "Number", order="number", value=lambda row: row.number, is_default=False),
+        Column("id", "Id", value=lambda row: row.pk, is_default=False),
+    ),
+    chips=(
+        Chip("status", "Status", lambda request: DeviceStatus.choices),
+        Chip("liveness", "Calls", lambda request: Liveness.choices),
+        Chip("group", "Group", group_choices, "groups__slug"),
+        Chip("type", "Type", type_choices, "device_type"),
+        Chip("region", "Region", region_choices, "region__slug"),
+    ),
+    tabs=(
+        Tab("waiting", "To decide", lambda user: Q(status=DeviceStatus.PENDING) | Q(pk__in=_proposing())),
+        Tab("accepted", "Accepted", lambda user: Q(status=DeviceStatus.ACCEPTED)),
+        Tab("offline", "Offline", lambda user: Q(status=DeviceStatus.ACCEPTED, liveness=Liveness.OFFLINE)),
+        Tab("unwell", "Unwell", lambda user: Q(status=DeviceStatus.ACCEPTED, beat__health__in=("degraded", "error"))),
+    ),
+    search=find,
+    search_hint="Name, number, tag, id or key",
+    order="name",
+)
+
+
+def _proposing() -> Any:
+    """Devices in use for which another key is proposed."""
+    return Device.objects.filter(keys__state=KeyState.PROPOSED).values("pk")
+
+
+GROUPS = Spec(
+    key="device-groups",
+    columns=(
+        Column("name", "Name", order="name", value=lambda row: row.name, is_fixed=True),
+        Column("members", "Devices", value=lambda row: row.members),
+        Column("priority", "Priority", order="priority", value=lambda row: row.priority),
+        Column("description", "Description", value=lambda row: row.description),
+        Column("created", "Created", order="created_at", value=lambda row: row.created_at, is_default=False),
+    ),
+    search=find_group,
+    search_hint="Name",
+    order="name",
+)
+TOKENS = Spec(
+    key="enrolment-tokens",
+    columns=(
+        Column("name", "Name", order="name", value=lambda row: row.name, is_fixed=True),
+        Column("hint", "Begins", value=lambda row: row.hint),
+        Column("uses", "Used", order="uses", value=lambda row: f"{row.uses} of {row.most_uses}"),
+        Column("into", "Into", value=lambda row: row.group.name if row.group else ""),
+        Column("region", "Region", value=lambda row: row.region_slug),
+        Column("expires", "Expires", order="expires_at", value=lambda row: row.expires_at),
+        Column("by", "Made by", value=lambda row: row.created_by, is_default=False),
+    ),
+    search=find_token,
+    search_hint="Name",
+    order="-expires_at",
+)
+LOGS = Spec(
+    key="device-logs",
+    columns=(
+        Column("at", "Time", order="at", value=lambda row: row.at, is_fixed=True),
+        Column("device", "Device", value=lambda row: row.device.name, is_fixed=True),
+        Column("level", "Level", value=lambda row: row.level),
+        Column("source", "Source", value=lambda row: row.source),
+        Column("message", "Message", value=lambda row: row.message, is_fixed=True),
+    ),
+    chips=(Chip("level", "Level", lambda request: LogLevel.choices),),
+    search=find_line,
+    search_hint="Text or source",
+    order="-at",
+)
