@@ -122,6 +122,7 @@ class ReportKind(models.TextChoices):
     DRIFT = "drift", "Drift"
     IMAGES = "images", "Images"
     DATA = "data", "Data left behind"
+    CLUSTER = "cluster", "Cluster"
 
 
 class Finding(models.TextChoices):

@@ -12,7 +12,7 @@ from django.utils import timezone
 from hub.engines.base import Engine, EngineError
 from hub.exceptions import HubError
 
-from . import drift, images, kept, repairs, tasks
+from . import clusters, drift, images, kept, repairs, tasks
 from .choices import OperationStatus, TaskVerb
 from .engines import engine_for
 from .models import Node, NodeTask
@@ -77,6 +77,7 @@ def take_up(node: Node, *, engine: Engine | None = None) -> None:
 
 def look_around(node: Node, *, with_lists: bool = False) -> None:
     """Bring the node's reports up to date, of its own accord."""
+    clusters.ask_if_due(node)
     try:
         engine = engine_for(node)
         drift.look(node, engine)

@@ -12,6 +12,13 @@ from .models import Node, Region
 CHANGEABLE = ("region", "memory_mb", "cpu_percent", "disk_mb", "is_enabled", "is_draining")
 
 
+class SecretText(forms.Textarea):
+    """What was typed is not sent back."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
 class NodeForm(forms.Form):
     """A node; name and engine are chosen once."""
 
@@ -23,6 +30,13 @@ class NodeForm(forms.Form):
         label="Processor, % of a core", min_value=0, initial=0, help_text="100 for each core. 0: not limited."
     )
     disk_mb = forms.IntegerField(label="Disk, MiB", min_value=0, initial=0, help_text="0: not limited by the hub.")
+    kubeconfig = forms.CharField(
+        required=False,
+        strip=False,
+        max_length=64 * 1024,
+        widget=SecretText(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
+        help_text="Of a cluster whose agent runs outside it; certificates and a token inside. It is never shown again.",
+    )
     is_enabled = forms.BooleanField(label="Works", required=False, initial=True)
     is_draining = forms.BooleanField(label="Drains: takes no new workloads", required=False)
 
@@ -30,6 +44,8 @@ class NodeForm(forms.Form):
         super().__init__(*args, **kwargs)
         if node is not None:
             del self.fields["name"], self.fields["engine"]
+            if node.engine != EngineKind.KUBERNETES:
+                del self.fields["kubeconfig"]
 
     @staticmethod
     def initial_of(node: Node) -> dict[str, Any]:

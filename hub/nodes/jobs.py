@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 
-from . import chores
+from . import chores, clusters
+from .models import Node
 from .reconcile import kill_now, reconcile
 from .workloads import workload_model
 
@@ -26,3 +27,10 @@ def kill_workload(kind: str, pk: str) -> None:
 def do_task(pk: str) -> None:
     """Do what a node's agent was asked."""
     chores.do_task(uuid.UUID(pk))
+
+
+def examine_cluster(node_pk: int) -> None:
+    """Examine a node that is a cluster."""
+    node = Node.objects.filter(pk=node_pk).first()
+    if node is not None:
+        clusters.examine(node)

@@ -16,7 +16,7 @@ from accounts.permissions import require
 from hub import bulk
 from hub.exceptions import Conflict, Invalid
 
-from . import leases
+from . import clusters, leases
 from .choices import AddressState, EngineKind, PoolKind
 from .models import Address, AddressPool, Node, Region
 from .workloads import workload_models
@@ -71,6 +71,9 @@ def create_node(*, actor: Any, name: str, region: Region, engine: str, **values:
     if engine not in EngineKind.values:
         raise Invalid(f"There is no engine {engine}.", field="engine")
     credentials = values.pop("credentials", None)
+    if kubeconfig := values.pop("kubeconfig", ""):
+        clusters.check_kubeconfig(engine, kubeconfig)
+        credentials = {**(credentials or {}), "kubeconfig": kubeconfig}
     node = Node(name=name, region=region, engine=engine, **values)
     if credentials:
         node.credentials = json.dumps(credentials)

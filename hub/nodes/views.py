@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import can, require
@@ -17,7 +18,7 @@ from hub.pages import forms as page_forms
 from hub.pages import live
 from hub.pages.lists import ListPage
 
-from . import lists, services
+from . import clusters, lists, services
 from .choices import PoolKind
 from .facts import node_facts
 from .forms import NodeForm, PoolForm, RegionForm
@@ -58,6 +59,7 @@ def node_detail(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @login_required
+@sensitive_post_parameters("kubeconfig")
 def node_create(request: HttpRequest) -> HttpResponse:
     """Add a node."""
     require(request.user, "nodes.change")
@@ -71,6 +73,7 @@ def node_create(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
+@sensitive_post_parameters("kubeconfig")
 def node_update(request: HttpRequest, name: str) -> HttpResponse:
     """Change a node's capacity, region and whether it takes new workloads."""
     node = _node(request, name)
@@ -78,10 +81,17 @@ def node_update(request: HttpRequest, name: str) -> HttpResponse:
     form = NodeForm(request.POST or None, initial=NodeForm.initial_of(node), node=node)
     if request.method == "POST" and form.is_valid():
         changes = {field: form.cleaned_data[field] for field in form.changed_data}
-        if page_forms.call(form, services.update_node, node, actor=request.user, **changes):
+        if _change_node(form, node, request.user, changes):
             messages.success(request, f"Node {node.name} changed.")
             return redirect("nodes:node_detail", name=node.name)
     return render(request, "nodes/node_form.html", {"form": form, "node": node}, status=422 if form.errors else 200)
+
+
+def _change_node(form: NodeForm, node: Node, actor: Any, changes: dict[str, Any]) -> bool:
+    """A new kubeconfig first: it is refused more easily than the rest."""
+    if kubeconfig := changes.pop("kubeconfig", ""):
+        page_forms.call(form, clusters.set_kubeconfig, node, actor=actor, kubeconfig=kubeconfig)
+    return not form.errors and bool(page_forms.call(form, services.update_node, node, actor=actor, **changes))
 
 
 @login_required

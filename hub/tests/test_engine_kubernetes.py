@@ -548,6 +548,23 @@ def test_a_missing_right_is_named(cluster: Cluster, engine: KubernetesEngine) ->
     assert refused.value.permanent
 
 
+# The price.
+
+
+def test_a_launch_costs_twelve_requests_at_most_and_a_sweep_three_lists(
+    cluster: Cluster, engine: KubernetesEngine
+) -> None:
+    engine.ensure(spec_of(ports=(GAME,), data_path="/data", env={"A": "b"}))
+    launch = list(cluster.requests)
+    wait_until(lambda: all(seen.is_running for seen in engine.list_owned()), what="it")
+    cluster.requests.clear()
+
+    engine.list_owned()
+
+    assert len(launch) <= 12, launch
+    assert cluster.requests == [("list", "namespaces"), ("list", "pods"), ("list", "services")]
+
+
 # The whole.
 
 

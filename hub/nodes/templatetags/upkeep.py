@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from hub.nodes import images, kept
+from hub.nodes import clusters, images, kept
 from hub.nodes.models import Node
 from hub.nodes.upkeep import DriftCard, limits_of
 
@@ -38,3 +38,11 @@ def data_card(node: Node) -> dict[str, Any]:
     """What removed workloads have left there; nothing where nothing can be left."""
     keeps_data = kept.keeps_data(node)
     return {"node": node, "keeps_data": keeps_data, "cellar": kept.cellar(node) if keeps_data else None}
+
+
+@register.inclusion_tag("nodes/partials/cluster_card.html")
+def cluster_card(node: Node) -> dict[str, Any]:
+    """What an examination of the cluster has shown; nothing for nodes that are machines."""
+    is_cluster = clusters.is_cluster(node)
+    report, checks = clusters.checks_of(node) if is_cluster else (None, [])
+    return {"node": node, "is_cluster": is_cluster, "report": report, "checks": checks}

@@ -1,0 +1,73 @@
+"""Clusters: what a launch and a sweep ask of the API server, and the hub's own share of a launch.
+
+The cluster is the tests' stand-in in this process: its figures are of requests and of this thread's CPU, not of a real
+API server's speed.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+
+from hub.engines.base import Limits, PortBinding, WorkloadSpec
+from hub.engines.kubernetes import KubernetesEngine
+from hub.tests.cluster import Cluster
+
+from .harness import Figure, benchmark, median_of
+
+LAUNCHED, SWEPT = 20, 200
+FIRST_PORT = 25565
+REQUESTS_PER_LAUNCH, LISTS_PER_SWEEP, LAUNCH_CPU_MS = 12, 3, 60
+
+
+def spec_of(number: int) -> WorkloadSpec:
+    """A server as templates make them: one address, data, variables."""
+    port = PortBinding("game", "192.168.250.100", FIRST_PORT + number, FIRST_PORT)
+    return WorkloadSpec(
+        kind="server",
+        id=uuid.uuid4(),
+        generation=1,
+        owner="1",
+        command=("sleep", "600"),
+        limits=Limits(memory_mb=1024, cpu_percent=100, disk_mb=5000),
+        image="busybox:1",
+        env={"SERVER_NAME": "arena", "MEMORY_MB": "1024"},
+        ports=(port,),
+        data_path="/data",
+    )
+
+
+@benchmark
+def kubernetes() -> Iterator[Figure]:
+    """Launches one after the other, then sweeps over many workloads that wait for a machine."""
+    cluster = Cluster()
+    cluster.store.reads_schemas = False
+    cluster.unschedulable = "0/1 nodes are available."
+    try:
+        yield from _measure(cluster)
+    finally:
+        cluster.close()
+
+
+def _measure(cluster: Cluster) -> Iterator[Figure]:
+    engine = KubernetesEngine(node="bench", options={"credentials": {"kubeconfig": cluster.kubeconfig}})
+    engine.list_owned()  # the client is imported with first use
+    numbers = iter(range(LAUNCHED + SWEPT + 1))
+    cluster.requests.clear()
+    engine.ensure(spec_of(next(numbers)))
+    yield Figure("API requests for one launch", len(cluster.requests), "requests", REQUESTS_PER_LAUNCH)
+
+    def launch() -> float:
+        spec, start = spec_of(next(numbers)), time.thread_time()
+        engine.ensure(spec)
+        return (time.thread_time() - start) * 1000
+
+    cpu, spread = median_of(launch, LAUNCHED)
+    yield Figure("the hub's CPU for one launch in a cluster", cpu, "ms", LAUNCH_CPU_MS, spread=spread)
+    for number in numbers:
+        engine.ensure(spec_of(number))
+    cluster.requests.clear()
+    held = len(engine.list_owned())
+    lists = sum(verb == "list" for verb, _ in cluster.requests)
+    yield Figure(f"list requests for a sweep of {held} workloads", lists, "requests", LISTS_PER_SWEEP)

@@ -1,0 +1,97 @@
+"""Nodes that are clusters: how their agent gets in, and what an examination of the cluster has shown.
+
+The kubeconfig is sealed in `Node.credentials`, reaches the engine with its options, and is never shown again. The
+examination runs as a job on the node's own queue, because it takes a minute or two; its report is on the node's page.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts import audit
+from accounts.permissions import require
+from hub import jobs
+from hub.engines.base import Check, Engine, EngineError, Verdict
+from hub.engines.kubernetes.gateway import parse_kubeconfig
+from hub.exceptions import Invalid
+
+from .choices import EngineKind, ReportKind
+from .engines import engine_for
+from .models import Address, Node, NodeReport
+
+MOST_BYTES = 64 * 1024
+EVERY = timedelta(days=1)
+AGAIN = timedelta(minutes=10)
+ASKED = "The agent is examining it."
+
+
+def is_cluster(node: Node) -> bool:
+    return node.engine == EngineKind.KUBERNETES
+
+
+def set_kubeconfig(node: Node, *, actor: Any, kubeconfig: str) -> None:
+    """Store how the agent gets into the cluster, in place of what was there; the cluster is then examined anew."""
+    require(actor, "nodes.change", node)
+    check_kubeconfig(node.engine, kubeconfig)
+    with transaction.atomic():
+        locked = Node.objects.select_for_update(no_key=True).get(pk=node.pk)
+        stored = json.loads(locked.credentials.reveal() or "{}") if locked.credentials else {}
+        locked.credentials = json.dumps({**stored, "kubeconfig": kubeconfig})
+        locked.save(update_fields=["credentials"])
+        NodeReport.objects.filter(node=locked, kind=ReportKind.CLUSTER).delete()
+        audit.record(actor, "node.kubeconfig_set", locked, replaces="kubeconfig" in stored)
+
+
+def check_kubeconfig(engine: str, kubeconfig: str) -> None:
+    """Refuse what no agent could use. Raises Invalid."""
+    if engine != EngineKind.KUBERNETES:
+        raise Invalid("Only a node that is a cluster has a kubeconfig.", field="kubeconfig")
+    if len(kubeconfig.encode(errors="replace")) > MOST_BYTES:
+        raise Invalid("This is too long for a kubeconfig.", field="kubeconfig")
+    try:
+        parse_kubeconfig(kubeconfig)
+    except EngineError as error:
+        raise Invalid(str(error), field="kubeconfig") from None
+
+
+def ask_if_due(node: Node) -> bool:
+    """Have a cluster examined once a day, first when its agent has come; says whether it was asked now."""
+    if not is_cluster(node):
+        return False
+    now = timezone.now()
+    NodeReport.objects.get_or_create(node=node, kind=ReportKind.CLUSTER)
+    due = Q(taken_at=None) | Q(taken_at__lt=now - EVERY) | (~Q(error="") & Q(taken_at__lt=now - AGAIN))
+    report = NodeReport.objects.filter(due, node=node, kind=ReportKind.CLUSTER)
+    if not report.update(taken_at=now, error=ASKED):
+        return False
+    jobs.enqueue("hub.nodes.jobs.examine_cluster", node.pk, queue=jobs.node_queue(node.name))
+    return True
+
+
+def examine(node: Node, *, engine: Engine | None = None) -> list[Check]:
+    """Examine the cluster now and store what was found."""
+    report, _ = NodeReport.objects.get_or_create(node=node, kind=ReportKind.CLUSTER)
+    ips = Address.objects.filter(node=node, pool__is_enabled=True).values_list("ip", flat=True).distinct()
+    try:
+        checks = list((engine or engine_for(node)).examine([str(ip) for ip in ips]))
+    except EngineError as error:
+        NodeReport.objects.filter(pk=report.pk).update(error=str(error), taken_at=timezone.now())
+        return []
+    rows = [asdict(check) for check in checks]
+    NodeReport.objects.filter(pk=report.pk).update(rows=rows, error="", taken_at=timezone.now())
+    return checks
+
+
+def checks_of(node: Node) -> tuple[NodeReport | None, list[Check]]:
+    """What the last examination has shown, what is wrong first."""
+    report = NodeReport.objects.filter(node=node, kind=ReportKind.CLUSTER).first()
+    checks = [Check(**{**row, "verdict": Verdict(row["verdict"])}) for row in (report.rows if report else [])]
+    order = [Verdict.BAD, Verdict.UNKNOWN, Verdict.GOOD]
+    return report, sorted(checks, key=lambda check: order.index(check.verdict))
