@@ -187,6 +187,12 @@ MODEL_NOUNS: Final[dict[str, str]] = {
     "devices.bundle": "bundles",
     "devices.publisherkey": "publishers",
     "devices.devicesealingkey": "devices",
+    "devices.deployment": "deployments",
+    "devices.deploymenttarget": "deployments",
+    "devices.targetevent": "deployments",
+    "devices.deviceconfig": "devices",
+    "devices.groupconfig": "devices",
+    "devices.configrevision": "devices",
 }
 
 

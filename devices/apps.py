@@ -10,3 +10,11 @@ class DevicesConfig(AppConfig):
 
     name = "devices"
     verbose_name = "Devices"
+
+    def ready(self) -> None:
+        from . import offers
+        from .configuration import commands as configuration
+        from .deployments import commands as deployments
+
+        offers.register(configuration.SOURCE)
+        offers.register(deployments.SOURCE)

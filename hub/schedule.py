@@ -58,7 +58,6 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("settle-events", "challenges.jobs.settle_events", every=timedelta(seconds=30)),
     Periodic("backup-database", "hub.backups.run_backup", at="02:30", limit=timedelta(hours=2)),
     Periodic("clear-sessions", "hub.cleanup.clear_sessions", at="03:10"),
-    Periodic("forget-device-lines", "devices.keeping.forget_past", at="03:20", limit=timedelta(hours=1)),
     Periodic("seal-audit", "accounts.jobs.seal_audit", every=timedelta(minutes=1)),
     Periodic("ship-audit", "accounts.jobs.ship_audit", every=timedelta(minutes=1)),
     Periodic("retain", "hub.retention.run_all", at="03:40", limit=timedelta(hours=2)),
@@ -69,6 +68,8 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("roll-up-samples", "monitoring.jobs.roll_up", every=timedelta(minutes=1)),
     Periodic("keep-samples", "monitoring.jobs.keep_partitions", every=timedelta(hours=1), at="00:10"),
     Periodic("add-up-tallies", "hub.tallies.add_up", every=timedelta(hours=1), at="00:05"),
+    Periodic("follow-deployments", "devices.jobs.follow_deployments", every=timedelta(seconds=15)),
+    Periodic("forget-uploads", "devices.jobs.forget_uploads", every=timedelta(hours=1), at="00:35"),
     Periodic("evaluate-alerts", f"{_ALERTS}.evaluate_rules", every=timedelta(seconds=15), limit=timedelta(minutes=2)),
     Periodic("deliver-alerts", f"{_ALERTS}.deliver_waiting", every=timedelta(seconds=15), limit=timedelta(minutes=5)),
 )

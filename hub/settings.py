@@ -368,6 +368,11 @@ SPECTACULAR_SETTINGS = {
         "AlertMomentEnum": "monitoring.alerts.choices.AlertMoment",
         "DeliveryEventEnum": "monitoring.alerts.choices.DeliveryEvent",
         "DeliveryStateEnum": "monitoring.alerts.choices.DeliveryState",
+        "BundleKindEnum": "devices.bundles.choices.BundleKind",
+        "BundleStatusEnum": "devices.bundles.choices.BundleStatus",
+        "DeploymentKindEnum": "devices.deployments.choices.DeploymentKind",
+        "DeploymentStatusEnum": "devices.deployments.choices.DeploymentStatus",
+        "TargetStatusEnum": "devices.deployments.choices.TargetStatus",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

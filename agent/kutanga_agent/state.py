@@ -25,6 +25,8 @@ class Memory:
     clock_offset: float = 0.0
     log_sequence: int = 0
     bundle_version: str = ""
+    bundle_id: str = ""
+    sealing_key: str = ""
     config_version: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
 

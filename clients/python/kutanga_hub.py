@@ -760,6 +760,121 @@ class Auth(Group):
         )
 
 
+class Bundles(Group):
+    """Bundles."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        limit: int | None = None,
+        name: Sequence[str] | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        status: Sequence[str] | None = None,
+        version: Sequence[str] | None = None,
+    ) -> Listing:
+        """List bundles."""
+        return Listing(
+            self._client,
+            "/api/v1/bundles",
+            {
+                "fields": fields,
+                "limit": limit,
+                "name": name,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "status": status,
+                "version": version,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        size_bytes: int,
+        name: str | Unset = UNSET,
+        version: str | Unset = UNSET,
+        sha256: str | Unset = UNSET,
+        kind: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        device_types: Sequence[str] | Unset = UNSET,
+        manifest: Any | Unset = UNSET,
+        signature: Mapping[str, Any] | Unset = UNSET,
+    ) -> Answer:
+        """Begin to upload a bundle."""
+        return self._answer(
+            "POST",
+            "/api/v1/bundles",
+            body={
+                "size_bytes": size_bytes,
+                "name": name,
+                "version": version,
+                "sha256": sha256,
+                "kind": kind,
+                "description": description,
+                "device_types": device_types,
+                "manifest": manifest,
+                "signature": signature,
+            },
+            is_keyed=True,
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show a bundle."""
+        return self._answer(
+            "GET",
+            f"/api/v1/bundles/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        id: str,
+        *,
+        if_match: str | None = None,
+        description: str | Unset = UNSET,
+        device_types: Sequence[str] | Unset = UNSET,
+    ) -> Answer:
+        """Change a bundle."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/bundles/{_part(id)}",
+            body={"description": description, "device_types": device_types},
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, id: str, *, if_match: str | None = None) -> None:
+        """Remove a bundle."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/bundles/{_part(id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def finish(self, id: str) -> Answer:
+        """Check an upload and make it a bundle."""
+        return self._answer("POST", f"/api/v1/bundles/{_part(id)}/finish")
+
+    def invalidate(self, id: str, *, reason: str) -> Answer:
+        """Send a bundle to nobody any more."""
+        return self._answer(
+            "POST",
+            f"/api/v1/bundles/{_part(id)}/invalidate",
+            body={"reason": reason},
+        )
+
+    def piece(self, id: str, *, offset: int, content: str) -> Listing:
+        """Send the next bytes of an upload."""
+        return Listing(
+            self._client,
+            f"/api/v1/bundles/{_part(id)}/piece",
+            {},
+        )
+
+
 class Channels(Group):
     """Channels."""
 
@@ -916,6 +1031,199 @@ class Deliveries(Group):
         return self._answer("POST", f"/api/v1/deliveries/{_part(id)}/resend")
 
 
+class Deployments(Group):
+    """Deployments."""
+
+    def list(
+        self,
+        *,
+        bundle: str | None = None,
+        fields: str | None = None,
+        kind: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        status: Sequence[str] | None = None,
+    ) -> Listing:
+        """List deployments."""
+        return Listing(
+            self._client,
+            "/api/v1/deployments",
+            {
+                "bundle": bundle,
+                "fields": fields,
+                "kind": kind,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "status": status,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        devices: Sequence[str] | Unset = UNSET,
+        groups: Sequence[str] | Unset = UNSET,
+        all: bool | Unset = UNSET,
+        bundle: str | Unset = UNSET,
+        bundle_version: str | Unset = UNSET,
+        target_devices: Sequence[str] | Unset = UNSET,
+        description: str | Unset = UNSET,
+        starts_at: str | Unset | None = UNSET,
+        window_starts_at: str | Unset | None = UNSET,
+        window_minutes: int | Unset | None = UNSET,
+        window_timezone: str | Unset = UNSET,
+        timeout_seconds: int | Unset = UNSET,
+        soak_seconds: int | Unset = UNSET,
+        max_attempts: int | Unset = UNSET,
+        allow_downgrade: bool | Unset = UNSET,
+        rolls_back_on_failure: bool | Unset = UNSET,
+    ) -> Answer:
+        """Deploy a bundle."""
+        return self._answer(
+            "POST",
+            "/api/v1/deployments",
+            body={
+                "devices": devices,
+                "groups": groups,
+                "all": all,
+                "bundle": bundle,
+                "bundle_version": bundle_version,
+                "target_devices": target_devices,
+                "description": description,
+                "starts_at": starts_at,
+                "window_starts_at": window_starts_at,
+                "window_minutes": window_minutes,
+                "window_timezone": window_timezone,
+                "timeout_seconds": timeout_seconds,
+                "soak_seconds": soak_seconds,
+                "max_attempts": max_attempts,
+                "allow_downgrade": allow_downgrade,
+                "rolls_back_on_failure": rolls_back_on_failure,
+            },
+            is_keyed=True,
+        )
+
+    def preview(
+        self,
+        *,
+        devices: Sequence[str] | Unset = UNSET,
+        groups: Sequence[str] | Unset = UNSET,
+        all: bool | Unset = UNSET,
+        bundle: str | Unset = UNSET,
+        bundle_version: str | Unset = UNSET,
+        target_devices: Sequence[str] | Unset = UNSET,
+        description: str | Unset = UNSET,
+        starts_at: str | Unset | None = UNSET,
+        window_starts_at: str | Unset | None = UNSET,
+        window_minutes: int | Unset | None = UNSET,
+        window_timezone: str | Unset = UNSET,
+        timeout_seconds: int | Unset = UNSET,
+        soak_seconds: int | Unset = UNSET,
+        max_attempts: int | Unset = UNSET,
+        allow_downgrade: bool | Unset = UNSET,
+        rolls_back_on_failure: bool | Unset = UNSET,
+    ) -> Answer:
+        """See whom a deployment would reach."""
+        return self._answer(
+            "POST",
+            "/api/v1/deployments/preview",
+            body={
+                "devices": devices,
+                "groups": groups,
+                "all": all,
+                "bundle": bundle,
+                "bundle_version": bundle_version,
+                "target_devices": target_devices,
+                "description": description,
+                "starts_at": starts_at,
+                "window_starts_at": window_starts_at,
+                "window_minutes": window_minutes,
+                "window_timezone": window_timezone,
+                "timeout_seconds": timeout_seconds,
+                "soak_seconds": soak_seconds,
+                "max_attempts": max_attempts,
+                "allow_downgrade": allow_downgrade,
+                "rolls_back_on_failure": rolls_back_on_failure,
+            },
+        )
+
+    def result(
+        self,
+        deployment: str,
+        *,
+        status: str | Unset = UNSET,
+        error_message: str | Unset | None = UNSET,
+        error_code: str | Unset = UNSET,
+        progress_percent: int | Unset | None = UNSET,
+        output: str | Unset = UNSET,
+    ) -> Answer:
+        """Say how a deployment goes (signed by the device)."""
+        return self._answer(
+            "POST",
+            f"/api/v1/deployments/{_part(deployment)}/result",
+            body={
+                "status": status,
+                "error_message": error_message,
+                "error_code": error_code,
+                "progress_percent": progress_percent,
+                "output": output,
+            },
+        )
+
+    def work(self, deployment: str) -> Answer:
+        """What a device needs for its work."""
+        return self._answer("GET", f"/api/v1/deployments/{_part(deployment)}/work")
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show a deployment."""
+        return self._answer(
+            "GET",
+            f"/api/v1/deployments/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def cancel(self, id: str, *, reason: str | Unset = UNSET) -> Answer:
+        """Call a deployment off."""
+        return self._answer(
+            "POST",
+            f"/api/v1/deployments/{_part(id)}/cancel",
+            body={"reason": reason},
+        )
+
+    def retry(self, id: str) -> Answer:
+        """Try again where it failed."""
+        return self._answer("POST", f"/api/v1/deployments/{_part(id)}/retry")
+
+    def targets(
+        self,
+        id: int,
+        *,
+        error_code: Sequence[str] | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        status: Sequence[str] | None = None,
+    ) -> Listing:
+        """List the devices of a deployment."""
+        return Listing(
+            self._client,
+            f"/api/v1/deployments/{_part(id)}/targets",
+            {
+                "error_code": error_code,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "status": status,
+            },
+        )
+
+
 class DeviceGroups(Group):
     """Device groups."""
 
@@ -982,6 +1290,37 @@ class DeviceGroups(Group):
             "DELETE",
             f"/api/v1/device-groups/{_part(slug)}",
             headers={"If-Match": if_match},
+        )
+
+    def config(self, slug: str) -> Answer:
+        """Show the configuration of a group."""
+        return self._answer("GET", f"/api/v1/device-groups/{_part(slug)}/config")
+
+    def set_config(
+        self,
+        slug: str,
+        *,
+        polling_interval: int | Unset = UNSET,
+        heartbeat_timeout: int | Unset = UNSET,
+        deploy_timeout: int | Unset = UNSET,
+        log_level: str | Unset = UNSET,
+        settings: Any | Unset = UNSET,
+        expected_version: int | Unset = UNSET,
+        note: str | Unset = UNSET,
+    ) -> Answer:
+        """Set the configuration of a group."""
+        return self._answer(
+            "PUT",
+            f"/api/v1/device-groups/{_part(slug)}/config",
+            body={
+                "polling_interval": polling_interval,
+                "heartbeat_timeout": heartbeat_timeout,
+                "deploy_timeout": deploy_timeout,
+                "log_level": log_level,
+                "settings": settings,
+                "expected_version": expected_version,
+                "note": note,
+            },
         )
 
     def members(
@@ -1104,6 +1443,30 @@ class Devices(Group):
             },
         )
 
+    def rollback(
+        self,
+        *,
+        target_device_ids: Sequence[str] | Unset = UNSET,
+        groups: Sequence[str] | Unset = UNSET,
+        all: bool | Unset = UNSET,
+        bundle_version: str | Unset = UNSET,
+        soak_seconds: int | Unset = UNSET,
+        all_or_none: bool | Unset = UNSET,
+    ) -> Answer:
+        """Send devices back to their last good bundles."""
+        return self._answer(
+            "POST",
+            "/api/v1/devices/rollback",
+            body={
+                "target_device_ids": target_device_ids,
+                "groups": groups,
+                "all": all,
+                "bundle_version": bundle_version,
+                "soak_seconds": soak_seconds,
+                "all_or_none": all_or_none,
+            },
+        )
+
     def self(self) -> Answer:
         """Show the device that asks."""
         return self._answer("GET", "/api/v1/devices/self")
@@ -1162,6 +1525,61 @@ class Devices(Group):
     def accept_key(self, id: str) -> Answer:
         """Take the key that is proposed for a device, in the place of all it had."""
         return self._answer("POST", f"/api/v1/devices/{_part(id)}/accept-key")
+
+    def bundle_history(self, id: str) -> Rows:
+        """What was installed on a device, newest first."""
+        return self._rows("GET", f"/api/v1/devices/{_part(id)}/bundle-history")
+
+    def config(self, id: str) -> Answer:
+        """Show the configuration of a device."""
+        return self._answer("GET", f"/api/v1/devices/{_part(id)}/config")
+
+    def set_config(
+        self,
+        id: str,
+        *,
+        polling_interval: int | Unset = UNSET,
+        heartbeat_timeout: int | Unset = UNSET,
+        deploy_timeout: int | Unset = UNSET,
+        log_level: str | Unset = UNSET,
+        settings: Any | Unset = UNSET,
+        expected_version: int | Unset = UNSET,
+        note: str | Unset = UNSET,
+    ) -> Answer:
+        """Set the configuration of a device."""
+        return self._answer(
+            "PUT",
+            f"/api/v1/devices/{_part(id)}/config",
+            body={
+                "polling_interval": polling_interval,
+                "heartbeat_timeout": heartbeat_timeout,
+                "deploy_timeout": deploy_timeout,
+                "log_level": log_level,
+                "settings": settings,
+                "expected_version": expected_version,
+                "note": note,
+            },
+        )
+
+    def config_applied(self, id: str, *, config_version: int, problem: str | Unset = UNSET) -> Answer:
+        """Say which configuration is applied (signed by the device)."""
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/config/applied",
+            body={"config_version": config_version, "problem": problem},
+        )
+
+    def config_history(self, id: str) -> Rows:
+        """Earlier configurations of a device, newest first."""
+        return self._rows("GET", f"/api/v1/devices/{_part(id)}/config/history")
+
+    def rollback_config(self, id: str, *, version: int, expected_version: int | Unset = UNSET) -> Answer:
+        """Go back to an earlier configuration of a device."""
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/config/rollback",
+            body={"version": version, "expected_version": expected_version},
+        )
 
     def decommission(self, id: str, *, reason: str | Unset = UNSET) -> Answer:
         """End a device for good."""
@@ -1259,12 +1677,28 @@ class Devices(Group):
         """Lift a suspension."""
         return self._answer("POST", f"/api/v1/devices/{_part(id)}/resume")
 
+    def sealing_key(self, id: str, *, public_key: str) -> Answer:
+        """Register the key that opens bundles (signed by the device)."""
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/sealing-key",
+            body={"public_key": public_key},
+        )
+
     def suspend(self, id: str, *, reason: str | Unset = UNSET) -> Answer:
         """Refuse a device's requests for a while."""
         return self._answer(
             "POST",
             f"/api/v1/devices/{_part(id)}/suspend",
             body={"reason": reason},
+        )
+
+    def why_not(self, id: str, *, bundle: str) -> Rows:
+        """Why a device does not run a bundle."""
+        return self._rows(
+            "GET",
+            f"/api/v1/devices/{_part(id)}/why-not",
+            query={"bundle": bundle},
         )
 
 
@@ -1765,6 +2199,49 @@ class Operations(Group):
             f"/api/v1/operations/{_part(id)}",
             query={"fields": fields},
         )
+
+
+class PublisherKeys(Group):
+    """Publisher keys."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+    ) -> Listing:
+        """List publisher's keys."""
+        return Listing(
+            self._client,
+            "/api/v1/publisher-keys",
+            {"fields": fields, "limit": limit, "offset": offset, "ordering": ordering},
+        )
+
+    def create(self, *, name: str, public_key: str) -> Answer:
+        """Trust a publisher's key."""
+        return self._answer(
+            "POST",
+            "/api/v1/publisher-keys",
+            body={"name": name, "public_key": public_key},
+        )
+
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
+        """Show a publisher's key."""
+        return self._answer(
+            "GET",
+            f"/api/v1/publisher-keys/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def disable(self, id: int) -> Answer:
+        """Trust a key no longer."""
+        return self._answer("POST", f"/api/v1/publisher-keys/{_part(id)}/disable")
+
+    def enable(self, id: int) -> Answer:
+        """Trust a key again."""
+        return self._answer("POST", f"/api/v1/publisher-keys/{_part(id)}/enable")
 
 
 class Regions(Group):
@@ -2616,8 +3093,10 @@ class Hub(Client):
         self.alerts = Alerts(self)
         self.audit = Audit(self)
         self.auth = Auth(self)
+        self.bundles = Bundles(self)
         self.channels = Channels(self)
         self.deliveries = Deliveries(self)
+        self.deployments = Deployments(self)
         self.device_groups = DeviceGroups(self)
         self.devices = Devices(self)
         self.enrolment_tokens = EnrolmentTokens(self)
@@ -2627,6 +3106,7 @@ class Hub(Client):
         self.node_tasks = NodeTasks(self)
         self.nodes = Nodes(self)
         self.operations = Operations(self)
+        self.publisher_keys = PublisherKeys(self)
         self.regions = Regions(self)
         self.servers = Servers(self)
         self.templates = Templates(self)

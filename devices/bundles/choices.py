@@ -8,7 +8,7 @@ from django.db import models
 
 from hub.transitions import Transitions
 
-UPLOAD_PIECE_BYTES: Final = 2 << 20
+UPLOAD_PIECE_BYTES: Final = 3 << 19
 """Most bytes of one request of an upload; below the length of any body that the hub takes."""
 
 

@@ -39,7 +39,7 @@ class PublisherKeyQuerySet(models.QuerySet[Any]):
     """Filters of publishers' keys."""
 
     def visible_to(self, user: Any) -> PublisherKeyQuerySet:
-        return self if can(user, "bundles.view") else self.none()
+        return self if can(user, "bundles.view") or can(user, "publishers.change") else self.none()
 
     def trusted(self) -> PublisherKeyQuerySet:
         return self.filter(is_enabled=True)

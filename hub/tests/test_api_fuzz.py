@@ -63,6 +63,9 @@ def real_keys(world: World, path: str) -> dict[str, Any]:
         "deliveries": {"id": str(world.delivery.pk)},
         "devices": {"id": str(world.device.pk)},
         "device-groups": {"slug": world.device_group.slug},
+        "bundles": {"id": str(world.bundle.pk)},
+        "publisher-keys": {"id": world.publisher.pk},
+        "deployments": {"id": str(world.deployment.pk), "deployment": str(world.deployment.pk)},
         "enrolment-tokens": {"id": str(world.enrolment_token.pk)},
         "logs": {"id": world.device_log.pk},
     }

@@ -25,9 +25,10 @@ from accounts.services import PURGE_PHRASE
 from accounts.tests.factories import PASSWORD
 from devices.api.device_serializers import KEY as DEVICE_KEY
 from devices.sessions import GRANT
+from devices.tests.deployment_helpers import signed_camera
 from hub.api.schema import rendered_document
 
-from .world import ROLES, World, make_world
+from .world import BUNDLE_ID, ROLES, World, make_world
 
 pytestmark = pytest.mark.django_db
 
@@ -78,6 +79,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/devices/bulk": {"verb": "accept", "ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"]},
     "POST api/v1/devices/register": {"public_key": DEVICE_KEY},
     "POST api/v1/devices/token": {"grant_type": GRANT, "assertion": "none"},
+    "POST api/v1/bundles": {"size_bytes": 10, "signature": signed_camera("2.0")},
+    "PATCH api/v1/bundles/{id}": {"description": "For cameras"},
+    "POST api/v1/bundles/{id}/piece": {"offset": 0, "content": "AAAA"},
+    "POST api/v1/bundles/{id}/invalidate": {"reason": "It bricks cameras."},
+    "POST api/v1/publisher-keys": {"name": "other", "public_key": DEVICE_KEY},
+    "POST api/v1/deployments": {"bundle_version": "1.0", "all": True},
+    "POST api/v1/deployments/preview": {"bundle_version": "1.0", "all": True},
+    "POST api/v1/devices/rollback": {"all": True},
+    "POST api/v1/devices/{id}/config/rollback": {"version": 1},
     "POST api/v1/device-groups": {"slug": "more", "name": "More"},
     "PATCH api/v1/device-groups/{slug}": {"priority": 3},
     "POST api/v1/device-groups/{slug}/members": {"add": []},
@@ -129,6 +139,7 @@ QUERIES = {
     "DELETE api/v1/nodes/{name}/registries": "?registry=ghcr.io",
     "GET api/v1/metrics/query": "?subject=node:local&metric=load",
     "GET api/v1/metrics/series": "?subject=node:local",
+    "GET api/v1/devices/{id}/why-not": f"?bundle={BUNDLE_ID}",
     "GET monitoring/charts": "?subject=node:local",
     "GET monitoring/table": "?subject=node:local",
 }
@@ -241,10 +252,23 @@ class Visitor:
             "invite": "nothing",
             "devices": world.device.pk,
             "device-groups": world.device_group.slug,
+            "bundles": world.bundle.pk,
+            "publisher-keys": world.publisher.pk,
+            "deployments": world.deployment.pk,
             "enrolment-tokens": world.enrolment_token.pk,
             "logs": world.device_log.pk,
         }
-        for name in ("{id}", "{name}", "{slug}", "<uuid:pk>", "<int:pk>", "<slug:name>", "<slug:slug>", "<str:secret>"):
+        for name in (
+            "{id}",
+            "{deployment}",
+            "{name}",
+            "{slug}",
+            "<uuid:pk>",
+            "<int:pk>",
+            "<slug:name>",
+            "<slug:slug>",
+            "<str:secret>",
+        ):
             path = path.replace(name, str(keys.get(noun, "")))
         verb = "verify" if noun == "users" else "adopt"
         return path.replace("{verb}", verb).replace("<slug:verb>", verb).replace("<slug:port_name>", "rcon")

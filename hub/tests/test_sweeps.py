@@ -69,6 +69,11 @@ UNOPENED = {  # no scope alone gets into these
     "GET api/v1/devices/self": "a device proves itself by its key",
     "POST api/v1/devices/register": "a device proves itself by its key",
     "POST api/v1/devices/token": "a device proves itself by its key",
+    "GET api/v1/deployments/{deployment}/work": "a device proves itself by its key",
+    "POST api/v1/deployments/{deployment}/result": "a device proves itself by its key",
+    "POST api/v1/devices/{id}/config/rollback": "nothing was configured before",
+    "POST api/v1/devices/{id}/config/applied": "a device proves itself by its key",
+    "POST api/v1/devices/{id}/sealing-key": "a device proves itself by its key",
     "POST api/v1/devices/{id}/heartbeat": "a device proves itself by its key",
     "POST api/v1/devices/{id}/key": "a device proves itself by its key",
     "POST api/v1/devices/{id}/logs/batch": "a device proves itself by its key",
@@ -405,6 +410,10 @@ def keys_of(world: World) -> dict[str, tuple[Any, Any]]:
         "node": (world.node.name, NOTHING["name"]),
         "device": (str(world.device.pk), NOTHING["uuid"]),
         "add": ([str(world.device.pk)], [NOTHING["uuid"]]),
+        "bundle": (str(world.bundle.pk), NOTHING["uuid"]),
+        "devices": ([str(world.device.pk)], [NOTHING["uuid"]]),
+        "target_devices": ([str(world.device.pk)], [NOTHING["uuid"]]),
+        "target_device_ids": ([str(world.device.pk)], [NOTHING["uuid"]]),
         "remove": ([str(world.device.pk)], [NOTHING["uuid"]]),
     }
 

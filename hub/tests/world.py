@@ -11,15 +11,20 @@ from django.utils import timezone
 from accounts.actors import SYSTEM
 from accounts.models import ApiToken, AuditEntry, User
 from accounts.tests.factories import UserFactory, token_for
-from devices.models import Device, DeviceGroup, DeviceLog, EnrolmentToken
+from devices.bundles.services import add_publisher
+from devices.deployments.services import Chosen, create_deployment
+from devices.models import Bundle, Deployment, Device, DeviceGroup, DeviceLog, EnrolmentToken, PublisherKey
 from devices.services import create_token
+from devices.tests.deployment_helpers import PUBLISHER, make_bundle
 from devices.tests.factories import DeviceFactory, DeviceGroupFactory, make_key
+from devices.tests.signing import pem_of
 from hub.nodes.models import Address, AddressPool, Node, NodeTask, Operation
 from monitoring.alerts.models import Alert, AlertRule, Channel, Delivery, Mute
 from monitoring.models import ErrorGroup
 from servers.models import GameServer, Template
 from servers.tests.factories import TemplateFactory, VariableFactory, make_node, make_server
 
+BUNDLE_ID = "7d3f0b52-1c2e-4a8f-9b61-2f6a0e4c9d10"  # known, so that a query may name it
 ROLES = ("admin", "operator", "viewer", "owner", "stranger", "nobody")
 
 
@@ -46,6 +51,9 @@ class World:
     device_group: DeviceGroup
     enrolment_token: EnrolmentToken
     device_log: DeviceLog
+    publisher: PublisherKey
+    bundle: Bundle
+    deployment: Deployment
 
     def person(self, role: str) -> User:
         user: User | None = self.people[role]
@@ -92,6 +100,7 @@ def make_world(**of_server: Any) -> World:
         task=NodeTask.objects.create(node=node, verb="look", actor_name="chief"),
         **make_alert(node),
         **make_devices(),
+        **make_deployment(),
     )
 
 
@@ -104,6 +113,15 @@ def make_devices() -> dict[str, Any]:
     token, _ = create_token(actor=SYSTEM, name="batch", expires_at=timezone.now() + timedelta(days=1), group=group)
     line = DeviceLog.objects.create(device=device, at=timezone.now(), level="ERROR", message="The link is down.")
     return {"device": device, "device_group": group, "enrolment_token": token, "device_log": line}
+
+
+def make_deployment() -> dict[str, Any]:
+    """A publisher, a bundle, and its deployment to a device that nobody has heard of yet."""
+    publisher = add_publisher(actor=SYSTEM, name="factory", public_key=pem_of(PUBLISHER))
+    bundle = make_bundle("1.0", id=BUNDLE_ID)
+    device = DeviceFactory(region=None, name="camera")
+    deployment = create_deployment(bundle, Chosen(devices=[device.pk]), actor=SYSTEM).deployment
+    return {"publisher": publisher, "bundle": bundle, "deployment": deployment}
 
 
 def make_alert(node: Node) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
 from accounts import audit
-from accounts.actors import System
+from accounts.models import User
 from accounts.permissions import require
 from devices.bundles import store
 from devices.bundles.choices import BUNDLE_TRANSITIONS, UPLOAD_PIECE_BYTES, BundleKind, BundleStatus
@@ -82,7 +82,7 @@ def reserve_bundle(
         publisher=publisher,
         signed=dict(signed) if signed else None,
         is_sealed=settings.HUB_BUNDLE_ENCRYPTION,
-        uploaded_by=None if isinstance(actor, System) or not actor.is_authenticated else actor,
+        uploaded_by=actor if isinstance(actor, User) else None,
         uploaded_by_name=str(actor),
     )
     with transaction.atomic():

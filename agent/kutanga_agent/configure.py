@@ -1,0 +1,35 @@
+"""Take a configuration: kept on disk, so that it holds after a restart, and acknowledged."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from .work import handles
+
+if TYPE_CHECKING:
+    from .loop import Agent
+
+NAMES = ("polling_interval", "heartbeat_timeout", "deploy_timeout", "log_level", "settings")
+FILE = "settings.json"
+
+
+@handles("configure")
+def configure(agent: Agent, command: dict[str, Any]) -> None:
+    """Apply it; programs of the device read `settings.json`."""
+    memory, version = agent.state.memory, int(command["config_version"])
+    memory.settings = {name: command[name] for name in NAMES if name in command}
+    agent.state.write(FILE, json.dumps(memory.settings.get("settings", {}), indent=2, sort_keys=True).encode())
+    memory.config_version = version
+    agent.state.save()
+    apply(agent)
+    path = f"/api/v1/devices/{memory.device_id}/config/applied"
+    agent.hub.signed("POST", path, {"config_version": version})
+
+
+def apply(agent: Agent) -> None:
+    """What of it concerns the agent itself; also after a start."""
+    level = agent.state.memory.settings.get("log_level")
+    if level in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        logging.getLogger("kutanga_agent").setLevel(level)

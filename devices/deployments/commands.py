@@ -1,0 +1,125 @@
+"""What a heartbeat tells a device about its work: offered under a lease, offered again when nothing came of it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from devices.bundles.choices import BundleStatus
+from devices.choices import Health
+from devices.offers import Command, Source
+from devices.reports import Report
+
+from . import moves
+from .choices import ACTIVE, CONCERNS_DEVICE, MOST_OFFERS, DeploymentKind, DeploymentStatus, ErrorCode, TargetStatus
+from .models import DeploymentTarget
+
+T = TargetStatus
+_STATUSES = ", ".join(f"'{status.value}'" for status in CONCERNS_DEVICE)
+SOURCE = Source(
+    name="deployments",
+    exists=(
+        "EXISTS (SELECT FROM devices_deploymenttarget target"
+        f" WHERE target.device_id = beat.device_id AND target.status IN ({_STATUSES}))"
+    ),
+    fetch=lambda device_id, report: commands_for(device_id, report),
+)
+
+
+def commands_for(device_id: UUID, report: Report) -> list[Command]:
+    """The command for this device, if there is one now. Judges what is proving itself by what the device says."""
+    with transaction.atomic():
+        rows = (
+            DeploymentTarget.objects.filter(device=device_id, status__in=CONCERNS_DEVICE)
+            .select_related("deployment", "bundle")
+            .select_for_update(of=("self",), no_key=True)
+            .annotate(now=Now())
+            .order_by("id")
+        )
+        found = list(rows)
+        active = next((each for each in found if each.status in ACTIVE), None)
+        if active is not None:
+            command = _go_on(active, report, active.now)
+            if command is not None or active.status in ACTIVE:
+                return [command] if command is not None else []
+        waiting = next((each for each in found if each.status == T.WAITING), None)
+        command = _offer_first(waiting, waiting.now, report) if waiting is not None else None
+    return [command] if command is not None else []
+
+
+def _go_on(target: DeploymentTarget, report: Report, now: datetime) -> Command | None:
+    """What becomes of one that was begun."""
+    if target.status == T.SOAKING:
+        judge(target, report, now)
+    elif target.status == T.CANCELLING:
+        return {"type": "cancel", **_ids(target)}
+    elif target.status == T.OFFERED and target.lease_until is not None and target.lease_until < now:
+        if target.offers >= MOST_OFFERS:
+            moves.fail(target, ErrorCode.TIMEOUT, "The device was offered it often and never answered.", now)
+        elif target.bundle.status != BundleStatus.READY:
+            moves.fail(target, ErrorCode.INVALIDATED, "The bundle was invalidated.", now)
+        else:
+            return _offer(target, now)
+    elif target.deadline_at is not None and target.deadline_at < now:
+        moves.fail(target, ErrorCode.TIMEOUT, "The device did not finish in time.", now)
+    return None
+
+
+def _offer_first(target: DeploymentTarget, now: datetime, report: Report) -> Command | None:
+    """Offer one that waits, unless it is not its time."""
+    deployment = target.deployment
+    if deployment.status != DeploymentStatus.RUNNING or (target.not_before and target.not_before > now):
+        return None
+    if not deployment.is_window_open(now):
+        return None
+    if target.bundle.status != BundleStatus.READY:
+        moves.move(target, T.FAILED, "The bundle was invalidated.", error_code=ErrorCode.INVALIDATED)
+        return None
+    if report.bundle_version and target.attempt == 1:
+        target.from_version = report.bundle_version
+    try:
+        with transaction.atomic():
+            return _offer(target, now)
+    except IntegrityError:  # another one of this device became active in between
+        return None
+
+
+def _offer(target: DeploymentTarget, now: datetime) -> Command | None:
+    lease = now + timedelta(seconds=target.deployment.timeout_seconds)
+    message = "Offered." if target.offers == 0 else "Offered again: nothing was heard of it."
+    values = {"lease_until": lease, "offered_at": Now(), "offers": F("offers") + 1, "from_version": target.from_version}
+    if not moves.move(target, T.OFFERED, message, **values):
+        return None
+    bundle = target.bundle
+    return {
+        # A rollback is delivered as one, so that the agent runs the script for it.
+        "type": "rollback" if target.deployment.kind == DeploymentKind.ROLLBACK else "deploy",
+        **_ids(target),
+        "bundle_id": str(bundle.pk),
+        "bundle_name": bundle.name,
+        "bundle_version": bundle.version,
+        "checksum_sha256": bundle.sha256,
+        "size_bytes": bundle.size_bytes,
+        "timeout_seconds": target.deployment.timeout_seconds,
+        "work_url": f"/api/v1/deployments/{target.deployment_id}/work",
+    }
+
+
+def _ids(target: DeploymentTarget) -> dict[str, Any]:
+    return {"deployment_id": str(target.deployment_id), "number": target.number, "attempt": target.attempt}
+
+
+def judge(target: DeploymentTarget, report: Report, now: datetime) -> None:
+    """Whether a device that has installed it proves itself: it runs the version and is well, until the time is over."""
+    if report.bundle_version and report.bundle_version != target.bundle.version:
+        text = f"It says that it runs {report.bundle_version[:100]}."
+        moves.fail(target, ErrorCode.WRONG_VERSION, text, now)
+    elif report.health == Health.ERROR:
+        moves.fail(target, ErrorCode.UNHEALTHY, "The device was not well after the update.", now)
+    elif target.soak_until is not None and target.soak_until <= now:
+        moves.succeed(target, "It ran the version and was well for the soak time.")

@@ -1,0 +1,85 @@
+"""Named filters of deployments and their targets."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models.functions import Now
+
+from accounts.permissions import can, region_limit
+
+from .choices import ACTIVE, NOT_BEGUN, OPEN, SILENCE_SECONDS, DeploymentStatus, TargetStatus
+
+T = TargetStatus
+
+
+class DeploymentQuerySet(models.QuerySet[Any]):
+    """Filters of deployments."""
+
+    def visible_to(self, user: Any) -> DeploymentQuerySet:
+        """All for those who watch; for an Operator of regions those that concern a device there."""
+        if not can(user, "deployments.view"):
+            return self.none()
+        regions = region_limit(user)
+        if regions is None:
+            return self
+        targets = self.model._meta.get_field("targets").related_model
+        there = targets._base_manager.filter(deployment=OuterRef("pk"), device__region__slug__in=regions)
+        return self.filter(Exists(there))
+
+    def with_counts(self) -> DeploymentQuerySet:
+        """How many targets there are, and how many stand where."""
+        return self.annotate(
+            total=Count("targets"),
+            open_count=Count("targets", filter=Q(targets__status__in=OPEN)),
+            active_count=Count("targets", filter=Q(targets__status__in=ACTIVE)),
+            done_count=Count("targets", filter=Q(targets__status=T.SUCCEEDED)),
+            failed_count=Count("targets", filter=Q(targets__status__in=(T.FAILED, T.ROLLED_BACK))),
+        )
+
+    def due(self) -> DeploymentQuerySet:
+        return self.filter(status=DeploymentStatus.SCHEDULED, starts_at__lte=Now())
+
+    def complete(self) -> DeploymentQuerySet:
+        """Those under way of which no target is open."""
+        targets = self.model._meta.get_field("targets").related_model
+        still_open = targets._base_manager.filter(deployment=OuterRef("pk"), status__in=OPEN)
+        return self.filter(~Exists(still_open), status=DeploymentStatus.RUNNING)
+
+
+class TargetQuerySet(models.QuerySet[Any]):
+    """Filters of targets."""
+
+    def visible_to(self, user: Any) -> TargetQuerySet:
+        if not can(user, "deployments.view"):
+            return self.none()
+        regions = region_limit(user)
+        return self if regions is None else self.filter(device__region__slug__in=regions)
+
+    def open(self) -> TargetQuerySet:
+        return self.filter(status__in=OPEN)
+
+    def active(self) -> TargetQuerySet:
+        return self.filter(status__in=ACTIVE)
+
+    def not_begun(self) -> TargetQuerySet:
+        return self.filter(status__in=NOT_BEGUN)
+
+    def good(self) -> TargetQuerySet:
+        """Proven successes, newest first."""
+        return self.filter(status=T.SUCCEEDED).order_by("-finished_at", "-id")
+
+    def history(self) -> TargetQuerySet:
+        """What was tried on a device, newest first."""
+        return self.filter(status__in=(T.SUCCEEDED, T.FAILED, T.ROLLED_BACK)).order_by("-finished_at", "-id")
+
+    def late(self) -> TargetQuerySet:
+        """Those whose device had time enough: to work, or to say after its soak time that it is well."""
+        silent = Now() - timedelta(seconds=SILENCE_SECONDS)
+        return self.filter(
+            Q(status__in=(T.DOWNLOADING, T.INSTALLING), deadline_at__lt=Now())
+            | Q(status=T.SOAKING, soak_until__lt=silent)
+        )

@@ -1,0 +1,233 @@
+"""Bundles, deployments and configuration over HTTP, as people and programs use them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.tests.factories import UserFactory, token_for
+from devices.bundles.choices import UPLOAD_PIECE_BYTES
+from devices.bundles.models import Bundle
+from devices.deployments.models import Deployment
+
+from .bundle_files import bundle
+from .deployment_helpers import make_bundle, run_through
+from .factories import DeviceFactory, DeviceGroupFactory
+
+pytestmark = pytest.mark.django_db
+API = "/api/v1"
+
+
+@pytest.fixture(autouse=True)
+def own_store(settings: Any, tmp_path: Path) -> None:
+    settings.HUB_BUNDLES_INCOMING = tmp_path / "incoming"
+    options = {"location": tmp_path / "bundles"}
+    backend = "django.core.files.storage.FileSystemStorage"
+    settings.STORAGES = {**settings.STORAGES, "bundles": {"BACKEND": backend, "OPTIONS": options}}
+    settings.HUB_BUNDLE_ENCRYPTION = False
+
+
+class Program:
+    """A program with the token of an Operator."""
+
+    def __init__(self, client: Client, **of_token: Any) -> None:
+        self.client = client
+        secret = token_for(UserFactory(role="Operator"), **of_token)[1]
+        self.headers = {"Authorization": f"Token {secret}"}
+
+    def ask(self, method: str, path: str, data: Any = None) -> Any:
+        return self.client.generic(
+            method, f"{API}/{path}", "" if data is None else _json(data), "application/json", headers=self.headers
+        )
+
+    def upload(self, data: bytes, **said: Any) -> Any:
+        facts = {"name": "camera", "version": "1.0", "size_bytes": len(data), **said}
+        made = self.ask("POST", "bundles", facts)
+        if made.status_code != 201:
+            return made
+        path = f"bundles/{made.json()['id']}"
+        for offset in range(0, len(data), 100_000):
+            content = base64.b64encode(data[offset : offset + 100_000]).decode()
+            assert self.ask("POST", f"{path}/piece", {"offset": offset, "content": content}).status_code == 200
+        return self.ask("POST", f"{path}/finish")
+
+
+def _json(data: Any) -> bytes:
+    return json.dumps(data).encode()
+
+
+@pytest.fixture
+def program(client: Client) -> Program:
+    return Program(client)
+
+
+def test_upload_and_list(program: Program) -> None:
+    data = bundle("1.0", name="camera")
+
+    answer = program.upload(data)
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    (row,) = program.ask("GET", "bundles?q=cam&status=ready").json()["results"]
+    assert (row["version"], row["size_bytes"], row["received_bytes"]) == ("1.0", len(data), len(data))
+    assert "content_key" not in row
+
+
+def test_a_version_that_is_there_is_refused_at_once(program: Program) -> None:
+    program.upload(bundle("1.0"))
+
+    again = program.ask("POST", "bundles", {"name": "camera", "version": "1.0", "size_bytes": 5})
+
+    assert (again.status_code, again.json()["code"]) == (409, "version_exists")
+
+
+def test_a_gap_and_what_is_no_base64_are_refused(program: Program) -> None:
+    made = program.ask("POST", "bundles", {"name": "camera", "version": "1.0", "size_bytes": 50}).json()
+    path = f"bundles/{made['id']}/piece"
+
+    gap = program.ask("POST", path, {"offset": 5, "content": "AAAA"})
+    wrong = program.ask("POST", path, {"offset": 0, "content": "?!"})
+
+    assert (gap.status_code, gap.json()["code"]) == (409, "offset_mismatch")
+    assert (wrong.status_code, list(wrong.json()["fields"])) == (400, ["content"])
+
+
+def test_the_longest_piece_fits_into_a_body(program: Program) -> None:
+    size = UPLOAD_PIECE_BYTES
+    made = program.ask("POST", "bundles", {"name": "camera", "version": "1.0", "size_bytes": size, "kind": "image"})
+    content = base64.b64encode(bytes(size)).decode()
+
+    answer = program.ask("POST", f"bundles/{made.json()['id']}/piece", {"offset": 0, "content": content})
+
+    assert (answer.status_code, answer.json()["received_bytes"]) == (200, size)
+
+
+def test_deploying_says_whom_it_leaves_out(program: Program) -> None:
+    good, other = DeviceFactory(), DeviceFactory(device_type="pi5")
+    made = make_bundle(device_types=["gateway"])
+    asked = {"bundle": str(made.pk), "devices": [str(good.pk), str(other.pk)]}
+
+    seen = program.ask("POST", "deployments/preview", asked).json()
+    answer = program.ask("POST", "deployments", asked)
+
+    assert (seen["eligible"], seen["refused"], seen["bytes"]) == (1, 1, 1000)
+    assert answer.status_code == 201
+    body = answer.json()
+    assert (body["status"], body["targets"]) == ("pending", 1)
+    assert [reason["code"] for reason in body["refusals"][0]["reasons"]] == ["other_type"]
+    shown = program.ask("GET", f"deployments/{body['deployment_id']}").json()
+    assert (shown["total"], shown["open_count"], shown["bundle_version"]) == (1, 1, "1.0")
+    (target,) = program.ask("GET", f"deployments/{body['deployment_id']}/targets").json()["results"]
+    assert (target["device"], target["status"]) == (str(good.pk), "waiting")
+
+
+def test_deploying_by_version_as_older_programs_do(program: Program) -> None:
+    """X67."""
+    device = DeviceFactory()
+    make_bundle("1.0")
+
+    answer = program.ask("POST", "deployments", {"bundle_version": "1.0", "target_devices": [str(device.pk)]})
+    unknown = program.ask("POST", "deployments", {"bundle_version": "9.9", "target_devices": [str(device.pk)]})
+    nobody = program.ask("POST", "deployments", {"bundle_version": "1.0", "target_devices": []})
+
+    assert answer.status_code == 201
+    assert (unknown.status_code, unknown.json()["code"]) == (400, "no_such_bundle")
+    assert nobody.status_code == 400
+
+
+def test_cancel_and_what_is_over(program: Program) -> None:
+    device = DeviceFactory()
+    make_bundle()
+    made = program.ask("POST", "deployments", {"bundle_version": "1.0", "devices": [str(device.pk)]}).json()
+    path = f"deployments/{made['deployment_id']}"
+
+    assert program.ask("POST", f"{path}/cancel", {"reason": "Wrong"}).json()["status"] == "cancelled"
+    assert program.ask("POST", f"{path}/retry").status_code == 409
+
+
+def test_rollback_to_previous(program: Program) -> None:
+    device = DeviceFactory()
+    for version in ("1.0", "2.0"):
+        run_through(make_bundle(version), device)
+
+    asked = {"target_device_ids": [str(device.pk)], "bundle_version": "1.0"}
+    answer = program.ask("POST", "devices/rollback", asked)
+
+    assert answer.status_code == 201
+    assert Deployment.objects.get(pk=answer.json()["deployment_id"]).kind == "rollback"
+
+
+def test_rollback_requirements_and_rollback_nonexistent(program: Program) -> None:
+    """X71."""
+    device = DeviceFactory()
+    make_bundle("1.0")
+    asked: dict[str, Any] = {"target_device_ids": [str(device.pk)], "all_or_none": True}
+
+    never = program.ask("POST", "devices/rollback", {**asked, "bundle_version": "1.0"})
+    unknown = program.ask("POST", "devices/rollback", {**asked, "bundle_version": "7.7"})
+    nobody = program.ask("POST", "devices/rollback", {"target_device_ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"]})
+
+    assert (never.status_code, "no successful deployment of version" in never.json()["detail"]) == (400, True)
+    assert (unknown.status_code, nobody.status_code) == (400, 400)
+
+
+def test_config_create_update_and_version_increment(program: Program) -> None:
+    """X72."""
+    path = f"devices/{DeviceFactory().pk}/config"
+    assert program.ask("GET", path).json()["config_version"] == 1
+
+    versions = [program.ask("PUT", path, {"polling_interval": n}).json()["config_version"] for n in (30, 40, 50)]
+    late = program.ask("PUT", path, {"polling_interval": 60, "expected_version": 2})
+    back = program.ask("POST", f"{path}/rollback", {"version": 2})
+    history = program.ask("GET", f"{path}/history").json()
+
+    assert versions == [2, 3, 4]
+    assert (late.status_code, late.json()["code"]) == (409, "version_differs")
+    assert (back.json()["config_version"], back.json()["desired"]["polling_interval"]) == (5, 30)
+    assert [row["version"] for row in history] == [5, 4, 3, 2]
+    assert program.ask("PUT", path, {"polling_interval": 5}).status_code == 400
+
+
+def test_config_of_a_group(program: Program) -> None:
+    group = DeviceGroupFactory()
+    device = DeviceFactory()
+    device.groups.add(group)
+
+    answer = program.ask("PUT", f"device-groups/{group.slug}/config", {"log_level": "DEBUG"})
+
+    assert answer.json() == {"config_version": 2, "values": {"log_level": "DEBUG"}}
+    assert program.ask("GET", f"devices/{device.pk}/config").json()["desired"]["log_level"] == "DEBUG"
+
+
+def test_bundle_history_order(program: Program) -> None:
+    """X74: newest first."""
+    device = DeviceFactory()
+    for version in ("1.0", "2.0", "3.0"):
+        run_through(make_bundle(version), device)
+
+    rows = program.ask("GET", f"devices/{device.pk}/bundle-history").json()
+
+    assert [row["bundle_version"] for row in rows] == ["3.0", "2.0", "1.0"]
+
+
+def test_why_not(program: Program) -> None:
+    device = DeviceFactory(device_type="pi5")
+    made = make_bundle(device_types=["pi4"])
+
+    rows = program.ask("GET", f"devices/{device.pk}/why-not?bundle={made.pk}").json()
+
+    assert [row["code"] for row in rows] == ["other_type", "never_deployed"]
+
+
+def test_a_token_may_be_for_uploads_alone(client: Client) -> None:
+    """X22: for CI."""
+    device = DeviceFactory()
+    ci = Program(client, scopes=["bundles.view", "bundles.change"])
+
+    assert ci.upload(bundle("1.0")).status_code == 200
+    asked = {"bundle": str(Bundle.objects.get().pk), "devices": [str(device.pk)]}
+    assert ci.ask("POST", "deployments", asked).status_code == 403
