@@ -173,6 +173,7 @@ MODEL_NOUNS: Final[dict[str, str]] = {
     "challenges.flag": "challenges",
     "challenges.hint": "challenges",
     "challenges.instance": "instances",
+    "challenges.instancelog": "instances",
     "challenges.membership": "teams",
     "challenges.participation": "events",
     "challenges.scoreevent": "events",

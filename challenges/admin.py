@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from hub.admin_base import ReadOnlyAdmin
 
+from . import services
 from .models import (
     Announcement,
     AnnouncementRead,
@@ -20,6 +21,8 @@ from .models import (
     FileDownload,
     Flag,
     Hint,
+    Instance,
+    InstanceLog,
     Membership,
     Participation,
     ScoreEvent,
@@ -207,3 +210,42 @@ class AnnouncementReadAdmin(ReadOnlyAdmin[AnnouncementRead]):
     list_display = ["announcement", "user", "at"]
     list_select_related = ["announcement", "user"]
     search_fields = ["announcement__title", "user__username"]
+
+
+@admin.register(Instance)
+class InstanceAdmin(ReadOnlyAdmin[Instance]):
+    """What teams run. Launched on the pages of challenges; here are all its facts, and the verbs for many at once."""
+
+    list_display = ["name", "event", "challenge", "team", "node", "observed_status", "expires_at", "created_at"]
+    list_filter = ["observed_status", "desired_status", "event", "node"]
+    list_select_related = ["event", "challenge", "team", "node__region"]
+    search_fields = ["name", "=id", "team__name", "challenge__name"]
+    date_hierarchy = "created_at"
+    actions = ["extend", "redeploy", "stop"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Instance]:
+        return Instance.objects.visible_to(request.user)
+
+    @admin.action(description="Extend by the event's rules")
+    def extend(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
+        self.for_each(request, queryset, lambda one: services.extend_instance(one, actor=request.user))
+
+    @admin.action(description="Reset: make all of it anew")
+    def redeploy(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
+        self.for_each(request, queryset, lambda one: services.reset_instance(one, actor=request.user))
+
+    @admin.action(description="Stop and remove")
+    def stop(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
+        self.for_each(request, queryset, lambda one: services.stop_instance(one, actor=request.user))
+
+
+@admin.register(InstanceLog)
+class InstanceLogAdmin(ReadOnlyAdmin[InstanceLog]):
+    """The newest output of each instance, flags masked."""
+
+    list_display = ["instance", "captured_at", "wanted_until"]
+    list_select_related = ["instance"]
+    search_fields = ["instance__name", "=instance__id"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[InstanceLog]:
+        return InstanceLog.objects.filter(instance__in=Instance.objects.visible_to(request.user))

@@ -13,10 +13,16 @@ class ChallengesConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import grants
+        from monitoring import subjects
 
-        from . import rights
-        from .models import Event, Participation, Team
+        from . import rights, services
+        from .instances import figures, measured
+        from .models import Event, Instance, Participation, Team
 
         grants.register(Event, rights.event_rule)
         grants.register(Team, rights.team_rule)
         grants.register(Participation, rights.participation_rule)
+        grants.register(Instance, rights.instance_rule)
+        services.END_HOOKS.append(services.end_for_event)
+        subjects.register(Instance.kind, measured.find_instances)
+        figures.register()

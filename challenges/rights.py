@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 CAPTAIN_VERBS = frozenset({"teams.view", "teams.change"})
 MEMBER_VERBS = frozenset({"teams.view"})
+INSTANCE_VERBS = frozenset({"instances.view", "instances.control", "instances.extend"})
 ORGANISER_VERBS = frozenset({"events.view", "events.change", "events.moderate"})
 ADMINISTRATOR_VERBS = frozenset({"events.moderate"})
 
@@ -37,3 +38,12 @@ def event_rule(actor: User, verb: str, event: Any) -> bool:
 def participation_rule(actor: User, verb: str, participation: Any) -> bool:
     """As with the event."""
     return event_rule(actor, verb, participation.event)
+
+
+def instance_rule(actor: User, verb: str, instance: Any) -> bool:
+    """What a team has is every member's; an event's are its organisers'. A test copy is theirs who write challenges."""
+    if verb not in INSTANCE_VERBS or instance.event_id is None:
+        return False
+    if instance.team.memberships.filter(user=actor.pk).exists():
+        return True
+    return instance.event.organisers.filter(pk=actor.pk).exists()

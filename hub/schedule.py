@@ -55,6 +55,8 @@ class Periodic:
 
 _ALERTS = "monitoring.alerts.jobs"
 PERIODIC: tuple[Periodic, ...] = (
+    Periodic("settle-instances", "challenges.jobs.settle_instances", every=timedelta(seconds=15)),
+    Periodic("forget-instance-output", "challenges.jobs.forget_outputs", every=timedelta(hours=1), at="00:40"),
     Periodic("settle-events", "challenges.jobs.settle_events", every=timedelta(seconds=30)),
     Periodic("backup-database", "hub.backups.run_backup", at="02:30", limit=timedelta(hours=2)),
     Periodic("clear-sessions", "hub.cleanup.clear_sessions", at="03:10"),

@@ -2,6 +2,7 @@
 
 from .content import Challenge, ChallengeContainer, ChallengeFile, ChallengePort, Flag, Hint
 from .events import Announcement, AnnouncementRead, Event, EventChallenge
+from .instances import Instance, InstanceLog
 from .play import FileDownload, ScoreEvent, Submission
 from .teams import Membership, Participation, Team
 
@@ -17,6 +18,8 @@ __all__ = [
     "FileDownload",
     "Flag",
     "Hint",
+    "Instance",
+    "InstanceLog",
     "Membership",
     "Participation",
     "ScoreEvent",

@@ -29,10 +29,10 @@ from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from hub.engines.base import EngineError
+from hub.engines.base import Engine, EngineError
 from hub.jobs import DEFAULT_QUEUE, node_queue, rq_queue
 
-from . import chores
+from . import chores, janitor
 from .engines import engine_for
 from .models import Node
 from .sweep import sweep, tick
@@ -85,6 +85,8 @@ class Agent:
     def __init__(self, node_name: str, *, workers: int) -> None:
         self.node_name = node_name
         self.is_stopping = False
+        self.engine: Engine | None = None  # of the sweep loop, for when the database does not answer
+        self.next_reaping = 0.0
         self.children = [Child(f"worker-{n}", self._worker) for n in range(workers)]
         self.children.append(Child("sweep", self._sweep_loop))
         self.children += [Child(name, partial(run, node_name)) for name, run in _more_children.items()]
@@ -161,6 +163,7 @@ class Agent:
             now = time.monotonic()
             try:
                 node = Node.objects.select_related("region").get(name=self.node_name)
+                self.engine = engine_for(node)
                 if now >= next_beat:
                     beat(node)
                     next_beat = now + BEAT_SECONDS
@@ -180,11 +183,22 @@ class Agent:
                 logger.warning("engine of %s: %s", self.node_name, error)
                 time.sleep(2)
             except (DatabaseError, OSError) as error:
-                logger.warning("sweep of %s waits: %s", self.node_name, error)
+                self.without_database(error)
                 connections.close_all()
                 time.sleep(2)
             close_old_connections()
             time.sleep(TICK_SECONDS)
+
+    def without_database(self, error: Exception) -> None:
+        """Say so, and end what by its own labels is over: nobody else would, however long this lasts."""
+        logger.warning("sweep of %s waits: %s", self.node_name, error)
+        if self.engine is None or time.monotonic() < self.next_reaping:
+            return
+        self.next_reaping = time.monotonic() + settings.HUB_SWEEP_SECONDS
+        try:
+            janitor.reap_expired(self.engine)
+        except EngineError as trouble:
+            logger.warning("janitor of %s: %s", self.node_name, trouble)
 
 
 def beat(node: Node) -> None:

@@ -401,12 +401,19 @@ def _provide_image(workload: Workload, engine: Engine, spec: WorkloadSpec) -> Wo
     image = workload.image_pinned or spec.image
     began = time.monotonic()
     try:
-        digest = engine.pull(image, progress=lambda event: _note_progress(workload, event))
+        digests = [
+            engine.pull(name, progress=lambda event: _note_progress(workload, event))
+            for name in (image, *(sidecar.image for sidecar in spec.sidecars))
+        ]
     finally:
         if (took := time.monotonic() - began) > WORTH_NOTING_SECONDS:
             operations.add_pull(workload, took)
     failpoint("reconcile.after_pull")
-    return replace(spec, image=engine.pin(image, digest))
+    sidecars = [
+        replace(sidecar, image=engine.pin(sidecar.image, digest))
+        for sidecar, digest in zip(spec.sidecars, digests[1:], strict=True)
+    ]
+    return replace(spec, image=engine.pin(image, digests[0]), sidecars=sidecars)
 
 
 def _image_of(seen: Observation) -> dict[str, Any]:

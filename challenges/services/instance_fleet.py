@@ -1,0 +1,107 @@
+"""Many instances at once: for all teams, for those ticked, at the end of an event, and all of them in an emergency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from accounts import audit
+from accounts.actors import SYSTEM
+from accounts.permissions import require
+from challenges.instances import expiry
+from challenges.models import Event, EventChallenge, Instance, Participation, ScoreEvent, Team
+from hub import bulk
+from hub.exceptions import Invalid, NotFound
+from hub.nodes.choices import DesiredStatus
+
+from . import instances
+
+if TYPE_CHECKING:
+    from accounts.actors import Asker
+
+BULK: Final[dict[str, Callable[..., Any]]] = {
+    "extend": instances.extend_instance,
+    "reset": instances.reset_instance,
+    "stop": instances.stop_instance,
+}
+SETTLED_AT_ONCE: Final = 200
+
+
+def deploy_for_all(event: Event, slug: str, *, actor: Asker, force: bool = False) -> list[bulk.Result[Team]]:
+    """Launch a challenge for every team of an event; what fails for one is told, and the others go on."""
+    require(actor, "events.change", event)
+    entry = EventChallenge.objects.filter(event=event, challenge__slug=slug).first()
+    if entry is None:
+        raise NotFound(instances.NEVER_TOLD)
+    teams = Team.objects.filter(participations__event=event, participations__banned_at=None, banned_at=None)
+    if allowed := list(entry.allowed_teams.values_list("pk", flat=True)):
+        teams = teams.filter(pk__in=allowed)
+    results = bulk.for_each(
+        teams.order_by("pk"),
+        lambda team: instances.launch_instance(event, slug, actor=actor, team=team, force=force),
+    )
+    done = sum(result.is_done for result in results)
+    audit.record(actor, "event.deployed_for_all", event, challenge=slug, teams=len(results), launched=done)
+    return results
+
+
+def act_on_many(
+    ids: Iterable[UUID], verb: str, *, actor: Asker, minutes: int | None = None
+) -> list[bulk.Result[Instance]]:
+    """Extend, reset or stop those named, with a result for each."""
+    require(actor, "instances.control")
+    if verb not in BULK:
+        raise Invalid(f"Choose {', '.join(BULK)}.", field="verb")
+    asked = {"minutes": minutes} if verb == "extend" else {}
+    rows = Instance.objects.visible_to(actor).alive().with_details()
+    return bulk.for_keys(ids, rows, lambda instance: BULK[verb](instance, actor=actor, **asked))
+
+
+def kill_phrase(event: Event) -> str:
+    """What has to be typed before all instances of an event go."""
+    return f"kill {event.slug}"
+
+
+def kill_all(event: Event, *, actor: Asker, phrase: str) -> list[bulk.Result[Instance]]:
+    """End every instance of an event at once and remove it."""
+    require(actor, "events.change", event)
+    if phrase.strip() != kill_phrase(event):
+        raise Invalid(f"Type “{kill_phrase(event)}”.", field="phrase")
+    rows = Instance.objects.wanted().filter(event=event).order_by("created_at")
+    results = bulk.for_each(rows, lambda row: _end(row, actor, "kill", f"All were killed by {actor}."))
+    audit.record(actor, "event.instances_killed", event, instances=len(results))
+    return results
+
+
+def end_for_event(event: Event) -> None:
+    """What runs for an event that is over goes."""
+    for row in Instance.objects.wanted().filter(event=event):
+        _end(row, SYSTEM, "delete", "The event is over.")
+
+
+def settle_instances() -> int:
+    """End what time, solves and bans have made superfluous; says how many. Nothing is lost when it comes late."""
+    solved = ScoreEvent.objects.filter(
+        event=OuterRef("event"), team=OuterRef("team"), completes=True, entry__challenge=OuterRef("challenge")
+    )
+    rows = Instance.objects.wanted().filter(event__stops_on_solve=True).filter(Exists(solved))
+    reasons = [(row, "The challenge is solved.") for row in rows[:SETTLED_AT_ONCE]]
+    reasons += [(row, "Its time was over.") for row in Instance.objects.past_end()[:SETTLED_AT_ONCE]]
+    banned = Participation.objects.filter(event=OuterRef("event"), team=OuterRef("team"), banned_at__isnull=False)
+    rows = Instance.objects.wanted().filter(Exists(banned) | Q(event__isnull=False, team__banned_at__isnull=False))
+    reasons += [(row, "The team is banned.") for row in rows[:SETTLED_AT_ONCE]]
+    return sum(_end(row, SYSTEM, "expire", reason) for row, reason in reasons)
+
+
+def _end(instance: Instance, actor: Asker, verb: str, reason: str) -> bool:
+    with transaction.atomic():
+        rows = Instance.objects.select_for_update(no_key=True, of=("self",)).select_related("node__region", "event")
+        locked = rows.alive().filter(pk=instance.pk).exclude(desired_status=DesiredStatus.DELETED).first()
+        if locked is None:
+            return False
+        expiry.end(locked, actor=actor, verb=verb, reason=reason)
+    return True
