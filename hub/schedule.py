@@ -60,6 +60,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("settle-events", "challenges.jobs.settle_events", every=timedelta(seconds=30)),
     Periodic("backup-database", "hub.backups.run_backup", at="02:30", limit=timedelta(hours=2)),
     Periodic("clear-sessions", "hub.cleanup.clear_sessions", at="03:10"),
+    Periodic("forget-device-lines", "devices.keeping.forget_past", at="03:20", limit=timedelta(hours=1)),
     Periodic("seal-audit", "accounts.jobs.seal_audit", every=timedelta(minutes=1)),
     Periodic("ship-audit", "accounts.jobs.ship_audit", every=timedelta(minutes=1)),
     Periodic("retain", "hub.retention.run_all", at="03:40", limit=timedelta(hours=2)),
