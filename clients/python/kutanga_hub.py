@@ -2211,12 +2211,13 @@ class PublisherKeys(Group):
         limit: int | None = None,
         offset: int | None = None,
         ordering: str | None = None,
+        q: str | None = None,
     ) -> Listing:
         """List publisher's keys."""
         return Listing(
             self._client,
             "/api/v1/publisher-keys",
-            {"fields": fields, "limit": limit, "offset": offset, "ordering": ordering},
+            {"fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
         )
 
     def create(self, *, name: str, public_key: str) -> Answer:

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from hub.api.filters import AnyOf, SearchFilterSet
 
 from ..bundles.choices import BundleStatus
-from ..bundles.models import Bundle
+from ..bundles.models import Bundle, PublisherKey
 from ..deployments.choices import DeploymentKind, DeploymentStatus, TargetStatus
 from ..deployments.models import Deployment, DeploymentTarget
 
@@ -19,6 +19,11 @@ def find_bundle(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     """Bundles by name, version, model or the beginning of their SHA-256."""
     found = Q(name__icontains=text) | Q(version__icontains=text) | Q(model_name__icontains=text)
     return rows.filter(found | Q(sha256__startswith=text.lower()))
+
+
+def find_publisher(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Keys by the publisher's name or the beginning of their fingerprint."""
+    return rows.filter(Q(name__icontains=text) | Q(fingerprint__startswith=text.lower()))
 
 
 def find_deployment(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
@@ -43,6 +48,16 @@ class BundleFilter(SearchFilterSet):
 
     class Meta:
         model = Bundle
+        fields: tuple[str, ...] = ()
+
+
+class PublisherFilter(SearchFilterSet):
+    """By name or the beginning of the fingerprint."""
+
+    find = staticmethod(find_publisher)
+
+    class Meta:
+        model = PublisherKey
         fields: tuple[str, ...] = ()
 
 

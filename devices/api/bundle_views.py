@@ -114,6 +114,7 @@ class PublisherViewSet(HubViewSet):
 
     queryset = PublisherKey.objects.all()
     serializer_class = shapes.PublisherSerializer
+    filterset_class = filters.PublisherFilter
     ordering_fields = ("name", "created_at")
     ordering = ("name",)
     verbs: ClassVar[dict[str, str]] = {"list": "bundles.view", "retrieve": "bundles.view", "*": "publishers.change"}

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import models
-from django.db.models import Q, Sum
+from django.db.models import Sum
 from django.db.models.functions import Coalesce, Now
 
 from accounts.permissions import can
@@ -43,6 +43,3 @@ class PublisherKeyQuerySet(models.QuerySet[Any]):
 
     def trusted(self) -> PublisherKeyQuerySet:
         return self.filter(is_enabled=True)
-
-    def search(self, text: str) -> PublisherKeyQuerySet:
-        return self.filter(Q(name__icontains=text) | Q(fingerprint__startswith=text.lower()))

@@ -67,9 +67,12 @@ def world() -> World:
 @pytest.fixture
 def ask(world: World) -> Any:
     client = api_client(world.person("admin"))
+    keys = {"servers": world.server, "deployments": world.deployment, "devices": world.device}
 
     def get(path: str, **query: Any) -> Any:
-        return client.get(f"/api/v1/{path.replace('{id}', str(world.server.pk))}", query)
+        if "{id}" in path:
+            path = path.replace("{id}", str(keys[path.split("/")[0]].pk))
+        return client.get(f"/api/v1/{path}", query)
 
     return get
 

@@ -77,6 +77,8 @@ def make_world(**of_server: Any) -> World:
     template = TemplateFactory(slug="sample", name="Sample", process_command=[])
     VariableFactory(template=template, key="MOTD")
     server = make_server(owner=owner, node=node, template=template, name="survival", **of_server)
+    # So long ago that it may be moved.
+    Address.objects.filter(holder=server.pk).update(leased_at=timezone.now() - timedelta(hours=1))
     free = Address.objects.filter(node=node, holder=None)
     token, _ = token_for(owner, name="backup script")
     return World(
