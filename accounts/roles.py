@@ -86,6 +86,8 @@ VERBS: Final[dict[str, frozenset[str]]] = {
     "challenges.change": _STAFF,
     "challenges.grant": _ADMINS,  # capabilities and privileged mode of containers
     "events.view": _EVERYBODY,
+    "events.view_any": _WATCHERS,
+    "events.read": _EVERYBODY,  # note that one has read an announcement
     "events.play": _OWNERS,  # register, answer, take hints, fetch files
     "events.moderate": _OWNERS,  # ban and unban teams: the administrator of an event
     "events.moderate_any": _STAFF,

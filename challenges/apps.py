@@ -17,11 +17,12 @@ class ChallengesConfig(AppConfig):
 
         from . import rights, services
         from .instances import figures, measured
-        from .models import Event, Instance, Participation, Team
+        from .models import Event, EventChallenge, Instance, Participation, Team
 
         grants.register(Event, rights.event_rule)
+        grants.register(EventChallenge, rights.entry_rule)
         grants.register(Team, rights.team_rule)
-        grants.register(Participation, rights.participation_rule)
+        grants.register(Participation, rights.entry_rule)
         grants.register(Instance, rights.instance_rule)
         services.END_HOOKS.append(services.end_for_event)
         subjects.register(Instance.kind, measured.find_instances)

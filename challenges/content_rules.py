@@ -12,7 +12,7 @@ from .choices import FlagKind, Scoring
 if TYPE_CHECKING:
     from .models import Challenge, ChallengeContainer, Flag
 
-PLACEHOLDER = "{flag_placeholder}"
+PLACEHOLDER = "flag_placeholder"
 LONGEST_ANSWER = 500
 MOST_TAGS = 20
 VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,59}")
@@ -75,7 +75,7 @@ def clean_flag(flag: Flag) -> None:
         errors["content"] = f"At most {LONGEST_ANSWER} characters."
     elif flag.kind == FlagKind.TEAM and content.count(PLACEHOLDER) != 1:
         errors["content"] = (
-            f"The template of a team's flag holds {PLACEHOLDER} once, such as crypto-TRI{{…}} around it."
+            f"The template of a team's flag holds {PLACEHOLDER} once, such as crypto-TRI{{{PLACEHOLDER}}}."
         )
     elif flag.kind == FlagKind.REGEX:
         try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Q, Value, When
 from django.utils import timezone
 
 from accounts.permissions import can, region_limit
@@ -44,7 +45,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         if not can(user, "events.view"):
             return self.none()
         own = Q(organisers=user.pk) | Q(created_by=user.pk)
-        if can(user, "challenges.view"):
+        if can(user, "events.view_any"):
             regions = region_limit(user)
             if regions is None:
                 return self
@@ -56,6 +57,12 @@ class EventQuerySet(models.QuerySet["Event"]):
         open_to_him = Q(is_public=True) | Q(region=None) | (Q(region__slug=home) if home else Q(pk__in=[]))
         seen = self.filter(status__in=ANNOUNCED).filter(open_to_him | mine)
         return self.filter(pk__in=seen.order_by().values("pk"))
+
+    def begun(self, now: datetime | None = None) -> EventQuerySet:
+        """Those whose challenges are to be seen: running, paused, over."""
+        now = now or timezone.now()
+        by_clock = Q(status__in=WAITING, starts_at__lte=now)
+        return self.filter(by_clock | Q(status__in=(EventStatus.RUNNING, EventStatus.PAUSED, EventStatus.COMPLETED)))
 
     def in_state(self, state: str, now: datetime | None = None) -> EventQuerySet:
         """Those that are in a state at this moment; see `Event.state`."""
@@ -72,6 +79,22 @@ class EventQuerySet(models.QuerySet["Event"]):
 
 class EventChallengeQuerySet(models.QuerySet["EventChallenge"]):
     """Filters of what events offer."""
+
+    def visible_to(self, user: Any) -> EventChallengeQuerySet:
+        """All of the events that staff sees; else what one's team has open in events that have begun."""
+        if not can(user, "events.view"):
+            return self.none()
+        events = apps.get_model("challenges", "Event").objects
+        if can(user, "events.view_any"):
+            return self.filter(event__in=events.visible_to(user).order_by().values("pk"))
+        entered = events.filter(participations__team__memberships__user=user.pk).begun()
+        scores = apps.get_model("challenges", "ScoreEvent").objects
+        solved = scores.filter(completes=True, team__memberships__user=user.pk)
+        links = self.model.requires.through._default_manager
+        locked = links.exclude(to_eventchallenge__in=solved.values("entry")).values("from_eventchallenge")
+        allowed = Q(allowed_teams=None) | Q(allowed_teams__memberships__user=user.pk)
+        open_ones = self.model._default_manager.filter(allowed).order_by().values("pk")
+        return self.shown().filter(event__in=entered.order_by().values("pk"), pk__in=open_ones).exclude(pk__in=locked)
 
     def shown(self, now: datetime | None = None) -> EventChallengeQuerySet:
         """Visible, published and released."""
@@ -119,11 +142,15 @@ class ParticipationQuerySet(models.QuerySet["Participation"]):
 class AnnouncementQuerySet(models.QuerySet["Announcement"]):
     """Filters of announcements."""
 
+    def with_read(self, seen: Any) -> AnnouncementQuerySet:
+        """Say of each whether it is among those."""
+        return self.annotate(is_read=Case(When(pk__in=seen, then=Value(True)), default=Value(False)))
+
     def visible_to(self, user: Any) -> AnnouncementQuerySet:
         """Those of one's events, and those for everybody or one's region."""
         if not can(user, "events.view"):
             return self.none()
-        if can(user, "challenges.view"):
+        if can(user, "events.view_any"):
             return self
         home = user.region_preference
         general = Q(event=None) & (Q(region=None) | (Q(region__slug=home) if home else Q(pk__in=[])))

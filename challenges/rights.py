@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .choices import ANNOUNCED
-
 if TYPE_CHECKING:
     from accounts.models import User
 
@@ -26,18 +24,13 @@ def team_rule(actor: User, verb: str, team: Any) -> bool:
 def event_rule(actor: User, verb: str, event: Any) -> bool:
     """Organisers have the event, whatever their regions; its administrator looks after its teams.
 
-    What is announced for every region is seen from every region.
+    What is announced is seen by those it is open to, see `EventQuerySet.visible_to`.
     """
-    if verb == "events.view" and event.status in ANNOUNCED and (event.is_public or event.region_id is None):
-        return True
+    if verb == "events.view":
+        return bool(type(event)._default_manager.visible_to(actor).filter(pk=event.pk).exists())
     if verb in ADMINISTRATOR_VERBS and event.administrator_id == actor.pk:
         return True
     return verb in ORGANISER_VERBS and event.organisers.filter(pk=actor.pk).exists()
-
-
-def participation_rule(actor: User, verb: str, participation: Any) -> bool:
-    """As with the event."""
-    return event_rule(actor, verb, participation.event)
 
 
 def instance_rule(actor: User, verb: str, instance: Any) -> bool:
@@ -47,3 +40,8 @@ def instance_rule(actor: User, verb: str, instance: Any) -> bool:
     if instance.team.memberships.filter(user=actor.pk).exists():
         return True
     return instance.event.organisers.filter(pk=actor.pk).exists()
+
+
+def entry_rule(actor: User, verb: str, row: Any) -> bool:
+    """What belongs to an event follows it."""
+    return event_rule(actor, verb, row.event)

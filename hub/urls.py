@@ -27,6 +27,7 @@ api_v1: list[URLPattern | URLResolver] = [
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
     path("", include("servers.api.urls")),
     path("", include("devices.api.urls")),
+    path("", include("challenges.api.urls")),
     path("", include("accounts.api.urls")),
     path("", include("hub.nodes.api.urls")),
     path("", include("monitoring.api.urls")),

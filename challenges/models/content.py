@@ -9,6 +9,7 @@ from django.core.validators import MaxValueValidator, MinLengthValidator, MinVal
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
+from django.urls import reverse
 
 from challenges import content_rules, storage
 from challenges.choices import (
@@ -81,6 +82,9 @@ class Challenge(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("challenges:challenge_detail", args=[self.slug])
 
     def clean(self) -> None:
         content_rules.clean_challenge(self)
@@ -161,7 +165,7 @@ class ChallengePort(models.Model):
 
 
 class Flag(models.Model):
-    """One right answer. For a flag of each team `content` is a template whose `{flag_placeholder}` is replaced."""
+    """One right answer. For a flag of each team `content` is a template whose `flag_placeholder` is replaced."""
 
     challenge = models.ForeignKey(Challenge, on_delete=models.CASCADE, related_name="flags")
     name = models.SlugField(max_length=40, default="flag")

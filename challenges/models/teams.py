@@ -7,6 +7,7 @@ from django.core.validators import MaxValueValidator, MinLengthValidator, MinVal
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
+from django.urls import reverse
 
 from challenges.choices import JOIN_CODE_LENGTH, NAME_LENGTHS, TEAM_SIZE_BOUNDS
 from challenges.querysets import ParticipationQuerySet, TeamQuerySet
@@ -41,6 +42,9 @@ class Team(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("challenges:team_detail", args=[self.pk])
 
     @property
     def region_slug(self) -> str:

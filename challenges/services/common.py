@@ -12,10 +12,12 @@ from django.utils.text import slugify
 from hub.exceptions import Invalid
 
 
-def clean(row: models.Model, *, prefix: str = "", exclude: set[str] | None = None) -> None:
-    """Check all of a row; the first thing at fault is said."""
+def clean(
+    row: models.Model, *, prefix: str = "", exclude: set[str] | None = None, with_constraints: bool = True
+) -> None:
+    """Check all of a row; the first thing at fault is said. Without constraints the database says it, at the INSERT."""
     try:
-        row.full_clean(exclude=exclude)
+        row.full_clean(exclude=exclude, validate_constraints=with_constraints)
     except ValidationError as error:
         raise as_invalid(error, prefix) from None
 

@@ -38,7 +38,7 @@ def create_challenge(
     challenge.slug = challenge.slug or free_slug(Challenge, challenge.name, SLUG_LENGTH)
     with transaction.atomic():
         challenge.flag_secret = _new_secret()
-        clean(challenge)
+        clean(challenge, with_constraints=False)
         _store(challenge)
         _set_parts(challenge, containers, flags, hints)
         audit.record(actor, "challenge.created", challenge, slug=challenge.slug)
@@ -59,7 +59,7 @@ def update_challenge(
     with transaction.atomic():
         locked = _lock(challenge)
         before = assign(locked, changes)
-        clean(locked)
+        clean(locked, with_constraints=False)
         _store(locked)
         parts = [
             name for name, rows in (("containers", containers), ("flags", flags), ("hints", hints)) if rows is not None

@@ -43,7 +43,7 @@ def create_event(*, actor: Asker, organisers: Any = (), **values: Any) -> Event:
     _require_region(actor, event)
     event.status = _status_when_approved(event) if can(actor, "events.approve") else EventStatus.DRAFT
     with transaction.atomic():
-        clean(event, exclude={"created_by"})
+        clean(event, exclude={"created_by"}, with_constraints=False)
         _store(event)
         _set_organisers(event, organisers, actor)
         audit.record(actor, "event.created", event, status=event.status)
@@ -63,7 +63,7 @@ def update_event(event: Event, *, actor: Asker, organisers: Any = None, **change
                 raise Conflict("The event has begun; this stays as it is.", code="event_begun")
         before = assign(locked, changes)
         _require_region(actor, locked)
-        clean(locked, exclude={"created_by"})
+        clean(locked, exclude={"created_by"}, with_constraints=False)
         _store(locked)
         if organisers is not None:
             _set_organisers(locked, organisers, actor)

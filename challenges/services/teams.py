@@ -40,7 +40,7 @@ def create_team(*, actor: Any, **values: Any) -> Team:
         _lock_user(actor.pk)
         _refuse_second(actor)
         team.join_code = _new_code()
-        clean(team, exclude={"captain"})
+        clean(team, exclude={"captain"}, with_constraints=False)
         _store(team)
         Membership.objects.create(team=team, user=actor)
         audit.record(actor, "team.created", team)
@@ -56,7 +56,7 @@ def update_team(team: Team, *, actor: Asker, **changes: Any) -> Team:
         locked = _lock(team)
         _refuse_banned(locked, actor)
         before = assign(locked, changes)
-        clean(locked, exclude={"captain"})
+        clean(locked, exclude={"captain"}, with_constraints=False)
         if locked.memberships.count() > locked.max_members:
             raise Invalid("More people than that are in the team.", field="max_members")
         _store(locked)

@@ -17,7 +17,7 @@ from .factories import ChallengeFactory, ContainerFactory, EntryFactory, TeamFac
 pytestmark = pytest.mark.django_db
 WEB = {"name": "web", "image": "nginx:1", "ports": [{"name": "http", "number": 80, "protocol": "http"}]}
 DATABASE = {"name": "db", "image": "postgres:18", "is_main": False, "ports": [{"name": "sql", "number": 5432}]}
-FLAG = {"name": "flag", "kind": "team", "content": "crypto-TRI{{flag_placeholder}}", "plant_env": "FLAG"}
+FLAG = {"name": "flag", "kind": "team", "content": "crypto-TRI{flag_placeholder}", "plant_env": "FLAG"}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def flag() -> Flag:
-    return FlagFactory(kind="team", content="crypto-TRI{{flag_placeholder}}")
+    return FlagFactory(kind="team", content="crypto-TRI{flag_placeholder}")
 
 
 def test_each_team_and_event_has_its_own_flag_and_keeps_it(flag: Flag) -> None:
@@ -66,7 +66,7 @@ def test_answers_are_compared_by_kind(kind: str, content: str, answer: str, is_r
 def test_planted_goes_where_it_is_wanted_and_does_not_show_itself() -> None:
     container = ContainerFactory(challenge__flag="")
     challenge = container.challenge
-    FlagFactory(challenge=challenge, name="one", kind="team", content="x{{flag_placeholder}}", plant_env="FLAG")
+    FlagFactory(challenge=challenge, name="one", kind="team", content="x{flag_placeholder}", plant_env="FLAG")
     FlagFactory(challenge=challenge, name="two", content="still", plant_path="/flag.txt", container=container)
     FlagFactory(challenge=challenge, name="three", content="not planted")
     team = TeamFactory()

@@ -196,7 +196,7 @@ def test_several_flags_any_one_solves_for_all_points(mine: Participation, entry:
 
 def test_flag_of_another_team_is_wrong(entry: EventChallenge, mine: Participation) -> None:
     challenge = ChallengeFactory(flag="")
-    flag = FlagFactory(challenge=challenge, kind="team", content="x{{flag_placeholder}}")
+    flag = FlagFactory(challenge=challenge, kind="team", content="x{flag_placeholder}")
     own = EntryFactory(event=entry.event, challenge=challenge)
     other = participate(entry.event)
 

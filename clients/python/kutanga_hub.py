@@ -646,6 +646,71 @@ class Alerts(Group):
         )
 
 
+class Announcements(Group):
+    """Announcements."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+    ) -> Listing:
+        """List announcements."""
+        return Listing(
+            self._client,
+            "/api/v1/announcements",
+            {"fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
+        )
+
+    def create(
+        self,
+        *,
+        title: str,
+        message: str,
+        event: str | Unset | None = UNSET,
+        region: str | Unset | None = UNSET,
+        ui_type: str | Unset = UNSET,
+        has_sound: bool | Unset = UNSET,
+    ) -> Answer:
+        """Tell the participants of an event, or everybody."""
+        return self._answer(
+            "POST",
+            "/api/v1/announcements",
+            body={
+                "title": title,
+                "message": message,
+                "event": event,
+                "region": region,
+                "ui_type": ui_type,
+                "has_sound": has_sound,
+            },
+            is_keyed=True,
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show an announcement."""
+        return self._answer(
+            "GET",
+            f"/api/v1/announcements/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def delete(self, id: str, *, if_match: str | None = None) -> None:
+        """Remove an announcement."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/announcements/{_part(id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def read(self, id: str) -> None:
+        """Note that one has read it."""
+        self._nothing("POST", f"/api/v1/announcements/{_part(id)}/read")
+
+
 class Audit(Group):
     """Audit."""
 
@@ -872,6 +937,170 @@ class Bundles(Group):
             self._client,
             f"/api/v1/bundles/{_part(id)}/piece",
             {},
+        )
+
+
+class Challenges(Group):
+    """Challenges."""
+
+    def list(
+        self,
+        *,
+        category: Sequence[str] | None = None,
+        fields: str | None = None,
+        kind: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        state: Sequence[str] | None = None,
+    ) -> Listing:
+        """List challenges."""
+        return Listing(
+            self._client,
+            "/api/v1/challenges",
+            {
+                "category": category,
+                "fields": fields,
+                "kind": kind,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "state": state,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        name: str,
+        description: str,
+        kind: str | Unset = UNSET,
+        category: str | Unset = UNSET,
+        author: str | Unset = UNSET,
+        difficulty: str | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        points: int | Unset = UNSET,
+        scoring: str | Unset = UNSET,
+        minimum_points: int | Unset = UNSET,
+        decay: int | Unset = UNSET,
+        first_blood_bonus: int | Unset = UNSET,
+        max_attempts: int | Unset = UNSET,
+        flag_logic: str | Unset = UNSET,
+        allows_egress: bool | Unset = UNSET,
+        containers: Sequence[Mapping[str, Any]] | Unset = UNSET,
+        flags: Sequence[Mapping[str, Any]] | Unset = UNSET,
+        hints: Sequence[Mapping[str, Any]] | Unset = UNSET,
+    ) -> Answer:
+        """Make a challenge, as a draft."""
+        return self._answer(
+            "POST",
+            "/api/v1/challenges",
+            body={
+                "name": name,
+                "description": description,
+                "kind": kind,
+                "category": category,
+                "author": author,
+                "difficulty": difficulty,
+                "tags": tags,
+                "points": points,
+                "scoring": scoring,
+                "minimum_points": minimum_points,
+                "decay": decay,
+                "first_blood_bonus": first_blood_bonus,
+                "max_attempts": max_attempts,
+                "flag_logic": flag_logic,
+                "allows_egress": allows_egress,
+                "containers": containers,
+                "flags": flags,
+                "hints": hints,
+            },
+            is_keyed=True,
+        )
+
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
+        """Show a challenge."""
+        return self._answer(
+            "GET",
+            f"/api/v1/challenges/{_part(slug)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        slug: str,
+        *,
+        if_match: str | None = None,
+        name: str | Unset = UNSET,
+        kind: str | Unset = UNSET,
+        category: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        author: str | Unset = UNSET,
+        difficulty: str | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        points: int | Unset = UNSET,
+        scoring: str | Unset = UNSET,
+        minimum_points: int | Unset = UNSET,
+        decay: int | Unset = UNSET,
+        first_blood_bonus: int | Unset = UNSET,
+        max_attempts: int | Unset = UNSET,
+        flag_logic: str | Unset = UNSET,
+        allows_egress: bool | Unset = UNSET,
+        containers: Sequence[Mapping[str, Any]] | Unset = UNSET,
+        flags: Sequence[Mapping[str, Any]] | Unset = UNSET,
+        hints: Sequence[Mapping[str, Any]] | Unset = UNSET,
+    ) -> Answer:
+        """Change a challenge."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/challenges/{_part(slug)}",
+            body={
+                "name": name,
+                "kind": kind,
+                "category": category,
+                "description": description,
+                "author": author,
+                "difficulty": difficulty,
+                "tags": tags,
+                "points": points,
+                "scoring": scoring,
+                "minimum_points": minimum_points,
+                "decay": decay,
+                "first_blood_bonus": first_blood_bonus,
+                "max_attempts": max_attempts,
+                "flag_logic": flag_logic,
+                "allows_egress": allows_egress,
+                "containers": containers,
+                "flags": flags,
+                "hints": hints,
+            },
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, slug: str, *, if_match: str | None = None) -> None:
+        """Remove a challenge."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/challenges/{_part(slug)}",
+            headers={"If-Match": if_match},
+        )
+
+    def grant(self, slug: str) -> Answer:
+        """Allow the capabilities that its containers ask for."""
+        return self._answer("POST", f"/api/v1/challenges/{_part(slug)}/grant")
+
+    def revoke(self, slug: str) -> Answer:
+        """Take that back."""
+        return self._answer("POST", f"/api/v1/challenges/{_part(slug)}/revoke")
+
+    def state(self, slug: str, *, state: str) -> Answer:
+        """Move it from draft to test to published, or back."""
+        return self._answer(
+            "POST",
+            f"/api/v1/challenges/{_part(slug)}/state",
+            body={"state": state},
         )
 
 
@@ -1814,6 +2043,373 @@ class Errors(Group):
         return self._answer("POST", f"/api/v1/errors/{_part(id)}/resolve")
 
 
+class EventChallenges(Group):
+    """Event challenges."""
+
+    def list(
+        self,
+        *,
+        event: str | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+    ) -> Listing:
+        """List challenges of events."""
+        return Listing(
+            self._client,
+            "/api/v1/event-challenges",
+            {"event": event, "fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
+        )
+
+    def create(
+        self,
+        *,
+        event: str,
+        challenge: str,
+        visibility: str | Unset = UNSET,
+        position: int | Unset = UNSET,
+        points_override: int | Unset | None = UNSET,
+        max_attempts: int | Unset | None = UNSET,
+        release_at: str | Unset | None = UNSET,
+        requires: Sequence[int] | Unset = UNSET,
+        allowed_teams: Sequence[int] | Unset = UNSET,
+    ) -> Answer:
+        """Offer a challenge in an event."""
+        return self._answer(
+            "POST",
+            "/api/v1/event-challenges",
+            body={
+                "event": event,
+                "challenge": challenge,
+                "visibility": visibility,
+                "position": position,
+                "points_override": points_override,
+                "max_attempts": max_attempts,
+                "release_at": release_at,
+                "requires": requires,
+                "allowed_teams": allowed_teams,
+            },
+            is_keyed=True,
+        )
+
+    def get(self, id: str) -> Answer:
+        """Show a challenge as one's team plays it."""
+        return self._answer("GET", f"/api/v1/event-challenges/{_part(id)}")
+
+    def update(
+        self,
+        id: str,
+        *,
+        if_match: str | None = None,
+        visibility: str | Unset = UNSET,
+        position: int | Unset = UNSET,
+        points_override: int | Unset | None = UNSET,
+        max_attempts: int | Unset | None = UNSET,
+        release_at: str | Unset | None = UNSET,
+        requires: Sequence[int] | Unset = UNSET,
+        allowed_teams: Sequence[int] | Unset = UNSET,
+    ) -> Answer:
+        """Change a challenge of an event."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/event-challenges/{_part(id)}",
+            body={
+                "visibility": visibility,
+                "position": position,
+                "points_override": points_override,
+                "max_attempts": max_attempts,
+                "release_at": release_at,
+                "requires": requires,
+                "allowed_teams": allowed_teams,
+            },
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, id: str, *, if_match: str | None = None) -> None:
+        """Remove a challenge of an event."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/event-challenges/{_part(id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def hint(self, id: str, *, hint: int) -> Answer:
+        """Take a hint for its cost."""
+        return self._answer(
+            "POST",
+            f"/api/v1/event-challenges/{_part(id)}/hint",
+            body={"hint": hint},
+        )
+
+    def submit(self, id: str, *, answer: str) -> Answer:
+        """Answer it."""
+        return self._answer(
+            "POST",
+            f"/api/v1/event-challenges/{_part(id)}/submit",
+            body={"answer": answer},
+        )
+
+
+class Events(Group):
+    """Events."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        region: Sequence[str] | None = None,
+        state: Sequence[str] | None = None,
+    ) -> Listing:
+        """List events."""
+        return Listing(
+            self._client,
+            "/api/v1/events",
+            {
+                "fields": fields,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "region": region,
+                "state": state,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        name: str,
+        description: str,
+        starts_at: str,
+        ends_at: str,
+        kind: str | Unset = UNSET,
+        participation: str | Unset = UNSET,
+        region: str | Unset | None = UNSET,
+        is_public: bool | Unset = UNSET,
+        freeze_at: str | Unset | None = UNSET,
+        max_participants: int | Unset | None = UNSET,
+        max_team_size: int | Unset | None = UNSET,
+        submissions_per_minute: int | Unset = UNSET,
+        node: str | Unset | None = UNSET,
+        address_policy: str | Unset = UNSET,
+        max_instances_per_team: int | Unset = UNSET,
+        max_instances: int | Unset | None = UNSET,
+        instance_minutes: int | Unset = UNSET,
+        extend_minutes: int | Unset = UNSET,
+        extend_window_minutes: int | Unset = UNSET,
+        max_extensions: int | Unset | None = UNSET,
+        warn_minutes: int | Unset = UNSET,
+        stops_on_solve: bool | Unset = UNSET,
+    ) -> Answer:
+        """Make an event."""
+        return self._answer(
+            "POST",
+            "/api/v1/events",
+            body={
+                "name": name,
+                "description": description,
+                "starts_at": starts_at,
+                "ends_at": ends_at,
+                "kind": kind,
+                "participation": participation,
+                "region": region,
+                "is_public": is_public,
+                "freeze_at": freeze_at,
+                "max_participants": max_participants,
+                "max_team_size": max_team_size,
+                "submissions_per_minute": submissions_per_minute,
+                "node": node,
+                "address_policy": address_policy,
+                "max_instances_per_team": max_instances_per_team,
+                "max_instances": max_instances,
+                "instance_minutes": instance_minutes,
+                "extend_minutes": extend_minutes,
+                "extend_window_minutes": extend_window_minutes,
+                "max_extensions": max_extensions,
+                "warn_minutes": warn_minutes,
+                "stops_on_solve": stops_on_solve,
+            },
+            is_keyed=True,
+        )
+
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
+        """Show an event."""
+        return self._answer(
+            "GET",
+            f"/api/v1/events/{_part(slug)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        slug: str,
+        *,
+        if_match: str | None = None,
+        name: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        kind: str | Unset = UNSET,
+        participation: str | Unset = UNSET,
+        region: str | Unset | None = UNSET,
+        is_public: bool | Unset = UNSET,
+        starts_at: str | Unset = UNSET,
+        ends_at: str | Unset = UNSET,
+        freeze_at: str | Unset | None = UNSET,
+        max_participants: int | Unset | None = UNSET,
+        max_team_size: int | Unset | None = UNSET,
+        submissions_per_minute: int | Unset = UNSET,
+        node: str | Unset | None = UNSET,
+        address_policy: str | Unset = UNSET,
+        max_instances_per_team: int | Unset = UNSET,
+        max_instances: int | Unset | None = UNSET,
+        instance_minutes: int | Unset = UNSET,
+        extend_minutes: int | Unset = UNSET,
+        extend_window_minutes: int | Unset = UNSET,
+        max_extensions: int | Unset | None = UNSET,
+        warn_minutes: int | Unset = UNSET,
+        stops_on_solve: bool | Unset = UNSET,
+    ) -> Answer:
+        """Change an event."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/events/{_part(slug)}",
+            body={
+                "name": name,
+                "description": description,
+                "kind": kind,
+                "participation": participation,
+                "region": region,
+                "is_public": is_public,
+                "starts_at": starts_at,
+                "ends_at": ends_at,
+                "freeze_at": freeze_at,
+                "max_participants": max_participants,
+                "max_team_size": max_team_size,
+                "submissions_per_minute": submissions_per_minute,
+                "node": node,
+                "address_policy": address_policy,
+                "max_instances_per_team": max_instances_per_team,
+                "max_instances": max_instances,
+                "instance_minutes": instance_minutes,
+                "extend_minutes": extend_minutes,
+                "extend_window_minutes": extend_window_minutes,
+                "max_extensions": max_extensions,
+                "warn_minutes": warn_minutes,
+                "stops_on_solve": stops_on_solve,
+            },
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, slug: str, *, if_match: str | None = None) -> None:
+        """Remove an event."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/events/{_part(slug)}",
+            headers={"If-Match": if_match},
+        )
+
+    def administrator(self, slug: str, *, username: str | None) -> Answer:
+        """Let a participant look after its teams."""
+        return self._answer(
+            "POST",
+            f"/api/v1/events/{_part(slug)}/administrator",
+            body={"username": username},
+        )
+
+    def approve(self, slug: str) -> Answer:
+        """Approve a draft."""
+        return self._answer("POST", f"/api/v1/events/{_part(slug)}/approve")
+
+    def award(self, slug: str, *, team: int, reason: str, points: int) -> Answer:
+        """Give a team points, or take some."""
+        return self._answer(
+            "POST",
+            f"/api/v1/events/{_part(slug)}/award",
+            body={"team": team, "reason": reason, "points": points},
+        )
+
+    def ban_team(self, slug: str, *, team: int, reason: str) -> Answer:
+        """Take a team out of it."""
+        return self._answer(
+            "POST",
+            f"/api/v1/events/{_part(slug)}/ban-team",
+            body={"team": team, "reason": reason},
+        )
+
+    def board(self, slug: str) -> Rows:
+        """The challenges, as one's team sees them."""
+        return self._rows("GET", f"/api/v1/events/{_part(slug)}/board")
+
+    def cancel(self, slug: str, *, reason: str) -> Answer:
+        """Call it off before it has begun."""
+        return self._answer(
+            "POST",
+            f"/api/v1/events/{_part(slug)}/cancel",
+            body={"reason": reason},
+        )
+
+    def end(self, slug: str) -> Answer:
+        """End it now."""
+        return self._answer("POST", f"/api/v1/events/{_part(slug)}/end")
+
+    def enter(self, slug: str) -> Answer:
+        """Enter it with one's team."""
+        return self._answer("POST", f"/api/v1/events/{_part(slug)}/enter")
+
+    def pause(self, slug: str) -> Answer:
+        """Hold the play."""
+        return self._answer("POST", f"/api/v1/events/{_part(slug)}/pause")
+
+    def reject(self, slug: str, *, reason: str) -> Answer:
+        """Send a draft back."""
+        return self._answer(
+            "POST",
+            f"/api/v1/events/{_part(slug)}/reject",
+            body={"reason": reason},
+        )
+
+    def resume(self, slug: str) -> Answer:
+        """Go on."""
+        return self._answer("POST", f"/api/v1/events/{_part(slug)}/resume")
+
+    def score(self, slug: str) -> Answer:
+        """The own score, line by line."""
+        return self._answer("GET", f"/api/v1/events/{_part(slug)}/score")
+
+    def scoreboard(self, slug: str) -> Answer:
+        """Who stands where."""
+        return self._answer("GET", f"/api/v1/events/{_part(slug)}/scoreboard")
+
+    def start(self, slug: str) -> Answer:
+        """Begin before its time."""
+        return self._answer("POST", f"/api/v1/events/{_part(slug)}/start")
+
+    def submit(self, slug: str) -> Answer:
+        """Ask for approval."""
+        return self._answer("POST", f"/api/v1/events/{_part(slug)}/submit")
+
+    def teams(self, slug: str) -> Rows:
+        """The teams of an event."""
+        return self._rows("GET", f"/api/v1/events/{_part(slug)}/teams")
+
+    def unban_team(self, slug: str, *, team: int) -> Answer:
+        """Let a team play on."""
+        return self._answer(
+            "POST",
+            f"/api/v1/events/{_part(slug)}/unban-team",
+            body={"team": team},
+        )
+
+    def withdraw(self, slug: str) -> None:
+        """Leave it before it begins."""
+        self._nothing("POST", f"/api/v1/events/{_part(slug)}/withdraw")
+
+
 class Logs(Group):
     """Logs."""
 
@@ -2580,6 +3176,136 @@ class Servers(Group):
         return self._answer("POST", f"/api/v1/servers/{_part(id)}/unsuspend")
 
 
+class Teams(Group):
+    """Teams."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        region: Sequence[str] | None = None,
+    ) -> Listing:
+        """List teams."""
+        return Listing(
+            self._client,
+            "/api/v1/teams",
+            {"fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q, "region": region},
+        )
+
+    def create(
+        self,
+        *,
+        name: str,
+        description: str | Unset = UNSET,
+        region: str | Unset | None = UNSET,
+        max_members: int | Unset = UNSET,
+    ) -> Answer:
+        """Make a team and lead it."""
+        return self._answer(
+            "POST",
+            "/api/v1/teams",
+            body={"name": name, "description": description, "region": region, "max_members": max_members},
+            is_keyed=True,
+        )
+
+    def join(self, *, code: str) -> Answer:
+        """Join the team that has this code."""
+        return self._answer(
+            "POST",
+            "/api/v1/teams/join",
+            body={"code": code},
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show a team."""
+        return self._answer(
+            "GET",
+            f"/api/v1/teams/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def update(
+        self,
+        id: str,
+        *,
+        if_match: str | None = None,
+        name: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        region: str | Unset | None = UNSET,
+        max_members: int | Unset = UNSET,
+        is_locked: bool | Unset = UNSET,
+    ) -> Answer:
+        """Change a team."""
+        return self._answer(
+            "PATCH",
+            f"/api/v1/teams/{_part(id)}",
+            body={
+                "name": name,
+                "description": description,
+                "region": region,
+                "max_members": max_members,
+                "is_locked": is_locked,
+            },
+            headers={"If-Match": if_match},
+        )
+
+    def delete(self, id: str, *, if_match: str | None = None) -> None:
+        """Remove a team."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/teams/{_part(id)}",
+            headers={"If-Match": if_match},
+        )
+
+    def ban(self, id: str, *, reason: str) -> Answer:
+        """Let it play nowhere."""
+        return self._answer(
+            "POST",
+            f"/api/v1/teams/{_part(id)}/ban",
+            body={"reason": reason},
+        )
+
+    def hand_over(self, id: str, *, username: str) -> Answer:
+        """Make another member its captain."""
+        return self._answer(
+            "POST",
+            f"/api/v1/teams/{_part(id)}/hand-over",
+            body={"username": username},
+        )
+
+    def kick(self, id: str, *, username: str) -> Answer:
+        """Take somebody out of it."""
+        return self._answer(
+            "POST",
+            f"/api/v1/teams/{_part(id)}/kick",
+            body={"username": username},
+        )
+
+    def leave(self, id: str) -> None:
+        """Leave it."""
+        self._nothing("POST", f"/api/v1/teams/{_part(id)}/leave")
+
+    def move(self, id: str, *, username: str) -> Answer:
+        """Put somebody into it, out of the team he is in."""
+        return self._answer(
+            "POST",
+            f"/api/v1/teams/{_part(id)}/move",
+            body={"username": username},
+        )
+
+    def rotate_code(self, id: str) -> Answer:
+        """Make another join code."""
+        return self._answer("POST", f"/api/v1/teams/{_part(id)}/rotate-code")
+
+    def unban(self, id: str) -> Answer:
+        """Let it play again."""
+        return self._answer("POST", f"/api/v1/teams/{_part(id)}/unban")
+
+
 class Templates(Group):
     """Templates."""
 
@@ -3092,9 +3818,11 @@ class Hub(Client):
         self.alert_mutes = AlertMutes(self)
         self.alert_rules = AlertRules(self)
         self.alerts = Alerts(self)
+        self.announcements = Announcements(self)
         self.audit = Audit(self)
         self.auth = Auth(self)
         self.bundles = Bundles(self)
+        self.challenges = Challenges(self)
         self.channels = Channels(self)
         self.deliveries = Deliveries(self)
         self.deployments = Deployments(self)
@@ -3102,6 +3830,8 @@ class Hub(Client):
         self.devices = Devices(self)
         self.enrolment_tokens = EnrolmentTokens(self)
         self.errors = Errors(self)
+        self.event_challenges = EventChallenges(self)
+        self.events = Events(self)
         self.logs = Logs(self)
         self.metrics = Metrics(self)
         self.node_tasks = NodeTasks(self)
@@ -3110,6 +3840,7 @@ class Hub(Client):
         self.publisher_keys = PublisherKeys(self)
         self.regions = Regions(self)
         self.servers = Servers(self)
+        self.teams = Teams(self)
         self.templates = Templates(self)
         self.tokens = Tokens(self)
         self.users = Users(self)

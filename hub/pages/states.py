@@ -140,6 +140,27 @@ STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
         "rests": (BAD, "Does not answer"),
         "off": (OFF, "Off"),
     },
+    "event": {
+        "draft": (NONE, "Draft"),
+        "pending_approval": (WAIT, "Waits for approval"),
+        "approved": (WAIT, "Approved"),
+        "rejected": (BAD, "Rejected"),
+        "scheduled": (WAIT, "Scheduled"),
+        "running": (ON, "Running"),
+        "paused": (WARN, "Paused"),
+        "completed": (DONE, "Over"),
+        "cancelled": (GONE, "Cancelled"),
+    },
+    "challenge": {
+        "draft": (NONE, "Draft"),
+        "test": (WARN, "In test"),
+        "published": (ON, "Published"),
+    },
+    "team": {
+        "plays": (ON, "Plays"),
+        "locked": (OFF, "Locked"),
+        "banned": (BAD, "Banned"),
+    },
     "switch": {
         "on": (ON, "On"),
         "off": (OFF, "Off"),

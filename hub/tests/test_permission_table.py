@@ -55,6 +55,13 @@ OPEN_DOORS = OPEN | {
     "POST invite/<str:secret>",
 }
 
+REASON = {"reason": "Flags were shared."}
+NIGHT = {
+    "name": "Second night",
+    "description": "Eight hours of puzzles.",
+    "starts_at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+    "ends_at": (datetime.now(UTC) + timedelta(days=2)).isoformat(),
+}
 POOL = {"node": "local", "name": "more", "first_ip": "127.0.0.1", "first_port": 28000, "last_port": 28003}
 SERVER = {"name": "another", "template": "sample", "region": "eu-central-1", "memory_mb": 1024, "disk_mb": 5000}
 BODIES: dict[str, dict[str, Any]] = {
@@ -67,11 +74,34 @@ BODIES: dict[str, dict[str, Any]] = {
     "PATCH api/v1/alert-rules/{slug}": {"threshold": 97},
     "POST api/v1/alerts/{id}/assign": {"assignee": "operator"},
     "POST api/v1/alerts/{id}/mute": {"minutes": 60},
+    "POST api/v1/announcements": {"event": "night-of-flags", "title": "Tea", "message": "In the hall."},
     "POST api/v1/auth/delete": {"password": PASSWORD},
     "POST api/v1/auth/login": {"username": "nobody here", "password": "wrong"},
     "POST api/v1/auth/logout": {"refresh": "none"},
     "POST api/v1/auth/refresh": {"refresh": "none"},
     "POST api/v1/auth/register": {"username": "ada", "email": "ada@example.org", "password": "correct horse battery"},
+    "POST api/v1/challenges": {"name": "Open door", "description": "It is open.", "flags": [{"content": "flag{open}"}]},
+    "PATCH api/v1/challenges/{slug}": {"points": 200},
+    "POST api/v1/challenges/{slug}/state": {"state": "test"},
+    "POST api/v1/event-challenges": {"event": "night-of-flags", "challenge": "leaky-shop"},
+    "PATCH api/v1/event-challenges/{id}": {"visibility": "hidden"},
+    "POST api/v1/event-challenges/{id}/submit": {"answer": "flag{wrong}"},
+    "POST api/v1/event-challenges/{id}/hint": {"hint": 7007},
+    "POST api/v1/events": NIGHT,
+    "PATCH api/v1/events/{slug}": {"submissions_per_minute": 5},
+    "POST api/v1/events/{slug}/administrator": {"username": None},
+    "POST api/v1/events/{slug}/award": {"team": 7007, "points": 5, **REASON},
+    "POST api/v1/events/{slug}/ban-team": {"team": 7007, **REASON},
+    "POST api/v1/events/{slug}/unban-team": {"team": 7007},
+    "POST api/v1/events/{slug}/cancel": REASON,
+    "POST api/v1/events/{slug}/reject": REASON,
+    "POST api/v1/teams": {"name": "Foxes"},
+    "PATCH api/v1/teams/{id}": {"description": "We fly at night."},
+    "POST api/v1/teams/join": {"code": "K7QX4M"},
+    "POST api/v1/teams/{id}/ban": REASON,
+    "POST api/v1/teams/{id}/kick": {"username": "owner"},
+    "POST api/v1/teams/{id}/hand-over": {"username": "owner"},
+    "POST api/v1/teams/{id}/move": {"username": "stranger"},
     "POST api/v1/channels": {"name": "mail", "kind": "email", "target": "ada@example.org"},
     "PATCH api/v1/channels/{id}": {"least_severity": "info"},
     "POST api/v1/devices": {"name": "Roof", "public_key": DEVICE_KEY},
@@ -247,6 +277,11 @@ class Visitor:
             "mutes": world.mute.pk,
             "channels": world.delivery.channel_id,
             "deliveries": world.delivery.pk,
+            "announcements": world.announcement.pk,
+            "challenges": world.entry.challenge.slug,
+            "event-challenges": world.entry.pk,
+            "events": world.entry.event.slug,
+            "teams": world.team.pk,
             "views": 1,
             "queues": "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11",
             "invite": "nothing",
@@ -270,6 +305,16 @@ class Visitor:
             "<str:secret>",
         ):
             path = path.replace(name, str(keys.get(noun, "")))
+        others = {
+            "<slug:challenge>": "leaky-shop",
+            "<uuid:file>": "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11",
+            "<int:hint>": "7007",
+            "<int:team>": "7007",
+            "<int:entry>": str(world.entry.pk),
+            "<int:user>": str(world.person("owner").pk),
+        }
+        for name, key in others.items():
+            path = path.replace(name, key)
         verb = "verify" if noun == "users" else "adopt"
         return path.replace("{verb}", verb).replace("<slug:verb>", verb).replace("<slug:port_name>", "rcon")
 
@@ -310,7 +355,7 @@ def test_nobody_reaches_anything_but_the_open_doors() -> None:
 
 def test_what_is_the_owners_does_not_exist_for_a_stranger() -> None:
     """Whatever the owner reaches by a key of his, a stranger of the same role is told that it is not there."""
-    own = ("servers/", "tokens/", "operations/", "users/", "views/")
+    own = ("servers/", "teams/", "tokens/", "operations/", "users/", "views/")
     for route, answers in read_table().items():
         path = route.split(" ", 1)[1].removeprefix("api/v1/")
         if path.startswith(own) and ("{id}" in path or "pk>" in path):

@@ -78,6 +78,11 @@ UNOPENED = {  # no scope alone gets into these
     "POST api/v1/devices/{id}/key": "a device proves itself by its key",
     "POST api/v1/devices/{id}/logs/batch": "a device proves itself by its key",
     "POST api/v1/logs/batch": "a device proves itself by its key",
+    "GET api/v1/events/{slug}/score": "the Admin plays in no team",
+    "POST api/v1/event-challenges/{id}/hint": "likewise",
+    "POST api/v1/event-challenges/{id}/submit": "likewise",
+    "POST api/v1/events/{slug}/withdraw": "likewise",
+    "POST api/v1/teams/{id}/leave": "likewise",
     "POST api/v1/metrics/sample": "measures what one must be able to see",
     "POST api/v1/metrics/samples": "measures what one must be able to see",
     "POST api/v1/nodes/{name}/drift/{verb}": "nothing has drifted",
@@ -415,6 +420,8 @@ def keys_of(world: World) -> dict[str, tuple[Any, Any]]:
         "target_devices": ([str(world.device.pk)], [NOTHING["uuid"]]),
         "target_device_ids": ([str(world.device.pk)], [NOTHING["uuid"]]),
         "remove": ([str(world.device.pk)], [NOTHING["uuid"]]),
+        "team": (world.team.pk, NOTHING["number"]),
+        "challenge": (world.entry.challenge.slug, NOTHING["name"]),
     }
 
 

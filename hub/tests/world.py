@@ -11,6 +11,15 @@ from django.utils import timezone
 from accounts.actors import SYSTEM
 from accounts.models import ApiToken, AuditEntry, User
 from accounts.tests.factories import UserFactory, token_for
+from challenges.models import Announcement, EventChallenge, Team
+from challenges.tests.factories import (
+    ChallengeFactory,
+    EntryFactory,
+    EventFactory,
+    HintFactory,
+    TeamFactory,
+    participate,
+)
 from devices.bundles.services import add_publisher
 from devices.deployments.services import Chosen, create_deployment
 from devices.models import Bundle, Deployment, Device, DeviceGroup, DeviceLog, EnrolmentToken, PublisherKey
@@ -54,6 +63,9 @@ class World:
     publisher: PublisherKey
     bundle: Bundle
     deployment: Deployment
+    team: Team
+    entry: EventChallenge
+    announcement: Announcement
 
     def person(self, role: str) -> User:
         user: User | None = self.people[role]
@@ -103,6 +115,7 @@ def make_world(**of_server: Any) -> World:
         **make_alert(node),
         **make_devices(),
         **make_deployment(),
+        **make_event(owner),
     )
 
 
@@ -124,6 +137,17 @@ def make_deployment() -> dict[str, Any]:
     device = DeviceFactory(region=None, name="camera")
     deployment = create_deployment(bundle, Chosen(devices=[device.pk]), actor=SYSTEM).deployment
     return {"publisher": publisher, "bundle": bundle, "deployment": deployment}
+
+
+def make_event(owner: User) -> dict[str, Any]:
+    """A running event with one challenge and a hint, in which the owner's team takes part."""
+    event = EventFactory(name="Night of flags", slug="night-of-flags")
+    challenge = ChallengeFactory(name="Leaky shop", slug="leaky-shop")
+    HintFactory(id=7007, challenge=challenge)
+    team = TeamFactory(id=7007, name="Owls", captain=owner, join_code="K7QX4M")
+    participate(event, team)
+    announcement = Announcement.objects.create(event=event, title="Pizza", message="In the hall.", author_name="chief")
+    return {"team": team, "entry": EntryFactory(event=event, challenge=challenge), "announcement": announcement}
 
 
 def make_alert(node: Node) -> dict[str, Any]:

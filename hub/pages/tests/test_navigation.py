@@ -18,7 +18,8 @@ def labels(role: str, path: str = "/") -> dict[str, bool]:
 
 
 def test_player_sees_no_administration():
-    assert set(labels("Player")) == {"Overview", "Servers", "Templates", "Operations"}
+    own = {"Overview", "Servers", "Templates", "Events", "Teams", "Announcements", "Operations"}
+    assert set(labels("Player")) == own
 
 
 def test_admin_sees_everything():

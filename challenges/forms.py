@@ -1,0 +1,158 @@
+"""Forms of challenges, events and teams: they check shape; the services decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from hub.admin_base import ShallowJSONField
+
+from .choices import CATEGORIES, FlagKind, HintKind
+from .models import Challenge, Event, Team
+
+
+class EventForm(forms.ModelForm):
+    """An event and its rules."""
+
+    class Meta:
+        model = Event
+        fields = (
+            "name",
+            "description",
+            "kind",
+            "participation",
+            "region",
+            "is_public",
+            "starts_at",
+            "ends_at",
+            "freeze_at",
+            "max_participants",
+            "max_team_size",
+            "submissions_per_minute",
+            "node",
+            "address_policy",
+            "max_instances_per_team",
+            "max_instances",
+            "instance_minutes",
+            "extend_minutes",
+            "extend_window_minutes",
+            "max_extensions",
+            "warn_minutes",
+            "stops_on_solve",
+        )
+        labels = {
+            "is_public": "Open to every region",
+            "starts_at": "Starts",
+            "ends_at": "Ends",
+            "freeze_at": "Scoreboard freezes",
+            "max_participants": "At most",
+            "max_team_size": "People in a team",
+            "submissions_per_minute": "Answers a minute",
+            "stops_on_solve": "Stop an instance once it is solved",
+        }
+        widgets = {
+            name: forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+            for name in ("starts_at", "ends_at", "freeze_at")
+        }
+
+    def _post_clean(self) -> None:
+        """The service saves; Django's own check would write into the row at hand."""
+
+
+class TeamForm(forms.ModelForm):
+    """A team."""
+
+    class Meta:
+        model = Team
+        fields: tuple[str, ...] = ("name", "description", "region", "max_members")
+
+    def _post_clean(self) -> None:
+        """As above."""
+
+
+class TeamSettingsForm(TeamForm):
+    """A team that is there."""
+
+    class Meta(TeamForm.Meta):
+        fields = ("name", "description", "region", "max_members", "is_locked")
+        labels = {"is_locked": "Nobody joins"}
+
+
+class JoinForm(forms.Form):
+    """The code of a team."""
+
+    code = forms.CharField(max_length=20, label="Join code", widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+
+class AnnounceForm(forms.Form):
+    """Something to tell."""
+
+    title = forms.CharField(max_length=120)
+    message = forms.CharField(max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
+    ui_type = forms.ChoiceField(choices=HintKind.choices, label="Shown as", initial=HintKind.TOAST)
+    has_sound = forms.BooleanField(required=False, label="With a sound")
+
+
+class EntryForm(forms.Form):
+    """A challenge to offer."""
+
+    challenge = forms.ModelChoiceField(Challenge.objects.none(), to_field_name="slug")
+    points_override = forms.IntegerField(required=False, min_value=1, max_value=1_000_000, label="Points, if others")
+
+    def __init__(self, event: Event, data: Any = None) -> None:
+        super().__init__(data)
+        chosen = forms.ModelChoiceField
+        offered = Challenge.objects.exclude(entries__event=event).order_by("name")
+        field = self.fields["challenge"]
+        if isinstance(field, chosen):
+            field.queryset = offered
+
+
+class ChallengeForm(forms.ModelForm):
+    """A challenge with one flag, its containers and hints; more flags by the API."""
+
+    category = forms.CharField(max_length=50, initial="web", help_text=f"{', '.join(CATEGORIES)}, or one of your own.")
+    tags = forms.CharField(required=False, help_text="By comma.")
+    flag_kind = forms.ChoiceField(choices=FlagKind.choices, label="Flag is")
+    flag_content = forms.CharField(
+        required=False,
+        max_length=500,
+        label="Flag",
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="Written, never shown. Of each team: a template such as flag{flag_placeholder}. Empty: as it is.",
+    )
+    flag_env = forms.CharField(required=False, max_length=60, label="Planted in the variable")
+    flag_path = forms.CharField(required=False, max_length=200, label="Planted in the file")
+    containers = ShallowJSONField(
+        required=False, widget=forms.Textarea(attrs={"rows": 6}), help_text="A list, as the API takes it."
+    )
+    hints = ShallowJSONField(
+        required=False, widget=forms.Textarea(attrs={"rows": 4}), help_text='Such as [{"content": "…", "cost": 10}].'
+    )
+
+    class Meta:
+        model = Challenge
+        fields = (
+            "name",
+            "kind",
+            "category",
+            "difficulty",
+            "author",
+            "description",
+            "tags",
+            "points",
+            "scoring",
+            "minimum_points",
+            "decay",
+            "first_blood_bonus",
+            "max_attempts",
+            "allows_egress",
+        )
+        labels = {"allows_egress": "Its containers may reach the internet"}
+
+    def _post_clean(self) -> None:
+        """As above."""
+
+    def clean_tags(self) -> list[str]:
+        return [tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()]

@@ -1,0 +1,120 @@
+"""A team's whole path and the organiser's pages in a real browser: sound for axe, on a wide screen and a dark phone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.core.cache import cache
+from django.db import connection
+from playwright.sync_api import Browser, Page
+
+from accounts.tests.factories import PASSWORD, UserFactory
+from challenges import services
+from challenges.models import ScoreEvent, Team
+
+from .factories import ContainerFactory, EntryFactory, EventFactory, HintFactory, participate
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+SERIOUS = ("serious", "critical")
+
+
+def fill() -> None:
+    """An event with three challenges, one of them locked, and a team that has solved one."""
+    cache.clear()
+    event = EventFactory(name="Night of flags", slug="night-of-flags")
+    first = EntryFactory(event=event, challenge__name="Leaky shop", challenge__slug="leaky-shop")
+    HintFactory(challenge=first.challenge, title="Where to look")
+    locked = EntryFactory(event=event, challenge__name="Vault")
+    locked.requires.add(first)
+    solved = EntryFactory(event=event, challenge=ContainerFactory(challenge__category="pwn").challenge)
+    other = participate(event).team
+    services.submit_answer(event, solved.challenge.slug, actor=other.captain, answer="flag{right}")
+    UserFactory(username="tendai", role="Admin")
+    UserFactory(username="rudo")
+    connection.close()
+
+
+def log_in(page: Page, url: str, name: str) -> None:
+    page.goto(f"{url}/accounts/login/")
+    page.get_by_label("User name or e-mail").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{url}/")
+
+
+def wrong_with(page: Page, screen: dict[str, int]) -> list[str]:
+    """What axe finds serious, and whether the page is wider than the screen."""
+    found = [
+        f"{page.url}: {violation['id']}: {violation['nodes'][0]['html'][:160]}"
+        for violation in Axe().run(page).response["violations"]
+        if violation["impact"] in SERIOUS
+    ]
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    return found + ([f"{page.url} is {wide} px wide"] if wide > screen["width"] else [])
+
+
+def test_path_of_a_team_on_a_dark_phone(browser: Browser, live_server: Any) -> None:
+    fill()
+    page = browser.new_context(color_scheme="dark", viewport=PHONE).new_page()
+    log_in(page, live_server.url, "rudo")
+    found: list[str] = []
+
+    page.goto(f"{live_server.url}/teams/")
+    found += wrong_with(page, PHONE)
+    page.get_by_label("Name").fill("Owls")
+    page.get_by_role("button", name="Make team").click()
+    page.get_by_role("heading", name="Join code").wait_for()
+    found += wrong_with(page, PHONE)
+    page.goto(f"{live_server.url}/events/night-of-flags")
+    page.get_by_role("button", name="Enter").click()
+    page.get_by_role("link", name="Play").click()
+    found += wrong_with(page, PHONE)
+    page.get_by_role("link", name="Leaky shop").click()
+    page.get_by_role("button", name="Take Where to look").click()
+    page.get_by_label("Flag").fill("no")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text("Not right.").first.wait_for()
+    found += wrong_with(page, PHONE)
+    page.get_by_label("Flag").fill("flag{right}")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text("you are the first").first.wait_for()
+    for path in ("play", "scoreboard", "score"):
+        page.goto(f"{live_server.url}/events/night-of-flags/{path}")
+        found += wrong_with(page, PHONE)
+
+    assert not found, "\n".join(found)
+    assert ScoreEvent.objects.filter(team=Team.objects.get(name="Owls"), completes=True).count() == 1
+
+
+def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) -> None:
+    fill()
+    page = browser.new_context(color_scheme="light", viewport=WIDE).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    log_in(page, live_server.url, "tendai")
+    found: list[str] = []
+
+    for path in (
+        "events/",
+        "events/night-of-flags",
+        "events/night-of-flags/edit",
+        "events/night-of-flags/scoreboard",
+        "teams/",
+        "challenges/",
+        "challenges/leaky-shop",
+        "challenges/new",
+        "announcements/",
+    ):
+        page.goto(f"{live_server.url}/{path}")
+        found += wrong_with(page, WIDE)
+        if path in ("events/night-of-flags", "challenges/leaky-shop"):
+            page.set_viewport_size(PHONE)
+            found += wrong_with(page, PHONE)
+            page.set_viewport_size(WIDE)
+
+    assert not found, "\n".join(found)
+    assert not complaints

@@ -1,0 +1,340 @@
+"""Pages of challenges: who may is in hub/tests/permissions.txt, here is what they show and do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from accounts.models import User
+from accounts.tests.factories import UserFactory
+from challenges import services
+from challenges.models import Challenge, Event, EventChallenge, FileDownload, Participation, Team
+
+from .factories import (
+    ChallengeFactory,
+    ContainerFactory,
+    EntryFactory,
+    EventFactory,
+    HintFactory,
+    TeamFactory,
+    participate,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _fresh(settings: Any, tmp_path: Any) -> None:
+    settings.HUB_CHALLENGE_FILES = tmp_path
+    cache.clear()
+
+
+def browser(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def admin() -> Client:
+    return browser(UserFactory(role="Admin"))
+
+
+@pytest.fixture
+def entry() -> EventChallenge:
+    return EntryFactory(challenge__name="Leaky shop", challenge__slug="leaky-shop")
+
+
+@pytest.fixture
+def mine(entry: EventChallenge) -> Participation:
+    return participate(entry.event)
+
+
+def page(client: Client, path: str, **values: Any) -> str:
+    answer = client.post(path, values, follow=True) if values else client.get(path)
+    assert answer.status_code == 200, (path, answer.status_code)
+    return str(answer.content.decode())
+
+
+def test_path_of_a_team_from_no_team_to_first_blood(entry: EventChallenge) -> None:
+    client, event = browser(UserFactory(username="ada")), f"/events/{entry.event.slug}"
+    assert "Join a team" in page(client, "/teams/")
+
+    made = page(client, "/teams/new", name="Owls", max_members=5)
+    entered = client.post(f"{event}/enter", follow=True).content.decode()
+    board = page(client, f"{event}/play")
+    wrong = page(client, f"{event}/play/leaky-shop", answer="no")
+    right = page(client, f"{event}/play/leaky-shop", answer="flag{right}")
+
+    assert str(Team.objects.get().join_code) in made
+    assert "You are in." in entered
+    assert "Leaky shop" in board
+    assert "Not right." in wrong
+    assert "you are the first" in right
+    assert "Solved" in page(client, f"{event}/play")
+    assert "Owls" in page(client, f"{event}/scoreboard")
+    assert "Leaky shop" in page(client, f"{event}/score")
+
+
+def test_second_player_joins_by_code_and_shares_the_board(mine: Participation, entry: EventChallenge) -> None:
+    friend = browser(UserFactory())
+
+    page(friend, "/teams/join", code=mine.team.join_code)
+
+    assert "Leaky shop" in page(friend, f"/events/{entry.event.slug}/play")
+
+
+def test_wrong_code_stays_in_the_form_with_the_reason() -> None:
+    answer = browser(UserFactory()).post("/teams/join", {"code": "WRONG1"})
+
+    assert answer.status_code == 422
+    assert "No team has this code" in answer.content.decode()
+
+
+def test_stranger_sees_neither_board_nor_challenge_nor_own_score(entry: EventChallenge) -> None:
+    client, event = browser(TeamFactory().captain), f"/events/{entry.event.slug}"
+
+    assert [client.get(f"{event}{rest}").status_code for rest in ("/play", "/play/leaky-shop", "/score")] == [404] * 3
+    assert client.get(event).status_code == 200
+
+
+def test_no_page_of_a_player_holds_a_flag_or_an_untaken_hint(entry: EventChallenge, mine: Participation) -> None:
+    HintFactory(challenge=entry.challenge, title="Where", content="Look below the counter.", cost=5)
+    client, path = browser(mine.team.captain), f"/events/{entry.event.slug}/play/leaky-shop"
+
+    shown = page(client, path)
+    refused = client.post(f"{path}/hints/{entry.challenge.hints.get().pk}", follow=True).content.decode()
+
+    assert "flag{right}" not in shown
+    assert "below the counter" not in shown + refused
+    assert "costs 5 points and you have 0" in refused
+
+
+def test_hint_that_was_taken_is_shown(entry: EventChallenge, mine: Participation) -> None:
+    hint = HintFactory(challenge=entry.challenge, content="Look **below**.")
+    path = f"/events/{entry.event.slug}/play/leaky-shop"
+
+    shown = browser(mine.team.captain).post(f"{path}/hints/{hint.pk}", follow=True).content.decode()
+
+    assert "<strong>below</strong>" in shown
+
+
+def test_markdown_lets_no_html_and_no_script_through(entry: EventChallenge, mine: Participation) -> None:
+    entry.challenge.description = "<script>alert(1)</script> [x](javascript:alert(1)) ![y](https://evil.example/p.png)"
+    entry.challenge.save()
+
+    shown = page(browser(mine.team.captain), f"/events/{entry.event.slug}/play/leaky-shop")
+
+    assert "<script>alert" not in shown
+    assert 'href="javascript' not in shown
+    assert "<img" not in shown.split("k-prose")[1].split("</section>")[0]
+
+
+def test_file_is_fetched_as_an_attachment_and_noted(entry: EventChallenge, mine: Participation, admin: Client) -> None:
+    page(admin, "/challenges/leaky-shop/files", file=SimpleUploadedFile("shop.html", b"<script>"))
+    file = entry.challenge.files.get()
+
+    answer: Any = browser(mine.team.captain).get(f"/events/{entry.event.slug}/play/leaky-shop/files/{file.pk}")
+
+    assert b"".join(answer.streaming_content) == b"<script>"
+    assert answer["Content-Disposition"] == 'attachment; filename="shop.html"'
+    assert answer["Content-Type"] == "application/octet-stream"
+    assert FileDownload.objects.get().user_name == mine.team.captain.username
+
+
+def test_board_answers_304_until_something_changes(entry: EventChallenge, mine: Participation) -> None:
+    client, path = browser(mine.team.captain), f"/events/{entry.event.slug}/play"
+    headers = {"HX-Request": "true", "HX-Target": "board"}
+    tag = client.get(path, headers=headers)["ETag"]
+
+    before = client.get(path, headers={**headers, "If-None-Match": tag}).status_code
+    services.submit_answer(entry.event, "leaky-shop", actor=mine.team.captain, answer="flag{right}")
+
+    assert (before, client.get(path, headers={**headers, "If-None-Match": tag}).status_code) == (304, 200)
+
+
+def test_organiser_makes_an_event_offers_a_challenge_and_runs_it(admin: Client) -> None:
+    challenge = ChallengeFactory()
+    values = {
+        "name": "Night of flags",
+        "description": "A night of puzzles.",
+        "kind": "ctf",
+        "participation": "team_based",
+        "starts_at": "2030-01-01T10:00",
+        "ends_at": "2030-01-02T10:00",
+        "submissions_per_minute": 20,
+        "address_policy": "team",
+        "max_instances_per_team": 3,
+        "instance_minutes": 60,
+        "extend_minutes": 30,
+        "extend_window_minutes": 15,
+        "warn_minutes": 5,
+    }
+
+    page(admin, "/events/new", **values)
+    page(admin, "/events/night-of-flags/challenges", challenge=challenge.slug)
+    for verb in ("start", "pause", "resume"):
+        admin.post(f"/events/night-of-flags/{verb}")
+    page(admin, "/events/night-of-flags/announce", title="Tea", message="In the hall.", ui_type="toast")
+    page(admin, "/events/night-of-flags/end", typed="Night of flags")
+
+    event = Event.objects.get()
+    assert (event.state, event.entries.count(), event.announcements.count()) == ("completed", 1, 2)
+
+
+def test_wrong_event_is_refused_in_its_form(admin: Client) -> None:
+    answer = admin.post("/events/new", {"name": "No"})
+
+    assert answer.status_code == 422
+    assert not Event.objects.exists()
+
+
+def test_end_wants_the_name_typed(admin: Client, entry: EventChallenge) -> None:
+    answer = admin.post(f"/events/{entry.event.slug}/end", {"typed": "something"})
+
+    assert answer.status_code == 422
+    assert Event.objects.get().state == "running"
+
+
+def test_organiser_hides_bans_and_lets_play_on(admin: Client, entry: EventChallenge, mine: Participation) -> None:
+    event = f"/events/{entry.event.slug}"
+
+    admin.post(f"{event}/challenges/{entry.pk}/hide")
+    page(admin, f"{event}/teams/{mine.team_id}/ban", reason="Shared flags")
+
+    assert EventChallenge.objects.get().visibility == "hidden"
+    assert "Shared flags" in page(browser(mine.team.captain), event)
+    admin.post(f"{event}/teams/{mine.team_id}/unban")
+    assert not Participation.objects.get().is_banned
+
+
+def test_challenge_is_written_and_never_shows_its_flag_again(admin: Client) -> None:
+    values = {
+        "name": "Open door",
+        "description": "It is **open**.",
+        "kind": "container",
+        "category": "web",
+        "difficulty": "easy",
+        "points": 100,
+        "scoring": "static",
+        "minimum_points": 1,
+        "decay": 0,
+        "first_blood_bonus": 0,
+        "max_attempts": 0,
+        "flag_kind": "static",
+        "flag_content": "flag{open sesame}",
+        "containers": '[{"name": "web", "image": "nginx:1", "ports": [{"name": "http", "number": 80}]}]',
+        "hints": '[{"content": "Push.", "cost": 5}]',
+    }
+
+    made = page(admin, "/challenges/new", **values)
+    again = page(admin, "/challenges/open-door/edit")
+    page(admin, "/challenges/open-door/edit", **{**values, "flag_content": "", "points": 150})
+    page(admin, "/challenges/open-door/state", state="test")
+
+    challenge = Challenge.objects.get()
+    assert "sesame" not in made + again
+    assert challenge.flags.get().content.reveal() == "flag{open sesame}"
+    assert (challenge.points, challenge.state) == (150, "test")
+    assert challenge.containers.get().ports.get().number == 80
+
+
+def test_list_that_is_none_is_refused_in_the_form(admin: Client) -> None:
+    challenge = ChallengeFactory()
+
+    answer = admin.post(f"/challenges/{challenge.slug}/edit", {"name": "Other", "containers": '{"a": 1}'})
+
+    assert answer.status_code == 422
+    assert Challenge.objects.get().name == challenge.name
+
+
+def test_powers_are_granted_on_the_page_by_admins_only(admin: Client) -> None:
+    challenge = ContainerFactory(is_privileged=True).challenge
+    path = f"/challenges/{challenge.slug}/powers"
+
+    refused = browser(UserFactory(role="Operator")).post(path).status_code
+    admin.post(path)
+
+    assert refused == 403
+    assert Challenge.objects.get().has_powers
+
+
+def test_captain_runs_his_team(mine: Participation) -> None:
+    member = UserFactory()
+    team = mine.team
+    services.join_team(team.join_code or "", actor=member)
+    captain = browser(team.captain)
+
+    page(captain, f"/teams/{team.pk}/edit", name="Foxes", max_members=4, is_locked="on")
+    captain.post(f"/teams/{team.pk}/code")
+    captain.post(f"/teams/{team.pk}/members/{member.pk}/captain")
+    page(captain, f"/teams/{team.pk}/leave", sure="yes")
+
+    fresh = Team.objects.get()
+    assert (fresh.name, fresh.is_locked, fresh.captain) == ("Foxes", True, member)
+    assert fresh.join_code != team.join_code
+    assert fresh.memberships.count() == 1
+
+
+def test_member_finds_no_power_over_the_team(mine: Participation) -> None:
+    member = UserFactory()
+    services.join_team(mine.team.join_code or "", actor=member)
+    client = browser(member)
+
+    assert client.get(f"/teams/{mine.team_id}/edit").status_code == 403
+    assert client.post(f"/teams/{mine.team_id}/members/{mine.team.captain_id}/kick").status_code == 403
+    assert client.post(f"/teams/{mine.team_id}/code").status_code == 403
+
+
+def test_banned_team_reads_why(admin: Client, mine: Participation) -> None:
+    page(admin, f"/teams/{mine.team_id}/ban", reason="Shared flags")
+
+    assert "Shared flags" in page(browser(mine.team.captain), f"/teams/{mine.team_id}")
+    admin.post(f"/teams/{mine.team_id}/ban")
+    assert not Team.objects.get().is_banned
+
+
+def test_announcements_are_read_on_their_page(entry: EventChallenge, mine: Participation, admin: Client) -> None:
+    page(admin, f"/events/{entry.event.slug}/announce", title="Tea", message="In the hall.", ui_type="toast")
+    client = browser(mine.team.captain)
+    before = page(client, "/announcements/")
+
+    after = client.post("/announcements/", follow=True).content.decode()
+
+    assert "<b>Tea</b>" in before
+    assert "<b>Tea</b>" not in after
+
+
+def test_frozen_scoreboard_says_so_to_organisers(entry: EventChallenge, mine: Participation, admin: Client) -> None:
+    entry.event.freeze_at = entry.event.starts_at
+    entry.event.save()
+    services.submit_answer(entry.event, "leaky-shop", actor=mine.team.captain, answer="flag{right}")
+
+    seen = page(browser(mine.team.captain), f"/events/{entry.event.slug}/scoreboard")
+    live = page(admin, f"/events/{entry.event.slug}/scoreboard")
+
+    assert 'class="k-num" data-l="Points">0<' in seen
+    assert 'class="k-num" data-l="Points">100<' in live
+    assert "frozen scoreboard" in live
+
+
+@pytest.mark.parametrize("path", ["/events/", "/teams/", "/challenges/"])
+def test_lists_are_csv_too_and_cost_few_queries(path: str, admin: Client, django_assert_max_num_queries: Any) -> None:
+    for _ in range(3):
+        EntryFactory()
+        TeamFactory()
+
+    with django_assert_max_num_queries(16):
+        admin.get(path)
+    assert admin.get(path, {"csv": ""})["Content-Type"].startswith("text/csv")
+
+
+def test_palette_and_empty_lists(admin: Client) -> None:
+    assert "No event yet" in page(admin, "/events/")
+    EventFactory(name="Needle night")
+
+    assert "Needle night" in page(admin, "/search?q=needle")

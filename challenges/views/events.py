@@ -1,0 +1,265 @@
+"""Events: the list, one of them, and what its organisers do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+
+from accounts.permissions import can, require
+from challenges import lists, services
+from challenges.choices import EVENT_TRANSITIONS, EventStatus, Visibility
+from challenges.forms import AnnounceForm, EntryForm, EventForm
+from challenges.models import Event, EventChallenge, Participation
+from hub.exceptions import HubError
+from hub.pages import forms as page_forms
+from hub.pages import live
+from hub.pages.lists import ListPage
+from hub.pages.requests import me
+
+MOVES: dict[str, tuple[str, str, Callable[..., Event]]] = {
+    "submit": (EventStatus.PENDING, "Ask for approval", services.submit_for_approval),
+    "approve": (EventStatus.SCHEDULED, "Approve", services.approve_event),
+    "start": (EventStatus.RUNNING, "Start now", services.start_event),
+    "pause": (EventStatus.PAUSED, "Pause", services.pause_event),
+    "resume": (EventStatus.RUNNING, "Resume", services.resume_event),
+}
+NEWEST = 5
+
+
+def find_event(request: HttpRequest, slug: str) -> Event:
+    """An event that one may see."""
+    return get_object_or_404(
+        Event.objects.visible_to(request.user).select_related("region", "administrator"), slug=slug
+    )
+
+
+@login_required
+def event_list(request: HttpRequest) -> HttpResponse:
+    """What is on, what comes, and what was."""
+    require(request.user, "events.view")
+    page = ListPage(request, lists.EVENTS, Event.objects.visible_to(request.user).select_related("region"))
+    if "csv" in request.GET:
+        return page.as_csv()
+    context = {"list": page, "may_create": can(request.user, "events.change")}
+    return live.private(render(request, "challenges/event_list.html", context))
+
+
+@login_required
+def event_detail(request: HttpRequest, slug: str) -> HttpResponse:
+    """What an event is, and for those who run it its challenges and teams."""
+    event = find_event(request, slug)
+    may_change, may_moderate = can(request.user, "events.change", event), can(request.user, "events.moderate", event)
+    participation = services.participation_of(event, request.user)
+    context = {
+        "event": event,
+        "tab": "event",
+        "participation": participation,
+        "announcements": event.announcements.all()[:NEWEST] if participation or may_change else [],
+        "may_change": may_change,
+        "may_moderate": may_moderate,
+        "may_play": can(request.user, "events.play"),
+        "moves": _moves(request, event) if may_change else [],
+    }
+    if may_change:
+        context |= {
+            "entries": event.entries.select_related("challenge"),
+            "entry_form": EntryForm(event),
+            "announce": AnnounceForm(),
+        }
+    if may_moderate:
+        context["teams"] = event.participations.select_related("team", "event")
+    return live.private(render(request, "challenges/event_detail.html", context))
+
+
+@login_required
+def event_create(request: HttpRequest) -> HttpResponse:
+    """Make an event."""
+    require(request.user, "events.change")
+    form = EventForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        event = page_forms.call(form, services.create_event, actor=request.user, **form.cleaned_data)
+        if event:
+            messages.success(request, f"{event.name} made.")
+            return redirect(event)
+    return render(request, "challenges/event_form.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@login_required
+def event_update(request: HttpRequest, slug: str) -> HttpResponse:
+    """Change an event."""
+    event = find_event(request, slug)
+    require(request.user, "events.change", event)
+    form = EventForm(request.POST or None, instance=event)
+    if request.method == "POST" and form.is_valid():
+        changed = page_forms.call(form, services.update_event, event, actor=request.user, **form.cleaned_data)
+        if changed:
+            messages.success(request, f"{changed.name} saved.")
+            return redirect(changed)
+    context = {"form": form, "event": event}
+    return render(request, "challenges/event_form.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+@require_POST
+def event_move(request: HttpRequest, slug: str, verb: str) -> HttpResponse:
+    """One step to another state."""
+    event, move = find_event(request, slug), MOVES[verb][2]
+    return _done(request, event, lambda: move(event, actor=request.user), f"{MOVES[verb][1]}: done.")
+
+
+@login_required
+def event_end(request: HttpRequest, slug: str) -> HttpResponse:
+    """End it, after asking."""
+    event = find_event(request, slug)
+    require(request.user, "events.change", event)
+    return page_forms.confirm(
+        request,
+        title=f"End {event.name}",
+        text="Nobody answers any more, and every instance of its teams is removed.",
+        action="End event",
+        back=event.get_absolute_url(),
+        do=lambda: services.end_event(event, actor=request.user),
+        done=f"{event.name} has ended.",
+        must_type=event.name,
+    )
+
+
+@login_required
+def event_cancel(request: HttpRequest, slug: str) -> HttpResponse:
+    """Call it off, after asking."""
+    event = find_event(request, slug)
+    require(request.user, "events.change", event)
+    return page_forms.confirm(
+        request,
+        title=f"Cancel {event.name}",
+        text="It will not take place. Teams that have entered see that it is off.",
+        action="Cancel event",
+        back=event.get_absolute_url(),
+        do=lambda: services.cancel_event(event, actor=request.user, reason="Called off."),
+        done=f"{event.name} is cancelled.",
+    )
+
+
+@login_required
+@require_POST
+def event_reject(request: HttpRequest, slug: str) -> HttpResponse:
+    """Send a draft back with a reason."""
+    event, reason = find_event(request, slug), request.POST.get("reason", "")
+    return _done(request, event, lambda: services.reject_event(event, actor=request.user, reason=reason), "Sent back.")
+
+
+@login_required
+@require_POST
+def event_enter(request: HttpRequest, slug: str) -> HttpResponse:
+    """Enter with one's team."""
+    event = find_event(request, slug)
+    return _done(request, event, lambda: services.register(event, actor=me(request)), "You are in.")
+
+
+@login_required
+@require_POST
+def event_withdraw(request: HttpRequest, slug: str) -> HttpResponse:
+    """Leave before it begins."""
+    event = find_event(request, slug)
+    return _done(request, event, lambda: services.withdraw(event, actor=me(request)), "Your team is out.")
+
+
+@login_required
+@require_POST
+def event_announce(request: HttpRequest, slug: str) -> HttpResponse:
+    """Tell the participants."""
+    event = find_event(request, slug)
+    require(request.user, "events.change", event)
+    form = AnnounceForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "An announcement has a title and a message.")
+        return redirect(event)
+    return _done(
+        request, event, lambda: services.announce(actor=request.user, event=event, **form.cleaned_data), "Told."
+    )
+
+
+@login_required
+@require_POST
+def event_team(request: HttpRequest, slug: str, team: int, verb: str) -> HttpResponse:
+    """Ban a team from the event, or let it play on."""
+    event = find_event(request, slug)
+    require(request.user, "events.moderate", event)
+    rows = Participation.objects.filter(event=event).select_related("team", "event__region")
+    participation = get_object_or_404(rows, team=team)
+    if verb == "unban":
+        return _done(
+            request, event, lambda: services.unban_from_event(participation, actor=request.user), "It plays on."
+        )
+    reason = request.POST.get("reason", "")
+    return _done(
+        request, event, lambda: services.ban_from_event(participation, actor=request.user, reason=reason), "Banned."
+    )
+
+
+@login_required
+@require_POST
+def entry_add(request: HttpRequest, slug: str) -> HttpResponse:
+    """Offer a challenge."""
+    event = find_event(request, slug)
+    require(request.user, "events.change", event)
+    form = EntryForm(event, request.POST)
+    if not form.is_valid():
+        messages.error(request, "Choose a challenge that the event does not offer yet.")
+        return redirect(event)
+    challenge = form.cleaned_data.pop("challenge")
+    return _done(
+        request,
+        event,
+        lambda: services.add_entry(event, challenge, actor=request.user, **form.cleaned_data),
+        f"{challenge.name} is offered.",
+    )
+
+
+@login_required
+@require_POST
+def entry_change(request: HttpRequest, slug: str, entry: int, verb: str) -> HttpResponse:
+    """Show, hide or take out a challenge."""
+    event = find_event(request, slug)
+    row = get_object_or_404(EventChallenge.objects.filter(event=event).select_related("challenge"), pk=entry)
+    require(request.user, "events.change", event)
+    if verb == "remove":
+        return _done(request, event, lambda: services.remove_entry(row, actor=request.user), "Taken out.")
+    seen = Visibility.VISIBLE if verb == "show" else Visibility.HIDDEN
+    return _done(request, event, lambda: services.update_entry(row, actor=request.user, visibility=seen), "Saved.")
+
+
+def _moves(request: HttpRequest, event: Event) -> list[dict[str, str]]:
+    """The steps that the table of states has from here, and that this person may take."""
+    state = event.state
+    found = []
+    for verb, (status, label, _) in MOVES.items():
+        drafts = state in (EventStatus.DRAFT, EventStatus.PENDING)
+        fits = {
+            "submit": True,
+            "approve": drafts and can(request.user, "events.approve"),
+            "start": state in (EventStatus.APPROVED, EventStatus.SCHEDULED),
+            "pause": True,
+            "resume": state == EventStatus.PAUSED,
+        }[verb]
+        if fits and state != status and EVENT_TRANSITIONS.allows(state, status):
+            found.append({"verb": verb, "label": label})
+    return found
+
+
+def _done(request: HttpRequest, event: Event, do: Callable[[], Any], done: str) -> HttpResponse:
+    try:
+        do()
+    except HubError as error:
+        if error.code in ("not_allowed", "not_found") and not error.field:
+            raise
+        messages.error(request, error.message)
+    else:
+        messages.success(request, done)
+    return redirect(event)

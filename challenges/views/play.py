@@ -1,0 +1,154 @@
+"""What a team sees: the board, a challenge, the scoreboard."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from accounts.permissions import can
+from challenges import scoring, services
+from challenges.choices import Outcome
+from challenges.models import Event, EventChallenge, Participation
+from challenges.presentation import play_of
+from hub.exceptions import HubError
+from hub.pages import live
+from hub.pages.requests import me
+
+from .events import find_event
+
+SHOWN_TEAMS = 100
+
+
+def _seen_as(request: HttpRequest, event: Event) -> Participation | None:
+    """The participation by which one sees the event; None for those who look after it, who see all."""
+    participation = services.participation_of(event, request.user)
+    if participation is None and not can(request.user, "events.view_any"):
+        raise Http404
+    return participation
+
+
+@login_required
+def play_board(request: HttpRequest, slug: str) -> HttpResponse:
+    """The challenges by category; refreshes itself."""
+    event = find_event(request, slug)
+    participation = _seen_as(request, event)
+    cards = services.cards(event, participation)
+    groups: dict[str, list[services.Card]] = {}
+    for card in cards:
+        groups.setdefault(card.category, []).append(card)
+    context = {"event": event, "tab": "play", "participation": participation, "groups": sorted(groups.items())}
+    if live.is_fragment(request, "board"):
+        tag = live.etag(me(request).pk, cards)
+        return live.answer(request, "challenges/partials/board.html", context, tag=tag)
+    return live.private(render(request, "challenges/play_board.html", context))
+
+
+@sensitive_post_parameters("answer")
+@login_required
+def play_challenge(request: HttpRequest, slug: str, challenge: str) -> HttpResponse:
+    """One challenge: what it asks, hints, files, and a place for the answer."""
+    event = find_event(request, slug)
+    _seen_as(request, event)
+    rows = EventChallenge.objects.visible_to(request.user).filter(event=event).select_related("challenge")
+    entry = get_object_or_404(rows, challenge__slug=challenge)
+    problem = ""
+    if request.method == "POST":
+        try:
+            answered = services.submit_answer(
+                event,
+                challenge,
+                actor=me(request),
+                answer=request.POST.get("answer", ""),
+                user_agent=request.headers.get("User-Agent", ""),
+            )
+        except HubError as error:
+            if error.code == "not_allowed":
+                raise
+            problem = error.message
+        else:
+            right = answered.outcome in (Outcome.CORRECT, Outcome.PARTIAL)
+            (messages.success if right else messages.warning)(request, answered.message)
+            return redirect("challenges:play_challenge", event.slug, challenge)
+    entry.event = event
+    participation = services.participation_of(event, request.user)
+    context = {
+        "event": event,
+        "entry": entry,
+        "participation": participation,
+        "play": play_of(event, entry, participation),
+        "problem": problem,
+    }
+    return live.private(render(request, "challenges/play_challenge.html", context, status=422 if problem else 200))
+
+
+@login_required
+@require_POST
+def play_hint(request: HttpRequest, slug: str, challenge: str, hint: int) -> HttpResponse:
+    """Take a hint."""
+    event = find_event(request, slug)
+    try:
+        services.unlock_hint(event, challenge, hint, actor=me(request))
+    except HubError as error:
+        if error.code in ("not_allowed", "not_found"):
+            raise
+        messages.error(request, error.message)
+    return redirect("challenges:play_challenge", event.slug, challenge)
+
+
+@login_required
+def play_file(request: HttpRequest, slug: str, challenge: str, file: UUID) -> HttpResponseBase:
+    """Fetch a file."""
+    found = services.fetch_file(find_event(request, slug), challenge, file, actor=me(request))
+    answer = FileResponse(found.content.open(), as_attachment=True, filename=found.name)
+    answer["Content-Type"] = "application/octet-stream"
+    return answer
+
+
+@login_required
+def scoreboard(request: HttpRequest, slug: str) -> HttpResponse:
+    """Who stands where; refreshes itself."""
+    event = find_event(request, slug)
+    is_live = can(request.user, "events.change", event)
+    board = scoring.board(event, is_live=is_live)
+    participation = services.participation_of(event, request.user)
+    mine = next((each for each in board if participation and each.team_id == participation.team_id), None)
+    context: dict[str, Any] = {
+        "event": event,
+        "tab": "scoreboard",
+        "standings": board[:SHOWN_TEAMS],
+        "more": max(len(board) - SHOWN_TEAMS, 0),
+        "mine": mine,
+        "is_live": is_live and event.is_frozen,
+    }
+    if live.is_fragment(request, "scores"):
+        tag = live.etag(me(request).pk, event.state, context["standings"], mine, context["more"])
+        if live.unchanged(request, tag):
+            return live.answer(request, "", {}, tag=tag)
+        context["history"] = scoring.history(event, is_live=is_live)
+        return live.answer(request, "challenges/partials/scores.html", context, tag=tag)
+    context["history"] = scoring.history(event, is_live=is_live)
+    return live.private(render(request, "challenges/scoreboard.html", context))
+
+
+@login_required
+def own_score(request: HttpRequest, slug: str) -> HttpResponse:
+    """A team's own score, line by line."""
+    event = find_event(request, slug)
+    participation = services.participation_of(event, request.user)
+    if participation is None:
+        raise Http404
+    lines = scoring.lines(participation)
+    context = {
+        "event": event,
+        "participation": participation,
+        "lines": lines[::-1],
+        "total": lines[-1].total if lines else 0,
+    }
+    return live.private(render(request, "challenges/own_score.html", context))
