@@ -188,12 +188,14 @@ def own_service(name: str, *, volatile: bool = True) -> Iterator[Service]:
 @contextmanager
 def redis_at(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let this process and those it starts use another Redis."""
-    with monkeypatch.context() as patch:
-        patch.setenv("REDIS_URL", url)
-        patch.setattr(settings, "REDIS_URL", url)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("REDIS_URL", url)
+            patch.setattr(settings, "REDIS_URL", url)
+            jobs._connection.cache_clear()
+            yield
+    finally:  # else all tests after one that failed would ask a Redis that is gone
         jobs._connection.cache_clear()
-        yield
-    jobs._connection.cache_clear()
 
 
 @contextmanager
