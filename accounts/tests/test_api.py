@@ -312,5 +312,5 @@ def test_openapi_document_names_all_ways_to_log_in(api, admin):
     document = api(admin).get("/api/v1/schema", headers={"Accept": "application/vnd.oai.openapi+json"}).json()
 
     schemes = document["components"]["securitySchemes"]
-    assert set(schemes) == {"apiToken", "jwt", "session"}
+    assert set(schemes) == {"apiToken", "deviceSignature", "deviceToken", "jwt", "session"}
     assert "/api/v1/tokens/{id}/rotate" in document["paths"]

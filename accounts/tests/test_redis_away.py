@@ -22,11 +22,13 @@ pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.django_db]
 
 @pytest.fixture
 def valkey(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    with own_service("valkey") as service, redis_at(service.embedded.redis_url, monkeypatch):
+    with own_service("valkey") as service:
+        # Before the other address is patched in: taking this back drops a layer of settings, and what lies on it.
         settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": service.embedded.redis_url}}
-        health._redis.cache_clear()
-        cache.clear()
-        yield service
+        with redis_at(service.embedded.redis_url, monkeypatch):
+            health._redis.cache_clear()
+            cache.clear()
+            yield service
     health._redis.cache_clear()
     store: Any = caches["default"]
     store.local.clear()
