@@ -229,7 +229,7 @@ def test_the_document_of_the_api_keeps_to_the_policy(browser: Browser, live_serv
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
 
     page.goto(f"{live_server.url}/api/v1/docs")
-    page.get_by_text("/api/v1/servers", exact=True).first.wait_for()
+    page.get_by_text("/api/v1/servers", exact=True).first.wait_for(timeout=180_000)  # hundreds of operations
 
     assert not complaints
 
