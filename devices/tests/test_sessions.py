@@ -42,9 +42,14 @@ def assertion(caller: Caller, *, alg: str = "Ed25519", kid: str = "", key: Any =
         "jti": uuid.uuid4().hex,
         **changes,
     }
-    claims = {name: value for name, value in claims.items() if value is not None}
+    claims = {name: _told(value, now) for name, value in claims.items() if value is not None}
     header = {"alg": alg, "kid": kid or fingerprint_of(private)}
     return jwt.encode(header, claims, key or KINDS[alg].import_key(pem), algorithms=[alg])
+
+
+def _told(value: Any, now: int) -> Any:
+    """A claim as it is sent; a span counts from this moment, not from when the tests were collected."""
+    return now + int(value.total_seconds()) if isinstance(value, timedelta) else value
 
 
 def trade(caller: Caller, text: str) -> Any:
@@ -102,13 +107,13 @@ def test_assertion_works_once(caller: Caller) -> None:
         {"iss": "somebody"},
         {"sub": str(uuid.uuid4())},
         {"aud": "https://elsewhere.example/api/v1/devices/token"},
-        {"exp": int(time.time()) - 120},
-        {"exp": int(time.time()) + 3600},
+        {"exp": timedelta(seconds=-120)},
+        {"exp": timedelta(seconds=3600)},
         {"exp": None},
         {"jti": None},
         {"jti": "short"},
         {"jti": "x" * 129},
-        {"nbf": int(time.time()) + 600},
+        {"nbf": timedelta(seconds=600)},
     ],
 )
 def test_assertion_that_is_not_for_us_or_not_for_now(caller: Caller, changes: dict[str, Any]) -> None:
