@@ -22,7 +22,6 @@ class DeviceAdmin(ReadOnlyAdmin[Device]):
     list_filter = ["status", "device_type", "region"]
     list_select_related = ["region"]
     search_fields = ["name", "=number", "=id", "keys__fingerprint"]
-    view_on_site = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Device]:
         return Device.objects.visible_to(request.user)
@@ -59,7 +58,6 @@ class DeviceGroupAdmin(ReadOnlyAdmin[DeviceGroup]):
 
     list_display = ["name", "slug", "priority", "created_at"]
     search_fields = ["name", "slug"]
-    view_on_site = False
 
 
 @admin.register(EnrolmentToken)
@@ -70,7 +68,6 @@ class EnrolmentTokenAdmin(ReadOnlyAdmin[EnrolmentToken]):
     list_select_related = ["region", "group"]
     search_fields = ["name", "hint"]
     exclude = ["digest"]
-    view_on_site = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EnrolmentToken]:
         return EnrolmentToken.objects.visible_to(request.user)

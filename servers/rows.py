@@ -15,14 +15,13 @@ from django.utils.safestring import SafeString, mark_safe
 
 from hub.nodes.choices import DesiredStatus, ObservedStatus
 from hub.pages.states import workload_badge
-from hub.pages.templatetags.ui import badge_html, clock, copyable, cores, disk, icon, size
+from hub.pages.templatetags.ui import badge_html, bar, clock, copyable, cores, disk, icon, size
 
 from .listed import ListedServer
 
 badge_of = lru_cache(maxsize=512)(badge_html)
 cores_of, size_of, disk_of = (lru_cache(maxsize=256)(words) for words in (cores, size, disk))
 MIB = 1024 * 1024
-MUCH, NEARLY_ALL = 80, 95  # per cent, as bars of nodes change their colour
 BUTTONS = {True: ("stop", "Stop", "stop"), False: ("start", "Start", "play")}
 
 
@@ -109,12 +108,9 @@ def _share(label: str, used: float | None, limit: int, said: str, limit_said: st
     """What is used of what is allowed, or only the latter where nothing was measured just now."""
     if used is None:
         return f'<td class="k-num" data-l="{label}">{limit_said}</td>'
-    percent = min(100, round(100 * used / limit))
-    tone = " k-bad" if percent >= NEARLY_ALL else " k-warn" if percent >= MUCH else ""
     return (
         f'<td data-l="{label}"><div class="k-use k-xs"><span><b>{said}</b><span class="k-faint">{limit_said}</span>'
-        f'</span><progress class="k-bar{tone}" value="{percent}" max="100" '
-        f'aria-label="{label} used, {percent} per cent"></progress></div></td>'
+        f"</span>{bar(min(100, round(100 * used / limit)), f'{label} used')}</div></td>"
     )
 
 

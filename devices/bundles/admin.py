@@ -21,7 +21,6 @@ class BundleAdmin(ReadOnlyAdmin[Bundle]):
     list_select_related = ["publisher"]
     search_fields = ["name", "version", "sha256", "=id"]
     exclude = ["content_key"]
-    view_on_site = False
 
 
 @admin.register(PublisherKey)
@@ -31,7 +30,6 @@ class PublisherKeyAdmin(ReadOnlyAdmin[PublisherKey]):
     list_display = ["name", "algorithm", "fingerprint", "is_enabled", "created_by", "created_at"]
     list_filter = ["is_enabled", "algorithm"]
     search_fields = ["name", "fingerprint"]
-    view_on_site = False
     actions = ["trust", "trust_no_longer"]
 
     @admin.action(description="Trust the chosen keys")

@@ -10,7 +10,6 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.urls import reverse
 
 from hub.secrets import EncryptedTextField
 
@@ -37,9 +36,6 @@ class PublisherKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    def get_absolute_url(self) -> str:
-        return reverse("devices:publisher_list")
 
 
 class Bundle(models.Model):
@@ -102,9 +98,6 @@ class Bundle(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
-
-    def get_absolute_url(self) -> str:
-        return reverse("devices:bundle_detail", args=[self.pk])
 
     @property
     def is_ready(self) -> bool:

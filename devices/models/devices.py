@@ -10,7 +10,6 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Func, Q, Value
 from django.db.models.functions import Now
-from django.urls import reverse
 
 from hub.nodes.models import Region
 
@@ -44,9 +43,6 @@ class DeviceGroup(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    def get_absolute_url(self) -> str:
-        return reverse("devices:group_detail", args=[self.slug])
 
 
 class Device(models.Model):
@@ -84,9 +80,6 @@ class Device(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    def get_absolute_url(self) -> str:
-        return reverse("devices:device_detail", args=[self.pk])
 
     @property
     def region_slug(self) -> str | None:

@@ -9,7 +9,6 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.urls import reverse
 
 from hub.nodes.models import Region
 
@@ -83,9 +82,6 @@ class EnrolmentToken(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    def get_absolute_url(self) -> str:
-        return reverse("devices:token_list")
 
     @property
     def region_slug(self) -> str | None:

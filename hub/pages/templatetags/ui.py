@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from hub.pages.states import Badge, badge, workload_badge
 
 register = template.Library()
+MUCH, NEARLY_ALL = 80, 95  # per cent
 NEVER = SafeString('<span class="k-faint">never</span>')
 
 
@@ -58,6 +59,14 @@ def badge_html(shown: Badge, *, pill: bool = False, lines: bool = True) -> SafeS
     if shown.why:
         html += format_html('<span class="k-st-why">{}</span>', shown.why)
     return html
+
+
+@register.simple_tag
+def bar(percent: int, label: str) -> SafeString:
+    """How much of something is taken, in the colour of a warning where little is left. The label is the hub's own."""
+    tone = " k-bad" if percent >= NEARLY_ALL else " k-warn" if percent >= MUCH else ""
+    said = f"{label}, {percent} per cent"
+    return SafeString(f'<progress class="k-bar{tone}" value="{percent}" max="100" aria-label="{said}"></progress>')
 
 
 @register.simple_tag
