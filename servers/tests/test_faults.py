@@ -88,7 +88,8 @@ PULL_POINTS = ["reconcile.before_pull", "reconcile.after_pull"]
 QUEUE_POINTS = ["leases.after_lease"]
 WEB_POINTS = ["leases.after_lease", "operations.before_commit"]
 AFTER_COMMIT_POINTS = ["jobs.before_send", "jobs.after_send"]
-TESTED_ELSEWHERE = ("docker.", "tasks.", "console.")  # with that engine, tasks of nodes, commands for consoles
+# Beside that engine, the tasks of nodes, the commands for consoles and the uploads of bundles.
+TESTED_ELSEWHERE = ("docker.", "kubernetes.", "tasks.", "console.", "bundles.")
 QUICK = {"reconcile.after_ensure", "reconcile.in_store", "process.remove.after_rename"}
 
 
@@ -290,7 +291,8 @@ def test_every_failpoint_has_a_test() -> None:
 
 
 def test_every_declared_failpoint_is_in_the_code() -> None:
-    sources = {path: path.read_text() for app in ("hub", "accounts", "servers") for path in python_files(app)}
+    apps = ("hub", "accounts", "monitoring", "servers", "challenges", "devices")
+    sources = {path: path.read_text() for app in apps for path in python_files(app)}
     for path, text in sources.items():
         if re.search(r"^declare\(", text, re.MULTILINE):
             importlib.import_module(".".join(path.relative_to(settings.BASE_DIR).with_suffix("").parts))
