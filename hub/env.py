@@ -124,6 +124,7 @@ def local_fallbacks(data: Path) -> dict[str, str]:
     found = {
         "DATABASE_URL": services.get("database_url", ""),
         "REDIS_URL": services.get("redis_url", ""),
+        "HUB_BACKUP_DATABASE_URL": services.get("backup_database_url", ""),
         **_read_json(data / "secrets.json"),
     }
     return {name: str(value) for name, value in found.items() if value}

@@ -44,6 +44,7 @@ class Periodic:
     every: timedelta = DAY
     at: str = "00:00"
     queue: str = DEFAULT_QUEUE
+    here: bool = False  # beside the scheduler, not on some node: it needs the directory of backups
     limit: timedelta = timedelta(minutes=15)
 
     def slot(self, now: datetime) -> datetime:
@@ -58,7 +59,9 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("settle-instances", "challenges.jobs.settle_instances", every=timedelta(seconds=15)),
     Periodic("forget-instance-output", "challenges.jobs.forget_outputs", every=timedelta(hours=1), at="00:40"),
     Periodic("settle-events", "challenges.jobs.settle_events", every=timedelta(seconds=30)),
-    Periodic("backup-database", "hub.backups.run_backup", at="02:30", limit=timedelta(hours=2)),
+    Periodic("backup-database", "hub.backups.dumps.run_backup", at="02:30", limit=timedelta(hours=2), here=True),
+    Periodic("base-backup", "hub.backups.base.run_base", every=timedelta(hours=1), limit=timedelta(hours=6), here=True),
+    Periodic("keep-backups", "hub.backups.base.keep", every=timedelta(hours=1), at="00:50", here=True),
     Periodic("clear-sessions", "hub.cleanup.clear_sessions", at="03:10"),
     Periodic("forget-device-lines", "devices.keeping.forget_past", at="03:20", limit=timedelta(hours=1)),
     Periodic("seal-audit", "accounts.jobs.seal_audit", every=timedelta(minutes=1)),
@@ -154,7 +157,9 @@ def unbegun(table: Sequence[Periodic]) -> list[int]:
 
 
 def send(run_id: int, task: Periodic) -> bool:
-    """Put a claimed run on its queue; False when Redis does not take it."""
+    """Put a claimed run on its queue; False when it is for the scheduler itself or Redis does not take it."""
+    if task.here:
+        return False
     try:
         rq_queue(task.queue).enqueue(
             "hub.schedule.run",

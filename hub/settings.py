@@ -431,7 +431,18 @@ HUB_DEVICES_PENDING = env.integer(
     "HUB_DEVICES_PENDING", 1000, minimum=0, help="Devices that may wait to be accepted; further ones are refused."
 )
 HUB_DEVICE_LOG_DAYS = env.integer("HUB_DEVICE_LOG_DAYS", 30, minimum=1, help="How long log lines of devices are kept.")
+
+# --- Backups ------------------------------------------------------------------------------------------------------
+HUB_BACKUPS = env.text("HUB_BACKUPS", "", help="Directory of backups; unset: `backups` in HUB_DATA.")
 HUB_BACKUPS_KEPT = env.integer("HUB_BACKUPS_KEPT", 14, minimum=1, help="Nightly database dumps kept.")
+HUB_BACKUP_CHAINS = env.integer(
+    "HUB_BACKUP_CHAINS", 2, minimum=1, help="Full base backups kept, with the incremental ones and the WAL that follow."
+)
+HUB_BACKUP_DATABASE_URL = env.text(
+    "HUB_BACKUP_DATABASE_URL",
+    "",
+    help="DATABASE_URL with a role that may replicate, for base backups; unset: the embedded one, else dumps only.",
+)
 
 # --- Bundles of devices -------------------------------------------------------------------------------------------
 HUB_BUNDLE_MAX_MB = env.integer("HUB_BUNDLE_MAX_MB", 1024, minimum=1, help="Longest bundle for devices, in MiB.")

@@ -25,6 +25,8 @@ from .users import Account, run_as, service_user
 LONGEST_SOCKET = 100
 CLEAN_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 # A test's database need not outlive a power cut.
+# Base backups copy only what changed since; a receiver of WAL that stays away must not fill the disk.
+BACKED_UP = ("summarize_wal=on", "max_slot_wal_keep_size=4GB")
 VOLATILE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "jit=off")
 
 _HELLO = b"user\0postgres\0database\0postgres\0\0"
@@ -32,6 +34,8 @@ POSTGRES_HELLO = struct.pack("!ii", 8 + len(_HELLO), 3 << 16) + _HELLO
 # The hub is not a superuser, so that no query of its own can read files or run programs on this machine.
 CREATE_DATABASE = r"""
 SELECT 'CREATE ROLE hub LOGIN CREATEDB' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'hub') \gexec
+SELECT 'CREATE ROLE hub_backup LOGIN REPLICATION'
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'hub_backup') \gexec
 SELECT 'CREATE DATABASE hub OWNER hub' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'hub') \gexec
 """
 
@@ -127,6 +131,11 @@ class Embedded:
         return f"postgresql:///hub?host={quote(str(self.sockets))}&user=hub"
 
     @property
+    def backup_url(self) -> str:
+        """Return the address for base backups and WAL: a role that may copy the server and read no table."""
+        return f"postgresql:///hub?host={quote(str(self.sockets))}&user=hub_backup"
+
+    @property
     def redis_url(self) -> str:
         return f"unix://{quote(str(self.valkey_socket))}?db=0"
 
@@ -145,7 +154,7 @@ class Embedded:
 
     def postgres_command(self) -> list[str]:
         settings = ["listen_addresses=", f"unix_socket_directories={self.sockets}", "max_connections=200"]
-        settings += VOLATILE if self.volatile else ()
+        settings += VOLATILE if self.volatile else BACKED_UP
         flags = [part for setting in settings for part in ("-c", setting)]
         return [str(self.programs.postgres / "postgres"), "-D", str(self.cluster), *flags]
 

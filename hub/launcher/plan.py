@@ -4,7 +4,7 @@ import http.client
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from .embedded import CLEAN_ENVIRONMENT, Embedded
 from .place import Place
@@ -58,6 +58,7 @@ def hub_services(place: Place) -> list[Service]:
     gunicorn += ["--worker-class", "gthread", "--workers", str(WEB_WORKERS), "--threads", str(WEB_THREADS)]
     gunicorn += ["--graceful-timeout", str(WEB_STOP_SECONDS), "--no-control-socket"]
     return [
+        *wal_receiver(place, environment),
         Service(
             "agent",
             manage(place, "agent", "--node", "local"),
@@ -76,6 +77,15 @@ def hub_services(place: Place) -> list[Service]:
             directory=place.checkout,
         ),
     ]
+
+
+def wal_receiver(place: Place, environment: Mapping[str, str]) -> list[Service]:
+    """Return the receiver of WAL where there is a server it may copy; a hub that cannot back up still starts."""
+    names = ("HUB_BACKUP_DATABASE_URL", "HUB_BACKUP_DATABASE_URL_FILE")
+    if place.database_url and not any(map(environment.get, names)):
+        return []
+    command = manage(place, "receive_wal")
+    return [Service("wal", command, environment, lambda: True, directory=place.checkout)]
 
 
 def settled() -> Callable[[], bool]:

@@ -188,7 +188,7 @@ class Start:
             with self.console.step("PostgreSQL"):
                 self.supervisor.start(plan.postgres(embedded))
                 embedded.create_database()
-            addresses["database_url"] = embedded.database_url
+            addresses |= {"database_url": embedded.database_url, "backup_database_url": embedded.backup_url}
         if not self.place.redis_url:
             with self.console.step("Valkey"):
                 self.supervisor.start(plan.valkey(embedded))

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from hub import backups
+from hub.backups import dumps as backups
 from hub.exceptions import Invalid, NotFound, Unavailable
 from hub.models import PeriodicRun
 

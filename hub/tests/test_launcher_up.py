@@ -115,7 +115,7 @@ def test_web_answers_and_status_is_well(hub, first_start):
     code, output = hub.run("status", HUB_PORT="1")  # what runs is known, whatever the environment says now
 
     assert code == 0, output
-    for name in ("postgres", "valkey", "agent", "scheduler", "web"):
+    for name in ("postgres", "valkey", "wal", "agent", "scheduler", "web"):
         assert re.search(rf"^{name} +running", output, re.MULTILINE)
 
 

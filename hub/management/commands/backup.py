@@ -1,29 +1,37 @@
-"""`manage.py backup`: dump the database now, or list the dumps there are."""
+"""`manage.py backup`: copy the database server now, or dump the database."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hub.backups import create_backup, list_backups
+from hub.backups import base, dumps, programs
 from hub.exceptions import HubError
 
 
 class Command(BaseCommand):
-    """Make a dump beside the nightly ones."""
+    """Make one more backup beside those that are made by themselves."""
 
-    help = "Dump the database into the data directory (a nightly dump is made by itself)."
+    help = "Make a base backup (full or incremental, what is due), or a dump where the server may not be copied."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--list", action="store_true", help="List the dumps instead, newest first.")
+        kind = parser.add_mutually_exclusive_group()
+        kind.add_argument("--full", action="store_const", dest="kind", const="full", help="Begin a new chain.")
+        kind.add_argument("--incremental", action="store_const", dest="kind", const="incremental", help="Only changes.")
+        kind.add_argument("--dump", action="store_const", dest="kind", const="dump", help="Dump the database as SQL.")
+        kind.add_argument("--list", action="store_true", help="List all backups instead, as `backups` does.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: Any, kind: Any = None, **options: Any) -> None:
         if options["list"]:
-            for backup in list_backups():
-                self.stdout.write(f"{backup.created_at:%Y-%m-%d %H:%M:%S} UTC  {backup.size_bytes:>12}  {backup.path}")
+            call_command("backups", stdout=self.stdout)
             return
         try:
-            self.stdout.write(str(create_backup()))
+            if kind == "dump" or (kind is None and not programs.may_replicate()):
+                path = dumps.create_backup()
+            else:
+                path = base.create_base(kind).path
         except HubError as error:
             raise CommandError(error.message) from error
+        self.stdout.write(str(path))

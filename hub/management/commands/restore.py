@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hub.backups import find_backup, restore_backup
+from hub.backups.dumps import find_backup, restore_backup
 from hub.exceptions import HubError
 
 

@@ -6,33 +6,29 @@ of the same time, a restored hub cannot read them.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import IO
 
 from django.conf import settings
 from django.db import connection, connections
-from psycopg.conninfo import make_conninfo
 
-from .exceptions import Invalid, NotFound, Unavailable
-from .launcher.embedded import find_binaries
-from .launcher.errors import LaunchError
+from hub.exceptions import Invalid, NotFound, Unavailable
+
+from .place import STAMP, digest, folder, stamp, sync
+from .programs import client_program, dump_connection, environment, last_line
 
 logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"hub-(\d{8}T\d{6}\.\d{6}Z)(-[a-z-]+)?\.dump")
-STAMP = "%Y%m%dT%H%M%S.%fZ"
 ABANDONED_SECONDS = 86_400
 # Whoever holds a connection would keep the old tables locked; each of ours reconnects by itself.
 TAKE_OVER = """
@@ -67,7 +63,7 @@ def run_backup() -> None:
 def list_backups() -> list[Backup]:
     """Return the finished dumps, newest first."""
     found = []
-    for path in _folder().glob("hub-*.dump"):
+    for path in folder().glob("hub-*.dump"):
         if (match := NAME.fullmatch(path.name)) and _checksum_file(path).exists():
             created_at = datetime.strptime(match[1], STAMP).replace(tzinfo=UTC)
             found.append(Backup(path, created_at, path.stat().st_size))
@@ -76,11 +72,9 @@ def list_backups() -> list[Backup]:
 
 def create_backup(label: str = "") -> Path:
     """Dump the database into a file of its own, which appears only when it is complete and readable."""
-    folder = _folder()
-    _forget_abandoned(folder)
-    stamp = datetime.now(UTC).strftime(STAMP)
-    path = folder / f"hub-{stamp}{'-' if label else ''}{label}.dump"
-    handle, name = tempfile.mkstemp(prefix=".partial-", dir=folder)
+    _forget_abandoned(folder())
+    path = folder() / f"hub-{stamp()}{'-' if label else ''}{label}.dump"
+    handle, name = tempfile.mkstemp(prefix=".partial-", dir=folder())
     os.close(handle)
     draft = Path(name)
     try:
@@ -89,9 +83,9 @@ def create_backup(label: str = "") -> Path:
             ["--format=custom", "--no-owner", "--no-privileges", "--lock-wait-timeout=60s", f"--file={draft}"],
         )
         _read_contents(draft)
-        _sync(draft)
+        sync(draft)
         # The checksum first: a dump without one counts as unfinished.
-        _write_checksum(path, _digest(draft))
+        _write_checksum(path, digest(draft))
         os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
@@ -103,10 +97,10 @@ def find_backup(name: str) -> Path:
     known = list_backups()
     if name == "latest" and known:
         return known[0].path
-    for path in (_folder() / name, Path(name)):
+    for path in (folder() / name, Path(name)):
         if path.is_file():
             return path
-    raise NotFound(f"There is no backup {name} in {_folder()}.")
+    raise NotFound(f"There is no backup {name} in {folder()}.")
 
 
 def restore_backup(path: Path) -> Path:
@@ -134,7 +128,7 @@ def restore_backup(path: Path) -> Path:
             raise
         complaint = psql.stderr.read() if psql.stderr else b""
     if psql.returncode != 0:
-        raise Unavailable(f"Nothing was restored: {_last_line(complaint)}")
+        raise Unavailable(f"Nothing was restored: {last_line(complaint)}")
     logger.warning("database restored from %s; what was there is in %s", path, before)
     return before
 
@@ -145,41 +139,35 @@ def verify_backup(path: Path) -> None:
         expected = _checksum_file(path).read_text(encoding="ascii").split()[0]
     except (OSError, IndexError):
         raise Invalid(f"{path.name} has no checksum beside it, so it may be incomplete.") from None
-    if _digest(path) != expected:
+    if digest(path) != expected:
         raise Invalid(f"{path.name} is damaged: its checksum is not the one that was written with it.")
     _read_contents(path)
 
 
-def _folder() -> Path:
-    folder = settings.HUB_DATA / "backups"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
-
-
-def _forget_abandoned(folder: Path) -> None:
+def _forget_abandoned(place: Path) -> None:
     """Remove what a killed dump left behind."""
-    for path in folder.glob(".partial-*"):
+    for path in place.glob(".partial-*"):
         if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
             path.unlink(missing_ok=True)
 
 
 def _pour(path: Path, target: IO[bytes]) -> None:
     """Write a dump as SQL."""
-    command = [_program("pg_restore"), "--no-owner", "--no-privileges", "--no-comments", "--file=-", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()) as process:
+    command = [client_program("pg_restore"), "--no-owner", "--no-privileges", "--no-comments", "--file=-", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
         if process.stdout is not None:
             shutil.copyfileobj(process.stdout, target)
         complaint = process.stderr.read() if process.stderr else b""
     if process.returncode != 0:
-        raise Unavailable(f"Nothing was restored: {_last_line(complaint)}")
+        raise Unavailable(f"Nothing was restored: {last_line(complaint)}")
 
 
 def _read_contents(path: Path) -> None:
     """Let pg_restore read the table of contents."""
-    command = [_program("pg_restore"), "--list", str(path)]
-    done = subprocess.run(command, capture_output=True, check=False, env=_environment())
+    command = [client_program("pg_restore"), "--list", str(path)]
+    done = subprocess.run(command, capture_output=True, check=False, env=environment())
     if done.returncode != 0:
-        raise Invalid(f"{path.name} is not a readable dump: {_last_line(done.stderr)}")
+        raise Invalid(f"{path.name} is not a readable dump: {last_line(done.stderr)}")
 
 
 def _run(name: str, arguments: list[str]) -> None:
@@ -187,72 +175,18 @@ def _run(name: str, arguments: list[str]) -> None:
     with _start(name, arguments) as process:
         _, complaint = process.communicate()
     if process.returncode != 0:
-        raise Unavailable(f"{name} failed: {_last_line(complaint)}")
+        raise Unavailable(f"{name} failed: {last_line(complaint)}")
 
 
 def _start(name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Start a client program on our database; the password goes by the environment, which other users cannot see."""
-    database = connection.settings_dict
-    options = {key: value for key, value in database["OPTIONS"].items() if isinstance(value, str)}
-    conninfo = make_conninfo(
-        dbname=database["NAME"],
-        user=database["USER"] or None,
-        host=database["HOST"] or None,
-        port=database["PORT"] or None,
-        **options,
-    )
+    """Start a client program on our database."""
     return subprocess.Popen(
-        [_program(name), f"--dbname={conninfo}", *arguments],
+        [client_program(name), f"--dbname={dump_connection()}", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=_environment(database["PASSWORD"]),
+        env=environment(connection.settings_dict["PASSWORD"]),
     )
-
-
-def _environment(password: str = "") -> dict[str, str]:
-    """Return our environment without PostgreSQL's own variables, which would bend the connection."""
-    names = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    return {**names, "PGPASSWORD": password} if password else names
-
-
-def _program(name: str) -> str:
-    """Return a client program that is not older than the server.
-
-    A distant server may want TLS, which the embedded programs do not have: there the machine's own come first.
-    """
-    wanted = _server_major()
-    embedded_first = not connection.settings_dict["HOST"] or connection.settings_dict["HOST"].startswith("/")
-    candidates = [_embedded_program(name), shutil.which(name)]
-    for path in candidates if embedded_first else reversed(candidates):
-        if path and _major(path) >= wanted:
-            return path
-    raise Unavailable(
-        f"{name} of PostgreSQL {wanted} or newer is missing: install the package postgresql-client-{wanted}."
-    )
-
-
-@cache
-def _server_major() -> int:
-    """Return the server's version; asked once, because a restore cuts our own connections as well."""
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW server_version_num")
-        return int(cursor.fetchone()[0]) // 10_000
-
-
-def _embedded_program(name: str) -> str | None:
-    try:
-        path = find_binaries(Path(sys.prefix)).postgres / name
-    except LaunchError:
-        return None
-    return str(path) if path.exists() else None
-
-
-@cache
-def _major(program: str) -> int:
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"(\d+)(\.\d+|beta|rc|devel)", told)
-    return int(found[1]) if found else 0
 
 
 def _checksum_file(path: Path) -> Path:
@@ -266,22 +200,3 @@ def _write_checksum(path: Path, digest: str) -> None:
         file.write(f"{digest}  {path.name}\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Bring a file that another program wrote to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _last_line(output: bytes) -> str:
-    lines = output.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it gave no reason"

@@ -1,0 +1,55 @@
+"""`manage.py backups`: what there is to come back from, and how far the WAL reaches."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from hub.backups import base, dumps, wal
+from hub.backups.place import mib
+from hub.launcher.console import columns
+
+HEAD = ("KIND", "MADE", "AGE", "MiB", "CHAIN", "CHECKED", "WAL UNTIL", "NAME")
+
+
+class Command(BaseCommand):
+    """List dumps and base backups."""
+
+    help = "List all backups, newest first, and up to when the WAL behind each has been received."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rows = [(made, row) for made, row in (*map(_of_base, base.bases()), *map(_of_dump, dumps.list_backups()))]
+        if not rows:
+            self.stdout.write("There are no backups yet.")
+            return
+        for line in columns([HEAD, *(row for _, row in sorted(rows, reverse=True))]):
+            self.stdout.write(line)
+
+
+def _of_base(one: base.Base) -> tuple[datetime, tuple[str, ...]]:
+    stream = wal.find_stream(one.stream)
+    reach = stream.last_write() if stream else None
+    chain = "begins it" if one.chain == one.name else one.chain
+    until = _time(reach) if reach and reach > one.finished_at else "-"
+    row = (one.kind, _time(one.finished_at), _age(one.finished_at), str(mib(one.size_bytes)), chain)
+    return one.finished_at, (*row, _time(one.verified_at), until, one.name)
+
+
+def _of_dump(dump: dumps.Backup) -> tuple[datetime, tuple[str, ...]]:
+    row = ("dump", _time(dump.created_at), _age(dump.created_at), str(mib(dump.size_bytes)), "-", "-", "-")
+    return dump.created_at, (*row, str(dump.path))
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _age(at: datetime) -> str:
+    minutes = int((timezone.now() - at).total_seconds()) // 60
+    for size, unit in ((1440, "d"), (60, "h")):
+        if minutes >= size:
+            return f"{minutes // size} {unit}"
+    return f"{minutes} min"
