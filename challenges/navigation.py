@@ -7,10 +7,15 @@ from typing import Any
 
 from accounts.permissions import can
 from hub.pages import palette
-from hub.pages.navigation import Place, register
+from hub.pages.navigation import Count, Place, register
 
 from .lists import find_challenge, find_event, find_team
-from .models import Challenge, Event, Team
+from .models import Challenge, Event, Instance, Team
+
+
+def _broken(user: Any) -> Count:
+    return Count(Instance.objects.visible_to(user).broken().count(), "bad")
+
 
 register(
     Place(
@@ -24,6 +29,15 @@ register(
         "flag",
         lambda user: can(user, "challenges.view"),
         position=30,
+    ),
+    Place(
+        "Challenges",
+        "Instances",
+        "challenges:instance_list",
+        "box",
+        lambda user: can(user, "instances.view_any"),
+        _broken,
+        35,
     ),
     Place(
         "Challenges",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from .views import events, library, play, teams
+from .views import events, instances, library, play, teams
 
 EVENT = "events/<slug:slug>"
 PLAY = f"{EVENT}/play/<slug:challenge>"
@@ -39,6 +39,14 @@ urlpatterns = [
     path(PLAY, play.play_challenge, name="play_challenge"),
     path(f"{PLAY}/hints/<int:hint>", play.play_hint, name="play_hint"),
     path(f"{PLAY}/files/<uuid:file>", play.play_file, name="play_file"),
+    path(f"{PLAY}/instance", instances.instance_panel, name="instance_panel"),
+    path(f"{EVENT}/instances/deploy", instances.instance_deploy, name="instance_deploy"),
+    path(f"{EVENT}/instances/kill", instances.instance_kill_all, name="instance_kill_all"),
+    path("instances/", instances.instance_list, name="instance_list"),
+    path("instances/bulk", instances.instance_bulk, name="instance_bulk"),
+    path("instances/addresses", instances.address_ledger, name="address_ledger"),
+    path("instances/<uuid:pk>", instances.instance_detail, name="instance_detail"),
+    path("instances/<uuid:pk>/log", instances.instance_log, name="instance_log"),
     path("teams/", teams.team_list, name="team_list"),
     path("teams/new", teams.team_create, name="team_create"),
     path("teams/join", teams.team_join, name="team_join"),

@@ -6,12 +6,14 @@ from hub.api.routers import HubRouter
 
 from . import examples  # noqa: F401 - importing it registers them
 from .events import EventViewSet, TeamViewSet
+from .instances import InstanceViewSet
 from .views import AnnouncementViewSet, ChallengeViewSet, EntryViewSet
 
 router = HubRouter()
 router.register("challenges", ChallengeViewSet, basename="challenge")
 router.register("event-challenges", EntryViewSet, basename="entry")
 router.register("events", EventViewSet, basename="event")
+router.register("instances", InstanceViewSet, basename="instance")
 router.register("teams", TeamViewSet, basename="team")
 router.register("announcements", AnnouncementViewSet, basename="announcement")
 

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
+
 from challenges.models import Instance
 from monitoring.subjects import Subject
 
@@ -22,7 +24,8 @@ def find_instances(user: Any, ids: Collection[str]) -> Iterable[Subject]:
             "memory_bytes": row["memory_mb"] * 2.0**20,
             "disk_bytes": row["disk_mb"] * 1e6,
         }
-        yield Subject(f"{Instance.kind}:{row['pk']}", row["name"], "", row["node__region__slug"], None, limits)
+        url = reverse("challenges:instance_detail", args=[row["pk"]])
+        yield Subject(f"{Instance.kind}:{row['pk']}", row["name"], url, row["node__region__slug"], None, limits)
 
 
 def _uuid(text: str) -> UUID | None:

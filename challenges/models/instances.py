@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from challenges.instances import expiry, launching
@@ -63,6 +64,9 @@ class Instance(Workload):
             ),
             models.Index(fields=["-created_at"], name="instance_newest"),
         ]
+
+    def get_absolute_url(self) -> str:
+        return reverse("challenges:instance_detail", args=[self.pk])
 
     @property
     def main(self) -> ChallengeContainer | None:

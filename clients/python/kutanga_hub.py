@@ -2410,6 +2410,112 @@ class Events(Group):
         self._nothing("POST", f"/api/v1/events/{_part(slug)}/withdraw")
 
 
+class Instances(Group):
+    """Instances."""
+
+    def list(
+        self,
+        *,
+        challenge: Sequence[str] | None = None,
+        event: Sequence[str] | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+        node: Sequence[str] | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        status: Sequence[str] | None = None,
+    ) -> Listing:
+        """List instances."""
+        return Listing(
+            self._client,
+            "/api/v1/instances",
+            {
+                "challenge": challenge,
+                "event": event,
+                "fields": fields,
+                "limit": limit,
+                "node": node,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "status": status,
+            },
+        )
+
+    def create(self, *, event: str, challenge: str, team: int | Unset = UNSET) -> Answer:
+        """Launch an instance, or be told of the one there is."""
+        return self._answer(
+            "POST",
+            "/api/v1/instances",
+            body={"event": event, "challenge": challenge, "team": team},
+        )
+
+    def bulk(self, *, verb: str, ids: Sequence[str], minutes: int | Unset = UNSET) -> Rows:
+        """One verb for many instances, with a result for each."""
+        return self._rows(
+            "POST",
+            "/api/v1/instances/bulk",
+            body={"verb": verb, "ids": ids, "minutes": minutes},
+        )
+
+    def deploy(self, *, event: str, challenge: str, force: bool | Unset = UNSET) -> Rows:
+        """Launch a challenge for every team of an event, with a result for each."""
+        return self._rows(
+            "POST",
+            "/api/v1/instances/deploy",
+            body={"event": event, "challenge": challenge, "force": force},
+        )
+
+    def kill_all(self, *, event: str, phrase: str) -> Rows:
+        """End all instances of an event at once."""
+        return self._rows(
+            "POST",
+            "/api/v1/instances/kill-all",
+            body={"event": event, "phrase": phrase},
+        )
+
+    def ledger(self) -> Rows:
+        """How many addresses are free, leased and resting."""
+        return self._rows("GET", "/api/v1/instances/ledger")
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show an instance."""
+        return self._answer(
+            "GET",
+            f"/api/v1/instances/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def extend(self, id: str, *, minutes: int | Unset = UNSET) -> Answer:
+        """Give it more time."""
+        return self._answer(
+            "POST",
+            f"/api/v1/instances/{_part(id)}/extend",
+            body={"minutes": minutes},
+        )
+
+    def log(self, id: str) -> Answer:
+        """Read its newest output, flags masked."""
+        return self._answer("GET", f"/api/v1/instances/{_part(id)}/log")
+
+    def reset(self, id: str, *, kind: str | Unset = UNSET) -> Answer:
+        """Begin it anew with the same flag, address and time left."""
+        return self._answer(
+            "POST",
+            f"/api/v1/instances/{_part(id)}/reset",
+            body={"kind": kind},
+        )
+
+    def stop(self, id: str, *, remove: bool | Unset = UNSET) -> Answer:
+        """End it, with or without giving up its address."""
+        return self._answer(
+            "POST",
+            f"/api/v1/instances/{_part(id)}/stop",
+            body={"remove": remove},
+        )
+
+
 class Logs(Group):
     """Logs."""
 
@@ -3832,6 +3938,7 @@ class Hub(Client):
         self.errors = Errors(self)
         self.event_challenges = EventChallenges(self)
         self.events = Events(self)
+        self.instances = Instances(self)
         self.logs = Logs(self)
         self.metrics = Metrics(self)
         self.node_tasks = NodeTasks(self)

@@ -63,6 +63,7 @@ def real_keys(world: World, path: str) -> dict[str, Any]:
         "challenges": {"slug": world.entry.challenge.slug},
         "event-challenges": {"id": world.entry.pk},
         "events": {"slug": world.entry.event.slug},
+        "instances": {"id": str(world.instance.pk)},
         "teams": {"id": world.team.pk},
         "channels": {"id": world.delivery.channel_id},
         "deliveries": {"id": str(world.delivery.pk)},

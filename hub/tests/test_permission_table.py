@@ -95,6 +95,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/events/{slug}/unban-team": {"team": 7007},
     "POST api/v1/events/{slug}/cancel": REASON,
     "POST api/v1/events/{slug}/reject": REASON,
+    "POST api/v1/instances": {"event": "night-of-flags", "challenge": "leaky-shop"},
+    "POST api/v1/instances/bulk": {"verb": "stop", "ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"]},
+    "POST api/v1/instances/deploy": {"event": "night-of-flags", "challenge": "leaky-shop"},
+    "POST api/v1/instances/kill-all": {"event": "night-of-flags", "phrase": "kill night-of-flags"},
     "POST api/v1/teams": {"name": "Foxes"},
     "PATCH api/v1/teams/{id}": {"description": "We fly at night."},
     "POST api/v1/teams/join": {"code": "K7QX4M"},
@@ -281,6 +285,7 @@ class Visitor:
             "challenges": world.entry.challenge.slug,
             "event-challenges": world.entry.pk,
             "events": world.entry.event.slug,
+            "instances": world.instance.pk,
             "teams": world.team.pk,
             "views": 1,
             "queues": "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11",
@@ -355,7 +360,7 @@ def test_nobody_reaches_anything_but_the_open_doors() -> None:
 
 def test_what_is_the_owners_does_not_exist_for_a_stranger() -> None:
     """Whatever the owner reaches by a key of his, a stranger of the same role is told that it is not there."""
-    own = ("servers/", "teams/", "tokens/", "operations/", "users/", "views/")
+    own = ("instances/", "servers/", "teams/", "tokens/", "operations/", "users/", "views/")
     for route, answers in read_table().items():
         path = route.split(" ", 1)[1].removeprefix("api/v1/")
         if path.startswith(own) and ("{id}" in path or "pk>" in path):

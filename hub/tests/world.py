@@ -11,9 +11,10 @@ from django.utils import timezone
 from accounts.actors import SYSTEM
 from accounts.models import ApiToken, AuditEntry, User
 from accounts.tests.factories import UserFactory, token_for
-from challenges.models import Announcement, EventChallenge, Team
+from challenges.models import Announcement, EventChallenge, Instance, Team
 from challenges.tests.factories import (
     ChallengeFactory,
+    ContainerFactory,
     EntryFactory,
     EventFactory,
     HintFactory,
@@ -66,6 +67,7 @@ class World:
     team: Team
     entry: EventChallenge
     announcement: Announcement
+    instance: Instance
 
     def person(self, role: str) -> User:
         user: User | None = self.people[role]
@@ -115,7 +117,7 @@ def make_world(**of_server: Any) -> World:
         **make_alert(node),
         **make_devices(),
         **make_deployment(),
-        **make_event(owner),
+        **make_event(owner, node),
     )
 
 
@@ -139,7 +141,7 @@ def make_deployment() -> dict[str, Any]:
     return {"publisher": publisher, "bundle": bundle, "deployment": deployment}
 
 
-def make_event(owner: User) -> dict[str, Any]:
+def make_event(owner: User, node: Node) -> dict[str, Any]:
     """A running event with one challenge and a hint, in which the owner's team takes part."""
     event = EventFactory(name="Night of flags", slug="night-of-flags")
     challenge = ChallengeFactory(name="Leaky shop", slug="leaky-shop")
@@ -147,7 +149,24 @@ def make_event(owner: User) -> dict[str, Any]:
     team = TeamFactory(id=7007, name="Owls", captain=owner, join_code="K7QX4M")
     participate(event, team)
     announcement = Announcement.objects.create(event=event, title="Pizza", message="In the hall.", author_name="chief")
-    return {"team": team, "entry": EntryFactory(event=event, challenge=challenge), "announcement": announcement}
+    jar = ChallengeFactory(name="Cookie jar", slug="cookie-jar", kind="container")
+    ContainerFactory(challenge=jar)
+    instance = Instance.objects.create(
+        name="Cookie jar · Owls",
+        node=node,
+        event=event,
+        challenge=jar,
+        team=team,
+        memory_mb=256,
+        disk_mb=256,
+        expires_at=timezone.now() + timedelta(minutes=10),
+    )
+    return {
+        "team": team,
+        "entry": EntryFactory(event=event, challenge=challenge),
+        "announcement": announcement,
+        "instance": instance,
+    }
 
 
 def make_alert(node: Node) -> dict[str, Any]:

@@ -1,0 +1,317 @@
+"""Instances over HTTP: parse, call one service, answer. Launching again is no mistake: it answers what there is."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import django_filters
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import serializers, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from challenges import services
+from challenges.instances.ledger import books
+from challenges.instances.lists import INSTANCES, find
+from challenges.models import Event, Instance, Team
+from hub.api.bulk import BulkErrorSerializer, bulk_entry, ids_field
+from hub.api.filters import AnyOf, SearchFilterSet, orders_of
+from hub.api.openapi import example
+from hub.api.shapes import parse, show
+from hub.api.views import FIELDS, HubViewSet
+from hub.nodes import leases
+from hub.nodes.api.serializers import OperationSerializer
+from hub.nodes.choices import ObservedStatus
+
+UUID_PATTERN = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
+
+
+class ConnectionSerializer(serializers.Serializer[Any]):
+    """How the team reaches one port; `line` is to be copied."""
+
+    name = serializers.CharField()
+    protocol = serializers.CharField()
+    ip = serializers.CharField()
+    port = serializers.IntegerField()
+    url = serializers.CharField()
+    line = serializers.CharField()
+
+
+class InstanceSerializer(serializers.ModelSerializer[Instance]):
+    """A team's copy of a challenge. No flag is ever here."""
+
+    event = serializers.SlugField(source="event.slug", read_only=True, allow_null=True, default=None)
+    challenge = serializers.SlugField(source="challenge.slug", read_only=True)
+    team = serializers.CharField(source="team.name", read_only=True)
+    node = serializers.CharField(source="node.name", read_only=True)
+    status = serializers.ChoiceField(source="observed_status", choices=ObservedStatus.choices, read_only=True)
+    place_in_queue = serializers.SerializerMethodField()
+    connections = ConnectionSerializer(many=True, read_only=True)
+    is_about_to_end = serializers.BooleanField(read_only=True)
+
+    class Meta:
+        model = Instance
+        fields: ClassVar[tuple[str, ...]] = (
+            "id",
+            "event",
+            "challenge",
+            "team",
+            "node",
+            "status",
+            "desired_status",
+            "status_reason",
+            "progress_percent",
+            "place_in_queue",
+            "connections",
+            "expires_at",
+            "is_about_to_end",
+            "extensions",
+            "launched_by",
+            "last_extended_by",
+            "last_reset_by",
+            "last_reset_at",
+            "created_at",
+        )
+        read_only_fields: ClassVar[tuple[str, ...]] = fields
+
+    def get_place_in_queue(self, instance: Instance) -> int | None:
+        return leases.place_in_queue(instance.pk) if instance.observed_status == ObservedStatus.QUEUED else None
+
+
+class LaunchSerializer(serializers.Serializer[Any]):
+    """What to launch; organisers may name the team."""
+
+    event = serializers.SlugField(max_length=110)
+    challenge = serializers.SlugField(max_length=60)
+    team = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
+
+
+class ExtendSerializer(serializers.Serializer[Any]):
+    """Without minutes, what the event's rules give."""
+
+    minutes = serializers.IntegerField(min_value=1, max_value=1440, required=False)
+
+
+class ResetSerializer(serializers.Serializer[Any]):
+    """Make all of it anew, or only start its programs again."""
+
+    kind = serializers.ChoiceField(choices=["redeploy", "restart"], default="redeploy")
+
+
+class StopSerializer(serializers.Serializer[Any]):
+    """Whether it is removed, and its address given up."""
+
+    remove = serializers.BooleanField(default=True)
+
+
+class InstanceAnswerSerializer(serializers.Serializer[Any]):
+    """The instance, and the operation that was asked; null when nothing had to be done."""
+
+    instance = InstanceSerializer()
+    operation = OperationSerializer(allow_null=True)
+
+
+class InstanceLogSerializer(serializers.Serializer[Any]):
+    """The newest output, flags masked."""
+
+    text = serializers.CharField()
+    captured_at = serializers.DateTimeField(allow_null=True)
+
+
+class InstanceBulkSerializer(serializers.Serializer[Any]):
+    """One verb for many instances; minutes belong to extend."""
+
+    verb = serializers.ChoiceField(choices=["extend", "reset", "stop"])
+    ids = ids_field(serializers.UUIDField())
+    minutes = serializers.IntegerField(min_value=1, max_value=1440, required=False)
+
+
+class InstanceResultSerializer(serializers.Serializer[Any]):
+    """What came of it for one."""
+
+    id = serializers.CharField()
+    status = serializers.IntegerField()
+    error = BulkErrorSerializer(allow_null=True)
+
+
+class DeploySerializer(serializers.Serializer[Any]):
+    """A challenge for every team of an event; `force` makes anew what runs."""
+
+    event = serializers.SlugField(max_length=110)
+    challenge = serializers.SlugField(max_length=60)
+    force = serializers.BooleanField(default=False)
+
+
+class KillAllSerializer(serializers.Serializer[Any]):
+    """All instances of an event; the phrase is `kill` and the event's slug."""
+
+    event = serializers.SlugField(max_length=110)
+    phrase = serializers.CharField(max_length=200)
+
+
+class LedgerSerializer(serializers.Serializer[Any]):
+    """The load-balancer addresses of one node, counted by state, and how many wait."""
+
+    node = serializers.CharField(source="node.name")
+    free = serializers.IntegerField(source="counts.free")
+    leased = serializers.IntegerField(source="counts.leased")
+    quarantined = serializers.IntegerField(source="counts.quarantined")
+    blocked = serializers.IntegerField(source="counts.blocked")
+    waiting = serializers.IntegerField(source="counts.waiting")
+
+
+class InstanceFilter(SearchFilterSet):
+    """Instances by team, challenge or id, and by event, node and state."""
+
+    find = staticmethod(find)
+    status = django_filters.MultipleChoiceFilter(field_name="observed_status", choices=ObservedStatus.choices)
+    event = AnyOf(field_name="event__slug")
+    challenge = AnyOf(field_name="challenge__slug")
+    node = AnyOf(field_name="node__name")
+
+    class Meta:
+        model = Instance
+        fields: tuple[str, ...] = ()
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List instances", parameters=[FIELDS]),
+    retrieve=extend_schema(summary="Show an instance"),
+)
+class InstanceViewSet(HubViewSet):
+    """Teams' own copies of challenges."""
+
+    queryset = Instance.objects.all()
+    serializer_class = InstanceSerializer
+    filterset_class = InstanceFilter
+    ordering_fields = orders_of(INSTANCES)
+    ordering = ("-created_at",)
+    lookup_value_regex = UUID_PATTERN
+    version_fields = ("generation", "desired_status", "observed_status", "expires_at")
+    verbs: ClassVar[dict[str, str]] = {
+        "list": "instances.view",
+        "retrieve": "instances.view",
+        "log": "instances.view",
+        "create": "instances.create",
+        "extend": "instances.extend",
+        "deploy": "events.change",
+        "kill_all": "events.change",
+        "ledger": "addresses.view",
+        "*": "instances.control",
+    }
+
+    def get_queryset(self) -> Any:
+        rows: Any = super().get_queryset()
+        return rows.alive().with_details()
+
+    @extend_schema(
+        summary="Launch an instance, or be told of the one there is",
+        request=LaunchSerializer,
+        responses={200: InstanceAnswerSerializer, 201: InstanceAnswerSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        asked = parse(LaunchSerializer, request)
+        event = _event(request, asked["event"])
+        team = get_object_or_404(Team.objects.visible_to(request.user), pk=asked["team"]) if "team" in asked else None
+        launched = services.launch_instance(event, asked["challenge"], actor=request.user, team=team)
+        code = status.HTTP_201_CREATED if launched.is_new else status.HTTP_200_OK
+        return self._answer(request, launched.instance, launched.operation, code)
+
+    @extend_schema(summary="Give it more time", request=ExtendSerializer, responses=InstanceSerializer)
+    @action(detail=True, methods=["post"])
+    def extend(self, request: Request, pk: str) -> Response:
+        asked = parse(ExtendSerializer, request)
+        instance = services.extend_instance(self.get_object(), actor=request.user, **asked)
+        return Response(show(InstanceSerializer, instance, request))
+
+    @extend_schema(
+        summary="Begin it anew with the same flag, address and time left",
+        request=ResetSerializer,
+        responses={202: InstanceAnswerSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def reset(self, request: Request, pk: str) -> Response:
+        asked = parse(ResetSerializer, request)
+        instance = self.get_object()
+        operation = services.reset_instance(instance, actor=request.user, **asked)
+        return self._answer(request, self.get_object(), operation, status.HTTP_202_ACCEPTED)
+
+    @extend_schema(
+        summary="End it, with or without giving up its address",
+        request=StopSerializer,
+        responses={200: InstanceAnswerSerializer, 202: InstanceAnswerSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def stop(self, request: Request, pk: str) -> Response:
+        operation = services.stop_instance(self.get_object(), actor=request.user, **parse(StopSerializer, request))
+        code = status.HTTP_202_ACCEPTED if operation else status.HTTP_200_OK
+        return self._answer(request, self.get_object(), operation, code)
+
+    @extend_schema(summary="Read its newest output, flags masked", responses=InstanceLogSerializer)
+    @action(detail=True, methods=["get"])
+    def log(self, request: Request, pk: str) -> Response:
+        return Response(InstanceLogSerializer(services.read_log(self.get_object(), actor=request.user)).data)
+
+    @extend_schema(
+        summary="One verb for many instances, with a result for each",
+        request=InstanceBulkSerializer,
+        responses=InstanceResultSerializer(many=True),
+        filters=False,
+    )
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def bulk(self, request: Request) -> Response:
+        asked = parse(InstanceBulkSerializer, request)
+        results = services.act_on_many(asked["ids"], asked["verb"], actor=request.user, minutes=asked.get("minutes"))
+        return Response(InstanceResultSerializer([bulk_entry(one, status=202) for one in results], many=True).data)
+
+    @extend_schema(
+        summary="Launch a challenge for every team of an event, with a result for each",
+        request=DeploySerializer,
+        responses=InstanceResultSerializer(many=True),
+        filters=False,
+    )
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def deploy(self, request: Request) -> Response:
+        asked = parse(DeploySerializer, request)
+        event = _event(request, asked["event"])
+        results = services.deploy_for_all(event, asked["challenge"], actor=request.user, force=asked["force"])
+        return Response(InstanceResultSerializer([bulk_entry(one, status=202) for one in results], many=True).data)
+
+    @extend_schema(
+        summary="End all instances of an event at once",
+        request=KillAllSerializer,
+        responses=InstanceResultSerializer(many=True),
+        filters=False,
+    )
+    @action(detail=False, methods=["post"], url_path="kill-all", pagination_class=None)
+    def kill_all(self, request: Request) -> Response:
+        asked = parse(KillAllSerializer, request)
+        results = services.kill_all(_event(request, asked["event"]), actor=request.user, phrase=asked["phrase"])
+        return Response(InstanceResultSerializer([bulk_entry(one, status=202) for one in results], many=True).data)
+
+    @extend_schema(
+        summary="How many addresses are free, leased and resting", responses=LedgerSerializer(many=True), filters=False
+    )
+    @action(detail=False, methods=["get"], pagination_class=None)
+    def ledger(self, request: Request) -> Response:
+        return Response(LedgerSerializer(books(request.user), many=True).data)
+
+    def _answer(self, request: Request, instance: Instance, operation: Any, code: int) -> Response:
+        answer = {"instance": instance, "operation": operation}
+        return Response(show(InstanceAnswerSerializer, answer, request), status=code)
+
+
+def _event(request: Request, slug: str) -> Event:
+    event: Event = get_object_or_404(Event.objects.visible_to(request.user), slug=slug)
+    return event
+
+
+example(LaunchSerializer, "A challenge of an event", {"event": "spring-ctf", "challenge": "cookie-jar"})
+example(ExtendSerializer, "As an organiser", {"minutes": 30})
+example(ResetSerializer, "All anew", {"kind": "redeploy"})
+example(StopSerializer, "Keep the address", {"remove": False})
+example(InstanceBulkSerializer, "Stop one", {"verb": "stop", "ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"]})
+example(DeploySerializer, "For every team", {"event": "spring-ctf", "challenge": "cookie-jar"})
+example(KillAllSerializer, "With its phrase", {"event": "spring-ctf", "phrase": "kill spring-ctf"})

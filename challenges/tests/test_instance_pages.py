@@ -1,0 +1,247 @@
+"""Pages and API of instances: a team's box, the organisers' board, the ledger; each for those who may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.tests.factories import UserFactory
+from challenges import flags
+from challenges.models import Instance
+from hub.engines.fake import FakeEngine
+from hub.testing import api_client, assert_constant_queries
+
+from .arena import Arena, make_arena, runnable
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _engine() -> Iterator[None]:
+    FakeEngine.reset()
+    yield
+    FakeEngine.reset()
+
+
+@pytest.fixture
+def arena() -> Arena:
+    return make_arena()
+
+
+def signed_in(user: Any) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def panel_url(arena: Arena, challenge: Any) -> str:
+    return reverse("challenges:instance_panel", args=[arena.event.slug, challenge.slug])
+
+
+def test_box_launches_and_shows_lines_to_copy_and_the_end(arena: Arena):
+    challenge = runnable(arena.event)
+    client, url = signed_in(arena.teams[0].captain), panel_url(arena, challenge)
+    before = client.get(url).content.decode()
+
+    client.post(url, {"verb": "launch"})
+    arena.work()
+    page = client.get(url).content.decode()
+
+    assert "Nothing of it runs" in before
+    assert "http://192.168.250.100:8080/" in page
+    assert "data-copy" in page
+    assert "ends" in page
+    assert flags.flag_for(challenge.flags.get(), arena.teams[0], arena.event) not in page
+
+
+def test_box_is_a_fragment_that_says_when_nothing_has_changed(arena: Arena):
+    challenge = runnable(arena.event)
+    arena.launch(arena.teams[0], challenge)
+    arena.work()
+    client, url = signed_in(arena.teams[0].captain), panel_url(arena, challenge)
+    asks = {"HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": "instance"}
+
+    first = client.get(url, **asks)
+    again = client.get(url, **asks, HTTP_IF_NONE_MATCH=first["ETag"])
+    posted = client.post(url, {"verb": "stop"}, **asks)
+
+    assert first.content.decode().lstrip().startswith('<div id="instance"')
+    assert again.status_code == 304
+    assert "Deleting" in posted.content.decode()
+
+
+def test_refusal_is_said_in_the_box(arena: Arena):
+    challenge = runnable(arena.event)
+    arena.launch(arena.teams[0], challenge)
+    arena.work()
+    client, url = signed_in(arena.teams[0].captain), panel_url(arena, challenge)
+
+    answer = client.post(url, {"verb": "extend"}, HTTP_HX_REQUEST="true", HTTP_HX_TARGET="instance")
+
+    assert "It can be extended once less than" in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", ["instance_detail", "instance_log"])
+def test_other_team_finds_nothing(arena: Arena, name: str):
+    instance = arena.launch(arena.teams[0], runnable(arena.event))
+    url = reverse(f"challenges:{name}", args=[instance.pk])
+
+    assert signed_in(arena.teams[0].captain).get(url).status_code == 200
+    assert signed_in(arena.teams[1].captain).get(url).status_code == 404
+    assert signed_in(UserFactory(role="Viewer")).get(url).status_code == 200
+
+
+def test_viewer_sees_no_buttons_and_his_posts_change_nothing(arena: Arena):
+    instance = arena.launch(arena.teams[0], runnable(arena.event))
+    client, url = signed_in(UserFactory(role="Viewer")), reverse("challenges:instance_detail", args=[instance.pk])
+
+    client.post(url, {"verb": "stop"})
+
+    assert "instance-stop" not in client.get(url).content.decode()
+    assert arena.fresh(instance).desired_status == "running"
+
+
+def test_board_shows_who_has_what_where_and_acts_on_the_ticked(arena: Arena):
+    made = [arena.launch(team, runnable(arena.event)) for team in arena.teams]
+    arena.work()
+    client = signed_in(UserFactory(role="Operator"))
+
+    board = client.get(reverse("challenges:instance_list"), {"event": arena.event.slug}).content.decode()
+    results = client.post(reverse("challenges:instance_bulk"), {"verb": "stop", "ids": [str(one.pk) for one in made]})
+
+    assert all(text in board for one in made for text in (one.team.name, one.connections[0].line))
+    assert "Deploy for all teams" in board
+    assert "Stop: 2 of 2 done" in results.content.decode()
+    assert not Instance.objects.wanted().exists()
+
+
+def test_board_costs_the_same_however_many_there_are(arena: Arena):
+    arena.launch(arena.teams[0], runnable(arena.event))
+    client = signed_in(UserFactory(role="Admin"))
+
+    def look() -> None:
+        client.get(reverse("challenges:instance_list"))
+
+    assert_constant_queries(look, lambda: arena.launch(arena.teams[1], runnable(arena.event)))
+
+
+def test_kill_all_asks_for_the_phrase(arena: Arena):
+    arena.launch(arena.teams[0], runnable(arena.event))
+    client, url = (
+        signed_in(UserFactory(role="Operator")),
+        reverse("challenges:instance_kill_all", args=[arena.event.slug]),
+    )
+
+    refused = client.post(url, {"typed": "yes"})
+    left = Instance.objects.wanted().count()
+    client.post(url, {"typed": f"kill {arena.event.slug}"})
+
+    assert (refused.status_code, left, Instance.objects.wanted().count()) == (422, 1, 0)
+    assert signed_in(arena.teams[0].captain).get(url).status_code == 403
+
+
+def test_deploy_for_all_tells_of_each_team(arena: Arena):
+    challenge = runnable(arena.event)
+    client = signed_in(UserFactory(role="Operator"))
+
+    answer = client.post(reverse("challenges:instance_deploy", args=[arena.event.slug]), {"challenge": challenge.slug})
+
+    assert "Deploy for all teams: 2 of 2 done" in answer.content.decode()
+    assert Instance.objects.count() == 2
+
+
+def test_ledger_names_the_team_of_each_address_and_who_waits():
+    arena = make_arena(addresses=1)
+    arena.launch(arena.teams[0], runnable(arena.event))
+    waiting = arena.launch(arena.teams[1], runnable(arena.event))
+    url = reverse("challenges:address_ledger")
+
+    page = signed_in(UserFactory(role="Viewer")).get(url).content.decode()
+
+    assert "0 free, 1 leased, 0 resting, 0 blocked, 1 waiting" in page
+    assert arena.teams[0].name in page
+    assert waiting.name in page
+    assert signed_in(arena.teams[0].captain).get(url).status_code == 403
+
+
+class TestApi:
+    def test_second_launch_answers_the_same_with_200(self, arena: Arena):
+        challenge = runnable(arena.event)
+        client = api_client(arena.teams[0].captain)
+        body = {"event": arena.event.slug, "challenge": challenge.slug}
+
+        first = client.post("/api/v1/instances", body, format="json")
+        second = client.post("/api/v1/instances", body, format="json")
+
+        assert (first.status_code, second.status_code) == (201, 200)
+        assert first.json()["instance"]["id"] == second.json()["instance"]["id"]
+        assert second.json()["operation"] is None
+
+    def test_answer_has_lines_and_place_and_no_flag(self):
+        arena = make_arena(addresses=1)
+        challenge = runnable(arena.event)
+        arena.launch(arena.teams[0], challenge)
+        waiting = arena.launch(arena.teams[1], challenge)
+        arena.work()
+
+        runs = api_client(arena.teams[0].captain).get("/api/v1/instances").json()["results"][0]
+        waits = api_client(arena.teams[1].captain).get(f"/api/v1/instances/{waiting.pk}").json()
+
+        assert runs["connections"][0]["line"] == "http://192.168.250.100:8080/"
+        assert (waits["status"], waits["place_in_queue"], waits["connections"]) == ("queued", 1, [])
+        assert "crypto-TRI" not in str(runs)
+
+    def test_player_sees_no_other_teams_instance_nor_the_books(self, arena: Arena):
+        """P56 and P57: access and statistics of others stay others'."""
+        instance = arena.launch(arena.teams[0], runnable(arena.event))
+        client = api_client(arena.teams[1].captain)
+
+        assert client.get(f"/api/v1/instances/{instance.pk}").status_code == 404
+        assert client.get("/api/v1/instances").json()["results"] == []
+        assert client.get("/api/v1/instances/ledger").status_code == 403
+        assert client.post(f"/api/v1/instances/{instance.pk}/stop", {}, format="json").status_code == 404
+
+    def test_verbs_answer_with_an_operation(self, arena: Arena):
+        instance = arena.launch(arena.teams[0], runnable(arena.event))
+        arena.work()
+        client = api_client(arena.teams[0].captain)
+        url = f"/api/v1/instances/{instance.pk}"
+
+        reset = client.post(f"{url}/reset", {"kind": "restart"}, format="json")
+        early = client.post(f"{url}/extend", {}, format="json")
+        log = client.get(f"{url}/log")
+        stop = client.post(f"{url}/stop", {}, format="json")
+
+        assert (reset.status_code, reset.json()["operation"]["verb"]) == (202, "reset")
+        assert (early.status_code, early.json()["code"]) == (409, "not_now")
+        assert log.json() == {"text": "", "captured_at": None}
+        assert (stop.status_code, stop.json()["instance"]["desired_status"]) == (202, "deleted")
+
+    def test_organisers_deploy_act_on_many_and_kill_all(self, arena: Arena):
+        challenge = runnable(arena.event)
+        client = api_client(UserFactory(role="Operator"))
+        body = {"event": arena.event.slug, "challenge": challenge.slug}
+
+        deployed = client.post("/api/v1/instances/deploy", body, format="json")
+        ids = [str(pk) for pk in Instance.objects.values_list("pk", flat=True)]
+        arena.work()
+        many = client.post("/api/v1/instances/bulk", {"verb": "extend", "ids": ids, "minutes": 5}, format="json")
+        wrong = client.post("/api/v1/instances/kill-all", {"event": arena.event.slug, "phrase": "kill"}, format="json")
+        right = client.post(
+            "/api/v1/instances/kill-all",
+            {"event": arena.event.slug, "phrase": f"kill {arena.event.slug}"},
+            format="json",
+        )
+
+        assert [row["status"] for row in deployed.json()] == [202, 202]
+        assert [row["error"] for row in many.json()] == [None, None]
+        assert (wrong.status_code, list(wrong.json()["fields"])) == (400, ["phrase"])
+        assert len(right.json()) == 2
+        assert client.get("/api/v1/instances/ledger").json()[0]["leased"] == 2
+        assert (
+            api_client(arena.teams[0].captain).post("/api/v1/instances/deploy", body, format="json").status_code == 403
+        )
