@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import django_filters
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -21,6 +22,7 @@ from hub.api.filters import AnyOf, SearchFilterSet, orders_of
 from hub.api.openapi import example
 from hub.api.shapes import parse, show
 from hub.api.views import FIELDS, HubViewSet
+from hub.exceptions import Invalid, NotFound
 from hub.nodes import leases
 from hub.nodes.api.serializers import OperationSerializer
 from hub.nodes.choices import ObservedStatus
@@ -213,9 +215,13 @@ class InstanceViewSet(HubViewSet):
     )
     def create(self, request: Request) -> Response:
         asked = parse(LaunchSerializer, request)
-        event = _event(request, asked["event"])
-        team = get_object_or_404(Team.objects.visible_to(request.user), pk=asked["team"]) if "team" in asked else None
-        launched = services.launch_instance(event, asked["challenge"], actor=request.user, team=team)
+        event, team = _event(request, asked["event"]), None
+        if "team" in asked:
+            team = Team.objects.visible_to(request.user).filter(pk=asked["team"]).first()
+            if team is None:
+                raise Invalid("There is no such team.", field="team")
+        with _named("challenge"):
+            launched = services.launch_instance(event, asked["challenge"], actor=request.user, team=team)
         code = status.HTTP_201_CREATED if launched.is_new else status.HTTP_200_OK
         return self._answer(request, launched.instance, launched.operation, code)
 
@@ -276,7 +282,8 @@ class InstanceViewSet(HubViewSet):
     def deploy(self, request: Request) -> Response:
         asked = parse(DeploySerializer, request)
         event = _event(request, asked["event"])
-        results = services.deploy_for_all(event, asked["challenge"], actor=request.user, force=asked["force"])
+        with _named("challenge"):
+            results = services.deploy_for_all(event, asked["challenge"], actor=request.user, force=asked["force"])
         return Response(InstanceResultSerializer([bulk_entry(one, status=202) for one in results], many=True).data)
 
     @extend_schema(
@@ -304,8 +311,19 @@ class InstanceViewSet(HubViewSet):
 
 
 def _event(request: Request, slug: str) -> Event:
-    event: Event = get_object_or_404(Event.objects.visible_to(request.user), slug=slug)
+    event: Event | None = Event.objects.visible_to(request.user).filter(slug=slug).first()
+    if event is None:
+        raise Invalid("There is no such event.", field="event")
     return event
+
+
+@contextmanager
+def _named(field: str) -> Iterator[None]:
+    """What a body names and is not there is the body's fault: 404 is for what the address names."""
+    try:
+        yield
+    except NotFound as error:
+        raise Invalid(error.message, field=field) from None
 
 
 example(LaunchSerializer, "A challenge of an event", {"event": "spring-ctf", "challenge": "cookie-jar"})

@@ -181,6 +181,15 @@ class TestApi:
         assert first.json()["instance"]["id"] == second.json()["instance"]["id"]
         assert second.json()["operation"] is None
 
+    @pytest.mark.parametrize("wrong", [{"event": "no"}, {"challenge": "no"}, {"team": 2_000_000_000}])
+    def test_what_the_body_names_and_is_not_there_is_told_by_its_field(self, arena: Arena, wrong: dict[str, Any]):
+        client, body = api_client(UserFactory(role="Operator")), {"event": arena.event.slug, "team": arena.teams[0].pk}
+        body["challenge"] = runnable(arena.event).slug
+
+        answer = client.post("/api/v1/instances", {**body, **wrong}, format="json")
+
+        assert (answer.status_code, list(answer.json()["fields"])) == (400, list(wrong))
+
     def test_answer_has_lines_and_place_and_no_flag(self):
         arena = make_arena(addresses=1)
         challenge = runnable(arena.event)
