@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from hub.launcher.throwaway import Throwaway
 
@@ -67,6 +68,21 @@ def pytest_xdist_setupnodes() -> None:
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
+class FilesApart(LoadScopeScheduling):
+    """Give each worker whole files, and all that use the Docker Engine to one: its networks and firewall are shared."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "docker" if "docker" in path.rpartition("/")[2] else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesApart:
+    """Hand files out in the order collected: it puts the longest first and the browser's last."""
+    config.option.loadscopereorder = False
+    return FilesApart(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the browser's tests behind all others, and skip what this machine cannot run.
@@ -74,8 +90,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Playwright leaves an event loop in this thread until the session ends, and beside one Django keeps its connections
     apart. A child forked then has no loop: it would go on with a connection from before, which may be dead by now.
     """
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    items.sort(key=lambda item: (item.get_closest_marker("browser") is not None, place_in_queue(item)))
     skip_what_cannot_run(items)
+
+
+def place_in_queue(item: pytest.Item) -> int:
+    """Workers begin with what takes longest; a run without them keeps the order of the files."""
+    return not item.get_closest_marker("docker") if IS_XDIST_WORKER else 0
 
 
 def skip_what_cannot_run(items: list[pytest.Item]) -> None:

@@ -53,7 +53,8 @@ def _commands(name: str, rest: list[str], place: Place) -> list[list[str]]:
 
 def _ordinary_tests() -> list[str]:
     """Return pytest's arguments when none are given: all tests in CI, those that are not slow for people."""
-    return [] if os.environ.get("HUB_TEST_ALL") == "1" else ["-m", "not slow"]
+    workers = ["--numprocesses", "logical", "--maxprocesses", "4"]
+    return workers if os.environ.get("HUB_TEST_ALL") == "1" else [*workers, "-m", "not slow"]
 
 
 def _migrations_check(place: Place) -> int:

@@ -167,7 +167,7 @@ def open_house(*, size: int = 12, **template: Any) -> Iterator[House]:
 
 def free_range(count: int) -> int:
     """The first of so many neighbouring ports that nobody uses now; other test runs of this machine look elsewhere."""
-    start = PORTS.start + os.getpid() * 97 % (len(PORTS) - count)
+    start = PORTS.start + os.getpid() * 1009 % (len(PORTS) - count)
     for first in (*range(start, PORTS.stop - count, count), *range(PORTS.start, start, count)):
         with suppress(OSError):
             for port in range(first, first + count):
