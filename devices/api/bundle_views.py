@@ -46,6 +46,7 @@ class BundleViewSet(HubViewSet):
     ordering = ("-created_at",)
     version_fields = ("description", "device_types", "status")
     verbs: ClassVar[dict[str, str]] = {"list": "bundles.view", "retrieve": "bundles.view", "*": "bundles.change"}
+    rate_classes: ClassVar[dict[str, str]] = {"create": "upload"}
 
     @extend_schema(
         summary="Begin to upload a bundle",

@@ -66,6 +66,19 @@ def program(client: Client) -> Program:
     return Program(client)
 
 
+def test_uploads_have_a_limit_of_their_own_for_their_beginning(program: Program, settings: Any) -> None:
+    settings.HUB_API_RATES = {"upload": 2}
+
+    begun = [program.ask("POST", "bundles", {"name": "camera", "version": f"1.{n}", "size_bytes": 9}) for n in range(3)]
+
+    assert [answer.status_code for answer in begun] == [201, 201, 429]
+    assert begun[2]["RateLimit-Limit"] == "2"
+    assert (
+        program.ask("POST", f"bundles/{begun[0].json()['id']}/piece", {"offset": 0, "content": "eHg="}).status_code
+        == 200
+    )
+
+
 def test_upload_and_list(program: Program) -> None:
     data = bundle("1.0", name="camera")
 

@@ -326,7 +326,7 @@ class Visitor:
 
 @pytest.fixture
 def visitor(settings: Any) -> Visitor:
-    settings.HUB_API_RATES = {"anonymous": 0, "user": 0, "device": 0}
+    settings.HUB_API_RATES = dict.fromkeys(settings.HUB_API_RATES, 0)
     return Visitor(make_world())
 
 
