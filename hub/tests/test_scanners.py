@@ -17,6 +17,7 @@ def text(length: int, letters: str = LETTERS) -> str:
     return "".join(secrets.choice(letters) for _ in range(length))
 
 
+# Named by number, because they are other ones in every process that collects the tests.
 @pytest.mark.parametrize(
     "secret",
     [
@@ -31,6 +32,7 @@ def text(length: int, letters: str = LETTERS) -> str:
         "-----BEGIN PRIVATE KEY-----\n" + text(64),
         "eyJ" + text(20) + ".eyJ" + text(20) + "." + text(30),
     ],
+    ids=range(10),
 )
 def test_planted_secret_is_found(secret):
     assert [line for line, _ in secret_scan.findings(f"first line\nvalue = '{secret}'\n")] == [2]
