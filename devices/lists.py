@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -47,6 +48,14 @@ def group_choices(request: HttpRequest) -> list[tuple[str, str]]:
     return [(slug, name) for slug, name in rows.rows()]
 
 
+class GroupChip(Chip):
+    """Devices in any of these groups, each once."""
+
+    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
+        members = Device.groups.through._default_manager.filter(devicegroup__slug__in=values)
+        return rows.filter(pk__in=members.values("device_id"))
+
+
 def type_choices(request: HttpRequest) -> list[tuple[str, str]]:
     """The types there are; an index answers."""
     kinds = Device.objects.exclude(device_type="").order_by("device_type").values_list("device_type", flat=True)
@@ -63,8 +72,9 @@ DEVICES = Spec(
         Column("version", "Runs", value=lambda row: row.beat.bundle_version),
         Column("agent", "Agent", value=lambda row: row.beat.agent_version, is_default=False),
         Column("type", "Type", order="device_type", value=lambda row: row.device_type),
-        Column("tags", "Tags", value=lambda row: " ".join(row.tags)),
-        Column("region", "Region", order="region__position", value=lambda row: row.region_slug),
+        Column("groups", "Groups", value=lambda row: " ".join(group.slug for group in row.groups.all())),
+        Column("tags", "Tags", value=lambda row: " ".join(row.tags), is_default=False),
+        Column("region", "Region", order="region__position", value=lambda row: row.region_slug, css="k-xl-only"),
         Column(
             "registered", "Registered", order="registered_at", value=lambda row: row.registered_at, is_default=False
         ),
@@ -74,7 +84,7 @@ DEVICES = Spec(
     chips=(
         Chip("status", "Status", lambda request: DeviceStatus.choices),
         Chip("liveness", "Calls", lambda request: Liveness.choices),
-        Chip("group", "Group", group_choices, "groups__slug"),
+        GroupChip("group", "Group", group_choices),
         Chip("type", "Type", type_choices, "device_type"),
         Chip("region", "Region", region_choices, "region__slug"),
     ),
@@ -136,4 +146,7 @@ LOGS = Spec(
     search=find_line,
     search_hint="Text or source",
     order="-at",
+)
+LOGS_OF_ONE = replace(
+    LOGS, key="device-log", columns=tuple(column for column in LOGS.columns if column.key != "device"), page_size=100
 )

@@ -1,6 +1,24 @@
 """Pages of devices."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from .views import browse, decide, detail
+
+DEVICE = "devices/<uuid:pk>"
 
 app_name = "devices"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("devices/", browse.device_list, name="device_list"),
+    path("devices/bulk", browse.device_bulk, name="device_bulk"),
+    path(DEVICE, detail.device_detail, name="device_detail"),
+    path(f"{DEVICE}/head", detail.device_head, name="device_head"),
+    path(f"{DEVICE}/log", detail.device_log, name="device_log"),
+    path(f"{DEVICE}/config", detail.device_config, name="device_config"),
+    path(f"{DEVICE}/deployments", detail.device_deployments, name="device_deployments"),
+    path(f"{DEVICE}/activity", detail.device_activity, name="device_activity"),
+    path(f"{DEVICE}/edit", detail.device_update, name="device_update"),
+    *(path(f"{DEVICE}/{verb}", decide.device_decide, {"verb": verb}, name=f"device_{verb}") for verb in decide.AT_ONCE),
+    *(path(f"{DEVICE}/{verb}", decide.device_ask, {"verb": verb}, name=f"device_{verb}") for verb in decide.ASKED),
+    path(f"{DEVICE}/decommission", decide.device_decommission, name="device_decommission"),
+    path(f"{DEVICE}/refuse-key", decide.device_refuse_key, name="device_refuse-key"),
+]

@@ -58,7 +58,7 @@ def merge(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What changed, flat: `settings.key` for inner ones."""
-    old, new = _flat(before), _flat(after)
+    old, new = flat(before), flat(after)
     names = sorted(old.keys() | new.keys())
     return [
         {"name": name, "before": old.get(name), "after": new.get(name)}
@@ -67,7 +67,8 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict
     ]
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without levels: inner settings as `settings.key`."""
     inner = values.get("settings", {})
     return {name: value for name, value in values.items() if name != "settings"} | {
         f"settings.{name}": value for name, value in inner.items()

@@ -10,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Func, Q, Value
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from hub.nodes.models import Region
 
@@ -80,6 +81,9 @@ class Device(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("devices:device_detail", args=[self.pk])
 
     @property
     def region_slug(self) -> str | None:

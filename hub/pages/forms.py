@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
@@ -29,6 +30,12 @@ def call(form: BaseForm, service: Callable[..., T], /, *args: Any, **values: Any
         name = getattr(form, "field_names", {}).get(error.field, error.field)
         form.add_error(name if name in form.fields else None, error.message)
         return None
+    except ValidationError as error:
+        for field, texts in error.message_dict.items() if hasattr(error, "error_dict") else [("", error.messages)]:
+            name = getattr(form, "field_names", {}).get(field, field)
+            for text in texts:
+                form.add_error(name if name in form.fields else None, text)
+        return None
 
 
 def confirm(
@@ -42,8 +49,12 @@ def confirm(
     done: str,
     must_type: str = "",
     lost: list[str] | None = None,
+    reason_label: str = "",
 ) -> HttpResponse:
-    """Ask, saying what will be lost; with `must_type` the name has to be typed. Then do it and lead to `back`."""
+    """Ask, saying what will be lost; with `must_type` the name has to be typed. Then do it and lead to `back`.
+
+    With `reason_label` a line is asked for as well, which `do` finds in the form as `reason`.
+    """
     problem = ""
     if request.method == "POST":
         if must_type and request.POST.get("typed", "").strip() != must_type:
@@ -63,6 +74,8 @@ def confirm(
         "must_type": must_type,
         "typed": request.POST.get("typed", ""),
         "lost": lost or [],
+        "reason_label": reason_label,
+        "reason": request.POST.get("reason", ""),
         "problem": problem,
         "back_url": back_url(request, back),
         "here": request.get_full_path(),

@@ -197,7 +197,7 @@ def test_people_without_the_right_see_no_accounts(client: Client, role: str) -> 
 
 
 def test_rows_lead_to_their_pages_and_back(site: Client, world: World) -> None:
-    for row in (world.server, world.template, world.node, world.pool):
+    for row in (world.server, world.template, world.node, world.pool, world.device):
         in_admin = place(type(row), "change", row.pk)
 
         assert "viewsitelink" in site.get(in_admin).text

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from devices.choices import DeviceStatus, Health, KeyState, Liveness, LogLevel
+from devices.deployments.choices import TargetStatus
 from hub.nodes.choices import AddressState, AdminState, ObservedStatus, OperationStatus
 from hub.pages.states import STATES, badge, workload_badge
 
@@ -17,6 +19,12 @@ from hub.pages.states import STATES, badge, workload_badge
         ("operation", OperationStatus.values),
         ("address", AddressState.values),
         ("admin", [state for state in AdminState.values if state]),
+        ("device", DeviceStatus.values),
+        ("liveness", Liveness.values),
+        ("health", Health.values),
+        ("device_key", KeyState.values),
+        ("level", LogLevel.values),
+        ("target", TargetStatus.values),
     ],
 )
 def test_every_status_of_the_database_has_its_badge(kind, choices):

@@ -1,0 +1,75 @@
+"""Places, totals and searches of devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Count as CountOf
+from django.db.models import Q
+from django.http import HttpRequest
+from django.urls import reverse
+
+from accounts.permissions import can
+from hub.pages import overview, palette
+from hub.pages.navigation import Place, register
+from hub.pages.overview import Contribution, Total
+from hub.pages.states import badge
+from hub.statements import statement, totals
+
+from .choices import DeviceStatus, Liveness
+from .lists import find
+from .models import Device
+from .presentation import device_badge
+
+
+def _sees(user: Any) -> bool:
+    return can(user, "devices.view")
+
+
+register(Place("Devices", "Devices", "devices:device_list", "chip", _sees, position=20))
+
+IS_ACCEPTED = Q(status=DeviceStatus.ACCEPTED)
+COUNTS = {
+    "all": CountOf("pk", filter=IS_ACCEPTED),
+    "online": CountOf("pk", filter=IS_ACCEPTED & Q(liveness=Liveness.ONLINE)),
+    "overdue": CountOf("pk", filter=IS_ACCEPTED & Q(liveness=Liveness.OVERDUE)),
+    "offline": CountOf("pk", filter=IS_ACCEPTED & Q(liveness=Liveness.OFFLINE)),
+    "pending": CountOf("pk", filter=Q(status=DeviceStatus.PENDING)),
+}
+
+
+def _overview(request: HttpRequest) -> Contribution:
+    user: Any = request.user
+    if not _sees(user):
+        return Contribution()
+    counted = statement(("counts of devices", user.reach), lambda: _counts(user)).rows()
+    counts = dict(zip(COUNTS, counted[0] if counted else [0] * len(COUNTS), strict=True))
+    badges = [
+        badge(kind, key, word=f"{counts[key]} {key}")
+        for kind, key in (("liveness", "overdue"), ("liveness", "offline"), ("device", "pending"))
+        if counts[key]
+    ]
+    url = reverse("devices:device_list")
+    return Contribution([Total("Devices", "chip", str(counts["online"]), f"of {counts['all']} online", url, badges)])
+
+
+def _counts(user: Any) -> Any:
+    return totals(Device.objects.visible_to(user).with_liveness(), **COUNTS)
+
+
+def _find(user: Any, text: str) -> Iterable[palette.Hit]:
+    """Devices, and for the best one its pages."""
+    rows = find(Device.objects.visible_to(user).present().with_details(), text)
+    found = list(rows[: palette.PER_GROUP])
+    for device in found:
+        note = f"Device, {device_badge(device).word.lower()}"
+        yield palette.Hit(device.name, device.get_absolute_url(), "chip", note, str(device.pk))
+    for device in found[:1]:
+        for label, page, icon in (("Log", "log", "terminal"), ("Configuration", "config", "sliders")):
+            url = reverse(f"devices:device_{page}", args=[device.pk])
+            yield palette.Hit(f"{label} of {device.name}", url, icon, is_action=True)
+
+
+overview.contribute(30, _overview)
+palette.register(_find)

@@ -1,0 +1,148 @@
+"""Pages of devices in a real browser: sound for axe on a wide screen and a dark phone, and what scripts add.
+
+With HUB_SCREENSHOTS naming a directory, a picture of each page is left there.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.core.cache import cache
+from django.db import connection
+from django.utils import timezone
+from playwright.sync_api import Browser, Page
+
+from accounts.actors import SYSTEM
+from accounts.tests.factories import PASSWORD, UserFactory
+from devices.choices import DeviceStatus, KeyState
+from devices.configuration.services import set_device_config
+from devices.models import Device, DeviceLog
+from hub.nodes.tests.factories import RegionFactory
+
+from .deployment_helpers import beat, deploy, make_bundle, report, run_through
+from .factories import DeviceFactory, DeviceGroupFactory, make_key
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+SERIOUS = ("serious", "critical")
+PICTURES = os.environ.get("HUB_SCREENSHOTS", "")
+STICKS_OUT = """() => [...document.querySelectorAll("main *")]
+    .filter(each => each.getBoundingClientRect().right > innerWidth).slice(0, 4)
+    .map(each => `${each.tagName}.${each.getAttribute("class")}`).join(", ")"""
+LINES = (
+    ("ERROR", "camera", "Cannot open /dev/video0: no such device"),
+    ("WARNING", "agent", "The disk is 91 % full; bundles that need more than 600 MiB will not fit on it any more"),
+    ("INFO", "agent", "Applied configuration 3"),
+    ("DEBUG", "net", "wlan0 up"),
+)
+
+
+def fill() -> dict[str, str]:
+    """A fleet with something in every state; answers the address of each page by its name."""
+    cache.clear()
+    UserFactory(username="tendai", role="Admin")
+    harare = RegionFactory(slug="harare", name="Harare")
+    gateways = DeviceGroupFactory(slug="harare-gateways", name="Harare gateways", description="On roofs in the city.")
+    common = {"region": harare, "device_type": "pi5", "beat__health": "healthy", "beat__agent_version": "0.1.0"}
+    first = DeviceFactory(name="gw-hre-0017", beat__last_seen=2, tags=["roof", "solar"], **common)
+    Device.objects.filter(pk=first.pk).update(hardware={"platform": "Raspberry Pi 5", "memory_mb": 8192})
+    first.beat.memory_mb, first.beat.cpu_percent = 1210, 18.4
+    first.beat.save()
+    make_key(first)
+    make_key(first, state=KeyState.PROPOSED)
+    others = [
+        DeviceFactory(name="gw-hre-0042", beat__last_seen=4, **{**common, "beat__health": "degraded"}),
+        DeviceFactory(name="gw-hre-0108", beat__last_seen=150, **common),
+        DeviceFactory(name="kiosk-byo-003", beat__last_seen=90_000, **common),
+        DeviceFactory(name="meter-mut-221", status=DeviceStatus.SUSPENDED, status_reason="Reported stolen.", **common),
+    ]
+    for each in (first, *others[:2]):
+        each.groups.add(gateways)
+    pending = DeviceFactory(name="lab-pi-01", status=DeviceStatus.PENDING, region=None)
+    make_key(pending, state=KeyState.PROPOSED)
+    for level, source, message in LINES:
+        DeviceLog.objects.create(device=first, at=timezone.now(), level=level, source=source, message=message)
+    set_device_config(first, {"log_level": "DEBUG", "settings": {"camera.angle": 30}}, actor=SYSTEM, note="Tilted.")
+    run_through(make_bundle("1.4.0", device_types=["pi5"]), first, others[0])
+    failing = deploy(make_bundle("1.5.0"), first, others[0], others[1])
+    beat(first)
+    report(first, failing, "failed", error_code="script", error_message="deploy.sh ended with 3.", output="no space")
+    beat(others[0])
+    report(others[0], failing, "downloading", progress_percent=40)
+    Device.objects.filter(pk=first.pk).update(accepted_at=timezone.now() - timedelta(days=41))
+    connection.close()
+    at = first.get_absolute_url()
+    return {
+        "devices": "/devices/",
+        "device": at,
+        "device-pending": pending.get_absolute_url(),
+        "device-log": f"{at}/log",
+        "device-config": f"{at}/config",
+        "device-deployments": f"{at}/deployments?bundle={failing.bundle_id}",
+        "device-activity": f"{at}/activity",
+        "device-edit": f"{at}/edit",
+        "device-decommission": f"{at}/decommission",
+    }
+
+
+def log_in(page: Page, url: str) -> None:
+    page.goto(f"{url}/accounts/login/")
+    page.get_by_label("User name or e-mail").fill("tendai")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{url}/")
+
+
+def wrong_with(page: Page, name: str, screen: dict[str, int]) -> list[str]:
+    """What axe finds serious, and what is wider than the screen."""
+    if PICTURES:
+        folder = Path(__file__).parents[2] / PICTURES
+        folder.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=folder / f"{name}{'-phone' if screen is PHONE else ''}.png", full_page=True)
+    found = [
+        f"{name} {screen['width']}: {violation['id']}: {violation['nodes'][0]['html'][:160]}"
+        for violation in Axe().run(page).response["violations"]
+        if violation["impact"] in SERIOUS
+    ]
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    if wide > screen["width"]:
+        found.append(f"{name} is {wide} px wide at {screen['width']}: {page.evaluate(STICKS_OUT)}")
+    return found
+
+
+@pytest.mark.parametrize(("theme", "screen"), [("light", WIDE), ("dark", PHONE)], ids=["wide", "phone"])
+def test_every_page_is_sound(browser: Browser, live_server: Any, theme: Any, screen: Any) -> None:
+    pages = fill()
+    page = browser.new_context(color_scheme=theme, viewport=screen).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    log_in(page, live_server.url)
+    found: list[str] = []
+
+    for name, path in pages.items():
+        page.goto(f"{live_server.url}{path}")
+        found += wrong_with(page, name, screen)
+
+    assert not found, "\n".join(found)
+    assert not complaints
+
+
+def test_list_changes_by_itself_and_decides_about_what_is_ticked(browser: Browser, live_server: Any) -> None:
+    fill()
+    page = browser.new_context(viewport=WIDE).new_page()
+    log_in(page, live_server.url)
+    page.goto(f"{live_server.url}/devices/")
+
+    Device.objects.filter(name="kiosk-byo-003").update(name="kiosk-renamed")
+    page.get_by_role("link", name="kiosk-renamed", exact=True).wait_for()
+    page.get_by_label("Select lab-pi-01").check()
+    page.locator("[data-bulk]").get_by_role("button", name="Accept").click()
+    page.get_by_role("heading", name="Accept: 1 of 1 done").wait_for()
+
+    assert Device.objects.get(name="lab-pi-01").status == DeviceStatus.ACCEPTED

@@ -1,0 +1,95 @@
+"""The list of devices and what is decided about several at once."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from accounts.permissions import can, require
+from devices.lists import DEVICES
+from devices.models import Device
+from devices.presentation import device_badge
+from devices.querysets import DeviceQuerySet
+from devices.services.bulk import DECISIONS, decide_many
+from hub import bulk
+from hub.pages import live
+from hub.pages.forms import back_url
+from hub.pages.lists import ListPage
+from hub.pages.requests import me
+
+ROW_FACTS = (
+    "pk",
+    "name",
+    "status",
+    "status_reason",
+    "liveness",
+    "beat__last_seen_at",
+    "beat__health",
+    "beat__bundle_version",
+    "beat__agent_version",
+    "device_type",
+    "tags",
+    "region__name",
+)
+
+
+@login_required
+def device_list(request: HttpRequest) -> HttpResponse:
+    """Devices one may see."""
+    require(request.user, "devices.view")
+    if "csv" in request.GET:
+        return ListPage(request, DEVICES, _devices(request).prefetch_related("groups")).as_csv()
+    page = ListPage(request, DEVICES, partial(_devices, request))
+    is_fragment = live.is_fragment(request, "list")
+    tag = live.etag(me(request).pk, page.shown, page.fingerprint(*ROW_FACTS)) if is_fragment else ""
+    if tag and live.unchanged(request, tag):
+        return live.answer(request, "", {}, tag=tag)
+    context: dict[str, Any] = {"list": page, "may_decide": can(request.user, "devices.control")}
+    if not is_fragment:
+        context["tabs"] = page.tabs
+    rows: Any = page.page.object_list
+    context["devices"] = [(device, device_badge(device)) for device in rows.prefetch_related("groups")]
+    if is_fragment:
+        return live.answer(request, "devices/partials/device_table.html", context, tag=tag)
+    return live.private(render(request, "devices/device_list.html", context))
+
+
+def _devices(request: HttpRequest) -> DeviceQuerySet:
+    return Device.objects.visible_to(request.user).with_details()
+
+
+@login_required
+@require_POST
+def device_bulk(request: HttpRequest) -> HttpResponse:
+    """One decision for the ticked devices, with the result of each. What cannot be taken back wants a word typed."""
+    require(request.user, "devices.control")
+    verb, back = request.POST.get("verb", ""), back_url(request, "devices:device_list")
+    devices = _ticked(request)
+    if verb not in DECISIONS or not devices:
+        messages.warning(request, "Tick some devices first.")
+        return redirect(back)
+    phrase = f"decommission {len(devices)}"
+    if verb == "decommission" and request.POST.get("typed", "").strip() != phrase:
+        question = {"devices": devices, "phrase": phrase, "typed": request.POST.get("typed"), "back": back}
+        return live.private(render(request, "devices/device_bulk_confirm.html", question))
+    results = decide_many([device.pk for device in devices], verb, actor=me(request))
+    done = sum(result.is_done for result in results)
+    context = {"label": verb.capitalize(), "results": results, "done": done, "back": back}
+    return live.private(render(request, "devices/device_bulk.html", context))
+
+
+def _ticked(request: HttpRequest) -> list[Device]:
+    ids = []
+    for text in request.POST.getlist("ids")[: bulk.MOST]:
+        try:
+            ids.append(UUID(text))
+        except ValueError:
+            continue
+    return list(Device.objects.visible_to(request.user).filter(pk__in=ids).order_by("name"))
