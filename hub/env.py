@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
+
+from .launcher.embedded import Embedded, find_binaries
+from .launcher.errors import LaunchError
+from .launcher.place import MARKER
 
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network
@@ -120,7 +125,7 @@ class Env:
 
 def local_fallbacks(data: Path) -> dict[str, str]:
     """What the launcher wrote beside a running hub, so that `manage.py` finds the embedded services by itself."""
-    services = _read_json(data / "services.json")
+    services = _read_json(data / "services.json") or _stopped_services(data)
     found = {
         "DATABASE_URL": services.get("database_url", ""),
         "REDIS_URL": services.get("redis_url", ""),
@@ -128,6 +133,21 @@ def local_fallbacks(data: Path) -> dict[str, str]:
         **_read_json(data / "secrets.json"),
     }
     return {name: str(value) for name, value in found.items() if value}
+
+
+def _stopped_services(data: Path) -> dict[str, str]:
+    """Where the embedded services will be when they run, so that a stopped or destroyed hub can be restored."""
+    if not (data / MARKER).is_file():
+        return {}
+    try:
+        embedded = Embedded(data, find_binaries(Path(sys.prefix)))
+    except LaunchError:
+        return {}
+    return {
+        "database_url": embedded.database_url,
+        "redis_url": embedded.redis_url,
+        "backup_database_url": embedded.backup_url,
+    }
 
 
 def default_data_dir(checkout: Path) -> Path:

@@ -13,6 +13,7 @@ import stat
 import struct
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -141,16 +142,29 @@ class Embedded:
 
     def prepare(self) -> None:
         """Make the directories and, the first time, the database cluster; as root also a copy of the programs."""
-        if os.geteuid() == 0:
-            programs = self.root / "embedded"
-            make_directory(programs, 0o755)
-            self.programs = copy_binaries(self.installed, programs)
+        self.provide_programs()
         for path in (self.cluster.parent, self.root / "valkey", self.sockets):
             make_directory(path, 0o700, self.account)
         check_reachable(self.cluster.parent, self.account)
         self._clear_lock()
         if not self.cluster.exists():
             self._create_cluster()
+
+    def provide_programs(self) -> None:
+        """As root, give the servers' user a copy of the programs that it may read."""
+        if os.geteuid() == 0:
+            programs = self.root / "embedded"
+            make_directory(programs, 0o755)
+            self.programs = copy_binaries(self.installed, programs)
+
+    def replace_cluster(self, recovered: Path) -> Path | None:
+        """Put another data directory in the place of ours, which is kept under the name that is returned."""
+        kept = None
+        if self.cluster.exists():
+            kept = self.cluster.with_name(f"before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+            self.cluster.rename(kept)
+        recovered.rename(self.cluster)
+        return kept
 
     def postgres_command(self) -> list[str]:
         settings = ["listen_addresses=", f"unix_socket_directories={self.sockets}", "max_connections=200"]

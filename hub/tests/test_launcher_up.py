@@ -12,6 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,26 @@ def test_down_stops_everything_and_up_brings_the_server_back_without_a_crash(hub
     assert code == 0, output
     assert hub.servers() == before
     assert hub.servers()[0]["restart_count"] == 0
+
+
+def test_running_hub_goes_back_to_a_second_and_keeps_what_was_there(hub, first_start):
+    hub.run("up", "--detach")
+    wish = "from accounts.models import User; User.objects.filter(username='admin').update(first_name='%s')"
+    hub.manage("backup", "--full")
+    hub.manage("shell", "--no-imports", "-c", wish % "Wanted")
+    time.sleep(1)
+    moment = datetime.now(UTC)
+    time.sleep(1)
+    hub.manage("shell", "--no-imports", "-c", wish % "Regretted")
+
+    output = hub.manage("pitr", moment.isoformat(), "--yes")
+
+    assert "The database is back." in output
+    assert "First backup of the restored database" in output
+    assert _answers(hub)
+    look = "from accounts.models import User; print(User.objects.get(username='admin').first_name)"
+    assert hub.manage("shell", "--no-imports", "-c", look).strip() == "Wanted"
+    assert len(list((hub.data / "postgres").glob("before-*/PG_VERSION"))) == 1
 
 
 def test_foreground_stops_on_interrupt_and_keeps_the_data(hub, first_start):

@@ -1,35 +1,45 @@
-"""`manage.py restore`: put a dump in the place of everything in the database."""
+"""`manage.py restore`: bring the database back, from base backups and WAL or from a dump."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from hub.backups.dumps import find_backup, restore_backup
+from hub.backups import base, dumps
+from hub.backups.commands import Recovery
+from hub.backups.recovery import LATEST, Target
 from hub.exceptions import HubError
 
 
-class Command(BaseCommand):
-    """Restore after asking; the running hub may stay up."""
+class Command(Recovery):
+    """Restore after asking."""
 
-    help = "Replace everything in the database by a dump, in one transaction; what was there is dumped first."
+    help = (
+        "Bring the database back: `latest` is everything up to the last change received (without base backups the "
+        "newest dump), a name is the state of that backup."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", help="A file, the name of a dump in the data directory, or `latest`.")
-        parser.add_argument("--yes", action="store_true", help="Do not ask.")
+        parser.add_argument("backup", help="`latest`, or the name of a base backup, or a dump's name or file.")
+        super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        name = options["backup"]
         try:
-            path = find_backup(options["backup"])
-            if not options["yes"]:
-                self.stdout.write(f"This replaces everything in the database by {path}.")
-                if input("Type yes to go on: ").strip().lower() != "yes":
-                    raise CommandError("Nothing was restored.")
-            before = restore_backup(path)
+            if (name == LATEST and base.bases()) or name in {each.name for each in base.bases()}:
+                self.recover(Target(immediate=name != LATEST), name=name, **options)
+            else:
+                self.restore_dump(name, **options)
         except HubError as error:
             raise CommandError(error.message) from error
+
+    def restore_dump(self, name: str, **options: Any) -> None:
+        """Replace the tables by a dump's; the running hub may stay up."""
+        path = dumps.find_backup(name)
+        self.confirm(f"This replaces everything in the database by {path}.", **options)
+        before = dumps.restore_backup(path)
         # A dump of an older version lacks what later migrations brought.
         call_command("migrate", interactive=False, verbosity=0)
         self.stdout.write(f"Restored {path}. What was there before is in {before}.")
