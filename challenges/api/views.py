@@ -19,7 +19,7 @@ from hub.api.filters import orders_of
 from hub.api.idempotency import idempotent
 from hub.api.shapes import parse
 from hub.api.views import HubViewSet
-from hub.exceptions import Invalid
+from hub.exceptions import Conflict, Invalid, NotAllowed
 
 from . import filters
 from . import serializers as shapes
@@ -172,15 +172,13 @@ class EntryViewSet(HubViewSet):
     @action(detail=True, methods=["post"])
     def submit(self, request: Request, pk: str) -> Response:
         """429 after too many answers in a minute; a wrong answer is a 200 that says so."""
-        asked, entry = parse(shapes.FlagAnswerSerializer, request), self.get_object()
-        answered = services.submit_answer(
-            entry.event,
-            entry.challenge.slug,
-            actor=request.user,
-            answer=asked["answer"],
-            user_agent=request.headers.get("User-Agent", ""),
-        )
-        return Response(shapes.AnsweredSerializer(answered).data)
+        asked, agent = parse(shapes.FlagAnswerSerializer, request), request.headers.get("User-Agent", "")
+        try:
+            answered = services.answer_entry(int(pk), actor=request.user, answer=asked["answer"], user_agent=agent)
+        except (Conflict, NotAllowed):
+            self.get_object()  # a 404 for those who do not even see it
+            raise
+        return Response(vars(answered))
 
     @extend_schema(
         summary="Take a hint for its cost", request=shapes.TakeHintSerializer, responses=shapes.PlaySerializer

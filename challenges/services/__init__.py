@@ -1,6 +1,7 @@
 """What people do with challenges, teams and events: one function per verb, for pages, API and admin alike."""
 
 from .announcements import announce, mark_read, newest_for, unread_count, withdraw_announcement
+from .answers import Answered, answer_entry, submit_answer
 from .boards import Card, cards
 from .content import (
     add_file,
@@ -54,13 +55,11 @@ from .instances import (
     stop_instance,
 )
 from .play import (
-    Answered,
     award_points,
     fetch_file,
     open_entry,
     participation_of,
     refuse_before_start,
-    submit_answer,
     unlock_hint,
 )
 from .teams import (
@@ -88,6 +87,7 @@ __all__ = [
     "add_entry",
     "add_file",
     "announce",
+    "answer_entry",
     "approve_event",
     "award_points",
     "ban_from_event",

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+
+from django.db.models import Count
+from django.utils import timezone
 
 from challenges import scoring
 from challenges.choices import Outcome, ScoreKind
-from challenges.models import Event, EventChallenge, Participation, ScoreEvent, Submission
+from challenges.models import Event, EventChallenge, Participation, ScoreEvent, Submission, Team
+from hub.statements import Row, statement
 
+from .common import SAMPLE_KEYS, SAMPLE_TIME
 from .play import refuse_before_start
+
+COLUMNS = (
+    "pk",
+    "challenge__slug",
+    "challenge__name",
+    "challenge__category",
+    "challenge__difficulty",
+    "challenge__kind",
+    "challenge__tags",
+    "max_attempts",
+    "challenge__max_attempts",
+)
 
 
 @dataclass(frozen=True)
@@ -36,30 +54,13 @@ def cards(event: Event, participation: Participation | None) -> list[Card]:
     """The board of a team; of nobody in particular for those who look after the event."""
     if participation is not None:
         refuse_before_start(event)
-    shown = EventChallenge.objects.filter(event=event)
     team = participation.team_id if participation else None
-    if participation is not None:
-        shown = shown.shown().for_team(participation.team)
     worth = scoring.worths(event, scoring.seen_until(event))
     solved, found = _solved(event, team)
-    needed: dict[int, set[int]] = {}
-    links = EventChallenge.requires.through.objects.filter(from_eventchallenge__event=event)
-    for one, other in links.values_list("from_eventchallenge_id", "to_eventchallenge_id"):
-        needed.setdefault(one, set()).add(other)
+    needed = _needed(event)
     wrong = _wrong(participation)
-    rows = shown.order_by("position", "id").values_list(
-        "pk",
-        "challenge__slug",
-        "challenge__name",
-        "challenge__category",
-        "challenge__difficulty",
-        "challenge__kind",
-        "challenge__tags",
-        "max_attempts",
-        "challenge__max_attempts",
-    )
     cards = []
-    for pk, slug, name, category, difficulty, kind, tags, own_limit, limit in rows:
+    for pk, slug, name, category, difficulty, kind, tags, own_limit, limit in _shown(event, team):
         is_locked = participation is not None and not needed.get(pk, set()) <= solved
         allowed = limit if own_limit is None else own_limit
         cards.append(
@@ -82,24 +83,56 @@ def cards(event: Event, participation: Participation | None) -> list[Card]:
     return cards
 
 
+def _shown(event: Event, team: int | None) -> list[Row]:
+    """What the event shows to a team now; to those who look after it, all."""
+
+    def build(event: int, team: int, now: datetime) -> Any:
+        rows = EventChallenge.objects.filter(event=event)
+        if is_for_team:
+            rows = rows.shown(now).for_team(Team(pk=team))
+        return rows.order_by("position", "id").values_list(*COLUMNS)
+
+    is_for_team = team is not None
+    asked = statement(("challenges.board", is_for_team), build, SAMPLE_KEYS[0], SAMPLE_KEYS[1], SAMPLE_TIME)
+    return asked.rows(event.pk, team, timezone.now())
+
+
+def _needed(event: Event) -> dict[int, set[int]]:
+    """For each entry that builds on others, those."""
+
+    def build(event: int) -> Any:
+        links = EventChallenge.requires.through.objects.filter(from_eventchallenge__event=event)
+        return links.values_list("from_eventchallenge_id", "to_eventchallenge_id")
+
+    needed: dict[int, set[int]] = {}
+    for one, other in statement("challenges.board.needed", build, SAMPLE_KEYS[0]).rows(event.pk):
+        needed.setdefault(one, set()).add(other)
+    return needed
+
+
 def _solved(event: Event, team: int | None) -> tuple[set[int], dict[int, int]]:
     if team is None:
         return set(), {}
+
+    def build(event: int, team: int) -> Any:
+        rows = ScoreEvent.objects.filter(event=event, team=team, kind=ScoreKind.SOLVE)
+        return rows.order_by().values_list("entry_id", "completes")
+
     solved: set[int] = set()
     found: dict[int, int] = {}
-    rows = ScoreEvent.objects.filter(event=event, team=team, kind=ScoreKind.SOLVE)
-    for entry, completes in rows.values_list("entry_id", "completes"):
+    for entry, completes in statement("challenges.board.solved", build, *SAMPLE_KEYS[:2]).rows(event.pk, team):
         found[entry] = found.get(entry, 0) + 1
         if completes:
             solved.add(entry)
     return solved, found
 
 
-def _wrong(participation: Participation | None) -> dict[Any, int]:
+def _wrong(participation: Participation | None) -> dict[int, int]:
     if participation is None:
         return {}
-    wrong: dict[Any, int] = {}
-    rows = Submission.objects.filter(participation=participation, outcome=Outcome.INCORRECT)
-    for entry in rows.order_by().values_list("entry_id", flat=True):
-        wrong[entry] = wrong.get(entry, 0) + 1
-    return wrong
+
+    def build(participation: int) -> Any:
+        rows = Submission.objects.filter(participation=participation, outcome=Outcome.INCORRECT)
+        return rows.order_by().values("entry_id").annotate(count=Count("pk")).values_list("entry_id", "count")
+
+    return dict(statement("challenges.board.wrong", build, SAMPLE_KEYS[0]).rows(participation.pk))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -10,6 +10,9 @@ from django.db import connection, models
 from django.utils.text import slugify
 
 from hub.exceptions import Invalid
+
+SAMPLE_KEYS, SAMPLE_TIME = (1_999_999_901, 1_999_999_902, 1_999_999_903), datetime(2001, 1, 1, tzinfo=UTC)
+"""What stands for keys and the time in a statement that is kept, see `hub.statements`."""
 
 
 def clean(

@@ -413,12 +413,29 @@ def test_solved_challenge_stops_where_the_event_says_so():
     solved, open_one = runnable(arena.event), runnable(arena.event)
     made = [arena.launch(arena.teams[0], one) for one in (solved, open_one)]
     answer = flags.flag_for(solved.flags.get(), arena.teams[0], arena.event)
+    services.submit_answer(arena.event, solved.slug, actor=arena.teams[0].captain, answer="no")
+    before = arena.fresh(made[0]).desired_status
+
     services.submit_answer(arena.event, solved.slug, actor=arena.teams[0].captain, answer=answer)
+
+    assert before == "running"
+    assert [arena.fresh(one).desired_status for one in made] == ["deleted", "running"]
+    assert arena.fresh(made[0]).end_reason == "The challenge is solved."
+
+
+@pytest.mark.parametrize(("stops", "left"), [(True, "deleted"), (False, "running")])
+def test_copy_launched_after_the_solve_is_found_where_the_event_says_so(stops: bool, left: str):
+    arena = make_arena()
+    challenge = runnable(arena.event)
+    answer = flags.flag_for(challenge.flags.get(), arena.teams[0], arena.event)
+    services.submit_answer(arena.event, challenge.slug, actor=arena.teams[0].captain, answer=answer)
+    instance = arena.launch(arena.teams[0], challenge)
+    Event.objects.update(stops_on_solve=stops)
 
     settle_instances()
 
     assert ScoreEvent.objects.filter(completes=True).count() == 1
-    assert [arena.fresh(one).desired_status for one in made] == ["deleted", "running"]
+    assert arena.fresh(instance).desired_status == left
 
 
 # Organisers.

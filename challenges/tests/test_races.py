@@ -6,16 +6,22 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, connections
+from django.utils import timezone
 
 from accounts.tests.factories import UserFactory
 from challenges import services
-from challenges.models import Membership, ScoreEvent, Submission
+from challenges.models import Instance, Membership, ScoreEvent, Submission
+from hub.engines.fake import FakeEngine
 from hub.exceptions import HubError
+from hub.nodes import ips, leases
+from hub.nodes.models import Address, AddressRequest
 
+from .arena import Arena, leased_ips, make_arena, runnable
 from .factories import EntryFactory, EventFactory, TeamFactory, participate
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -109,3 +115,38 @@ def test_nobody_joins_two_teams_at_once(at_once: AtOnce) -> None:
     at_once(lambda number: services.join_team(teams[number].join_code, actor=user), 10)
 
     assert Membership.objects.filter(user=user).count() == 1
+
+
+def test_60_teams_on_31_addresses_run_or_wait_in_order_and_rested_addresses_serve_the_queue(at_once: AtOnce) -> None:
+    FakeEngine.reset()
+    arena = make_arena(teams=60, rest=300)
+    challenge = runnable(arena.event)
+
+    def launch(number: int) -> Instance:
+        return services.launch_instance(arena.event, challenge.slug, actor=arena.teams[number].captain).instance
+
+    made = at_once(launch, 60)
+    arena.work(4)
+    running, line = Instance.objects.filter(observed_status="running"), queue_of(arena)
+    ips_of_running = [arena.fresh(one).connections[0].ip for one in running]
+    places = [leases.place_in_queue(pk) for pk in line]
+    assert (len({one.pk for one in made}), len(ips_of_running), len(set(ips_of_running))) == (60, 31, 31)
+    assert places == list(range(1, 30))
+    assert leased_ips(arena.node) == sorted(ips_of_running)
+
+    ended = list(running.order_by("created_at")[:2])
+    for one in ended:
+        services.stop_instance(one, actor=one.team.captain)
+    arena.work(3)
+    assert (ips.count(arena.node)["quarantined"], queue_of(arena)) == (2, line), "they rest, and nobody is served yet"
+
+    Address.objects.filter(state="quarantined").update(rest_until=timezone.now() - timedelta(seconds=1))
+    arena.work(4)
+    assert queue_of(arena) == line[2:]
+    assert {arena.fresh(one).observed_status for one in Instance.objects.filter(pk__in=line[:2])} == {"running"}
+    assert ips.count(arena.node) == {"free": 0, "leased": 31, "quarantined": 0, "blocked": 0, "waiting": 27}
+
+
+def queue_of(arena: Arena) -> list[Any]:
+    """Who waits for an address, first come first."""
+    return list(AddressRequest.objects.filter(node=arena.node).order_by("id").values_list("holder", flat=True))

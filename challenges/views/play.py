@@ -55,9 +55,6 @@ def play_board(request: HttpRequest, slug: str) -> HttpResponse:
 def play_challenge(request: HttpRequest, slug: str, challenge: str) -> HttpResponse:
     """One challenge: what it asks, hints, files, and a place for the answer."""
     event = find_event(request, slug)
-    _seen_as(request, event)
-    rows = EventChallenge.objects.visible_to(request.user).filter(event=event).select_related("challenge")
-    entry = get_object_or_404(rows, challenge__slug=challenge)
     problem = ""
     if request.method == "POST":
         try:
@@ -76,6 +73,9 @@ def play_challenge(request: HttpRequest, slug: str, challenge: str) -> HttpRespo
             right = answered.outcome in (Outcome.CORRECT, Outcome.PARTIAL)
             (messages.success if right else messages.warning)(request, answered.message)
             return redirect("challenges:play_challenge", event.slug, challenge)
+    _seen_as(request, event)
+    rows = EventChallenge.objects.visible_to(request.user).filter(event=event).select_related("challenge")
+    entry = get_object_or_404(rows, challenge__slug=challenge)
     entry.event = event
     participation = services.participation_of(event, request.user)
     context = {
