@@ -8,9 +8,12 @@ from typing import Any
 from django.db.models import Count
 
 from .choices import DeviceStatus, Liveness
+from .deployments.choices import DeploymentStatus, TargetStatus
+from .deployments.models import Deployment, DeploymentTarget
 from .models import Device
 
 MOST_VERSIONS = 20
+LATEST = 8
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,24 @@ class Fleet:
     by_liveness: dict[str, int] = field(default_factory=dict)
     by_health: dict[str, int] = field(default_factory=dict)
     by_version: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> int:
+        return self.by_status.get(DeviceStatus.ACCEPTED, 0)
+
+    @property
+    def overdue(self) -> int:
+        return self.by_liveness.get(Liveness.OVERDUE, 0)
+
+    @property
+    def unwell(self) -> int:
+        return self.by_health.get("degraded", 0) + self.by_health.get("error", 0)
+
+    @property
+    def versions(self) -> list[tuple[str, int, int]]:
+        """Versions with the number of devices and their share in per cent, the most frequent first."""
+        whole = max(1, self.accepted)
+        return [(version, number, round(100 * number / whole)) for version, number in self.by_version.items()]
 
     @property
     def online(self) -> int:
@@ -48,6 +69,18 @@ def figures(user: Any) -> Fleet:
         by_health=_counted(accepted, "beat__health"),
         by_version=dict(list(_counted(accepted, "beat__bundle_version").items())[:MOST_VERSIONS]),
     )
+
+
+def open_deployments(user: Any) -> list[Any]:
+    """Those that are scheduled or under way, the newest first, with their counts."""
+    rows = Deployment.objects.visible_to(user).filter(status__in=(DeploymentStatus.SCHEDULED, DeploymentStatus.RUNNING))
+    return list(rows.select_related("bundle").with_counts().order_by("-created_at")[:LATEST])
+
+
+def recent_failures(user: Any) -> list[DeploymentTarget]:
+    """Targets that failed or fell back, the newest first."""
+    rows = DeploymentTarget.objects.visible_to(user).filter(status__in=(TargetStatus.FAILED, TargetStatus.ROLLED_BACK))
+    return list(rows.select_related("device", "bundle").order_by("-finished_at")[:LATEST])
 
 
 def _counted(rows: Any, name: str) -> dict[str, int]:

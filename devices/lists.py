@@ -12,7 +12,7 @@ from hub.nodes.lists import region_choices
 from hub.pages.lists import Chip, Column, Spec, Tab
 from hub.statements import statement
 
-from .choices import DeviceStatus, KeyState, Liveness, LogLevel
+from .choices import WAITING, DeviceStatus, KeyState, Liveness, LogLevel
 from .models import Device, DeviceGroup
 
 
@@ -105,6 +105,32 @@ def _proposing() -> Any:
     return Device.objects.filter(keys__state=KeyState.PROPOSED).values("pk")
 
 
+ENROLMENT = Spec(
+    key="enrolment",
+    columns=(
+        Column("name", "Name", order="name", value=lambda row: row.name, is_fixed=True),
+        Column("state", "State", order="status", value=lambda row: row.status, is_fixed=True),
+        Column("key", "Key", value=lambda row: " ".join(key.fingerprint for key in row.keys.all()), is_fixed=True),
+        Column("type", "Type", order="device_type", value=lambda row: row.device_type),
+        Column("region", "Region", order="region__position", value=lambda row: row.region_slug),
+        Column("registered", "Since", order="registered_at", value=lambda row: row.registered_at),
+    ),
+    tabs=(
+        Tab("new", "New", lambda user: Q(status=DeviceStatus.PENDING)),
+        Tab("keys", "Another key", lambda user: Q(pk__in=_proposing()) & ~Q(status__in=WAITING)),
+        Tab("expected", "Preauthorised", lambda user: Q(status=DeviceStatus.PREAUTHORISED)),
+    ),
+    search=find,
+    search_hint="Name, number, tag, id or key",
+    order="-registered_at",
+)
+
+
+def in_queue() -> Q:
+    """Devices that somebody has to decide about, and those that are expected."""
+    return Q(status__in=WAITING) | Q(pk__in=_proposing()) & ~Q(status=DeviceStatus.DECOMMISSIONED)
+
+
 GROUPS = Spec(
     key="device-groups",
     columns=(
@@ -122,6 +148,7 @@ TOKENS = Spec(
     key="enrolment-tokens",
     columns=(
         Column("name", "Name", order="name", value=lambda row: row.name, is_fixed=True),
+        Column("state", "State", value=lambda row: row.state, is_fixed=True),
         Column("hint", "Begins", value=lambda row: row.hint),
         Column("uses", "Used", order="uses", value=lambda row: f"{row.uses} of {row.most_uses}"),
         Column("into", "Into", value=lambda row: row.group.name if row.group else ""),
@@ -149,4 +176,7 @@ LOGS = Spec(
 )
 LOGS_OF_ONE = replace(
     LOGS, key="device-log", columns=tuple(column for column in LOGS.columns if column.key != "device"), page_size=100
+)
+MEMBERS = replace(
+    DEVICES, key="group-members", tabs=(), chips=tuple(chip for chip in DEVICES.chips if chip.name != "group")
 )

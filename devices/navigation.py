@@ -12,14 +12,14 @@ from django.urls import reverse
 
 from accounts.permissions import can
 from hub.pages import overview, palette
-from hub.pages.navigation import Place, register
+from hub.pages.navigation import Count, Place, register
 from hub.pages.overview import Contribution, Total
 from hub.pages.states import badge
 from hub.statements import statement, totals
 
 from .choices import DeviceStatus, Liveness
-from .lists import find
-from .models import Device
+from .lists import find, find_group, in_queue
+from .models import Device, DeviceGroup
 from .presentation import device_badge
 
 
@@ -27,7 +27,26 @@ def _sees(user: Any) -> bool:
     return can(user, "devices.view")
 
 
-register(Place("Devices", "Devices", "devices:device_list", "chip", _sees, position=20))
+def _changes(user: Any) -> bool:
+    return can(user, "devices.change")
+
+
+def _to_decide(user: Any) -> Count:
+    counted = statement(("devices to decide", user.reach), lambda: totals(_undecided(user), number=CountOf("pk")))
+    return Count(counted.rows()[0][0] if counted.sql else 0, "warn")
+
+
+def _undecided(user: Any) -> Any:
+    return Device.objects.visible_to(user).filter(in_queue()).exclude(status=DeviceStatus.PREAUTHORISED)
+
+
+register(
+    Place("Devices", "Fleet", "devices:fleet", "chart", _sees, position=10),
+    Place("Devices", "Devices", "devices:device_list", "chip", _sees, position=20),
+    Place("Devices", "Groups", "devices:group_list", "list", _sees, position=30),
+    Place("Devices", "Enrolment", "devices:enrolment", "inbox", _sees, _to_decide, position=60),
+    Place("Devices", "Enrolment tokens", "devices:token_list", "key", _changes, position=70),
+)
 
 IS_ACCEPTED = Q(status=DeviceStatus.ACCEPTED)
 COUNTS = {
@@ -65,6 +84,8 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
     for device in found:
         note = f"Device, {device_badge(device).word.lower()}"
         yield palette.Hit(device.name, device.get_absolute_url(), "chip", note, str(device.pk))
+    for group in find_group(DeviceGroup.objects.visible_to(user), text)[: palette.PER_GROUP]:
+        yield palette.Hit(group.name, group.get_absolute_url(), "list", "Group of devices", group.slug)
     for device in found[:1]:
         for label, page, icon in (("Log", "log", "terminal"), ("Configuration", "config", "sliders")):
             url = reverse(f"devices:device_{page}", args=[device.pk])

@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from .views import browse, decide, detail
+from .views import browse, decide, detail, enrolment, fleet, groups
 
 DEVICE = "devices/<uuid:pk>"
 
 app_name = "devices"
 urlpatterns = [
+    path("fleet/", fleet.fleet_overview, name="fleet"),
     path("devices/", browse.device_list, name="device_list"),
     path("devices/bulk", browse.device_bulk, name="device_bulk"),
     path(DEVICE, detail.device_detail, name="device_detail"),
@@ -21,4 +22,13 @@ urlpatterns = [
     *(path(f"{DEVICE}/{verb}", decide.device_ask, {"verb": verb}, name=f"device_{verb}") for verb in decide.ASKED),
     path(f"{DEVICE}/decommission", decide.device_decommission, name="device_decommission"),
     path(f"{DEVICE}/refuse-key", decide.device_refuse_key, name="device_refuse-key"),
+    path("enrolment/", enrolment.enrolment_queue, name="enrolment"),
+    path("enrolment/new", enrolment.device_preauthorise, name="device_preauthorise"),
+    path("enrolment-tokens/", enrolment.token_list, name="token_list"),
+    path("enrolment-tokens/<uuid:pk>/revoke", enrolment.token_revoke, name="token_revoke"),
+    path("device-groups/", groups.group_list, name="group_list"),
+    path("device-groups/<slug:slug>", groups.group_detail, name="group_detail"),
+    path("device-groups/<slug:slug>/edit", groups.group_update, name="group_update"),
+    path("device-groups/<slug:slug>/remove", groups.group_remove, name="group_remove"),
+    path("device-groups/<slug:slug>/delete", groups.group_delete, name="group_delete"),
 ]

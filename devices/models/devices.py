@@ -45,6 +45,9 @@ class DeviceGroup(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("devices:group_detail", args=[self.slug])
+
 
 class Device(models.Model):
     """One machine in the field. What changes with every heartbeat stands in `DeviceBeat`."""

@@ -9,6 +9,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils import timezone
 
 from hub.nodes.models import Region
 
@@ -82,6 +84,18 @@ class EnrolmentToken(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("devices:token_list")
+
+    @property
+    def state(self) -> str:
+        """Whether somebody can enrol with it, and if not, why."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.uses >= self.most_uses:
+            return "used"
+        return "expired" if self.expires_at <= timezone.now() else "open"
 
     @property
     def region_slug(self) -> str | None:

@@ -22,6 +22,7 @@ from accounts.tests.factories import PASSWORD, UserFactory
 from devices.choices import DeviceStatus, KeyState
 from devices.configuration.services import set_device_config
 from devices.models import Device, DeviceLog
+from devices.services import create_token
 from hub.nodes.tests.factories import RegionFactory
 
 from .deployment_helpers import beat, deploy, make_bundle, report, run_through
@@ -76,9 +77,18 @@ def fill() -> dict[str, str]:
     beat(others[0])
     report(others[0], failing, "downloading", progress_percent=40)
     Device.objects.filter(pk=first.pk).update(accepted_at=timezone.now() - timedelta(days=41))
-    connection.close()
     at = first.get_absolute_url()
+    create_token(
+        actor=SYSTEM, name="Batch of June", most_uses=50, group=gateways, expires_at=timezone.now() + timedelta(days=7)
+    )
+    connection.close()
     return {
+        "devices-fleet": "/fleet/",
+        "enrolment": "/enrolment/",
+        "enrolment-new": "/enrolment/new",
+        "enrolment-tokens": "/enrolment-tokens/",
+        "device-groups": "/device-groups/",
+        "device-group": gateways.get_absolute_url(),
         "devices": "/devices/",
         "device": at,
         "device-pending": pending.get_absolute_url(),
