@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from .admin_base import ReadOnlyAdmin
-from .models import Beat, IdempotentAnswer, PeriodicRun, RetentionRun, Tally, TallyMark
+from .models import BackupReport, Beat, IdempotentAnswer, PeriodicRun, RetentionRun, Tally, TallyMark
 
 
 @admin.register(PeriodicRun)
@@ -46,6 +46,15 @@ class TallyMarkAdmin(ReadOnlyAdmin[TallyMark]):
     """Up to when the rows of each source have been added to its tallies."""
 
     list_display = ["source", "until"]
+
+
+@admin.register(BackupReport)
+class BackupReportAdmin(ReadOnlyAdmin[BackupReport]):
+    """How each backup and each trial restore ended."""
+
+    list_display = ["kind", "at", "is_good", "name", "seconds", "bytes", "detail"]
+    list_filter = ["kind", "is_good"]
+    date_hierarchy = "at"
 
 
 @admin.register(RetentionRun)

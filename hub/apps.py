@@ -11,8 +11,10 @@ class HubConfig(AppConfig):
 
     def ready(self) -> None:
         from . import cleanup, health, own_figures, telemetry
+        from .backups import reports
 
         health.register_own_checks()
         own_figures.register()
         cleanup.register()
+        reports.register()
         telemetry.start()

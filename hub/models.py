@@ -93,6 +93,30 @@ class Tally(models.Model):
         return f"{self.name} {self.labels}"
 
 
+class BackupReport(models.Model):
+    """How a backup or a trial restore ended; see `hub.backups.reports`."""
+
+    class Kind(models.TextChoices):
+        DUMP = "dump", "Dump"
+        BASE = "base", "Base backup"
+        TRIAL = "trial", "Trial restore"
+
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    at = models.DateTimeField(db_default=Now())
+    is_good = models.BooleanField(default=False)
+    name = models.CharField(max_length=100, blank=True)
+    seconds = models.FloatField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0)
+    detail = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-at"]
+        indexes = [models.Index(fields=["kind", "-at"], name="hub_backupreport_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.name or 'that failed'}"
+
+
 class RetentionRun(models.Model):
     """What a rule of retention has removed; see `hub.retention`."""
 

@@ -20,7 +20,7 @@ from django.utils import timezone
 from hub.exceptions import Invalid, NotFound, Unavailable
 from hub.launcher.place import read_json, write_json
 
-from . import programs, wal
+from . import programs, reports, wal
 from .place import alone, check_space, digest, folder, mib, stamp, sync, tree_bytes
 
 logger = logging.getLogger(__name__)
@@ -104,8 +104,10 @@ def run_base() -> None:
     stream = wal.current_stream(source, wal.ask_server(source))
     newest = next((base for base in bases() if stream is None or base.stream == stream.name), None)
     if newest is None or timezone.now() - newest.finished_at >= EVERY:
-        base = create_base()
-        logger.info("%s base backup %s, %d MiB", base.kind, base.name, mib(base.size_bytes))
+        with reports.reported("base") as report:
+            base = create_base()
+            report.name, report.bytes = base.name, base.size_bytes
+        logger.info("base backup %s, %d MiB", base.name, mib(base.size_bytes))
 
 
 def find_base(name: str) -> Base:

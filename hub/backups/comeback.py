@@ -48,7 +48,6 @@ def bring_back(found: recovery.Plan, say: Say) -> Outcome:
     was_running = not lock.is_free()
     try:
         embedded = Embedded(place.data, find_binaries(place.venv))
-        embedded.provide_programs()
         make_directory(embedded.cluster.parent, 0o700, embedded.account)
         stopped = False
         try:
@@ -56,8 +55,7 @@ def bring_back(found: recovery.Plan, say: Say) -> Outcome:
                 stopped = _stop(place, say)
                 found = recovery.plan(found.target, name=found.base.name)  # with the WAL of the last second
             new = embedded.cluster.with_name(f"recovered-{stamp()}")
-            postgres = embedded.programs.postgres / "postgres"
-            recovered = recovery.recover(found, new, account=embedded.account, postgres=postgres, say=say)
+            recovered = recovery.recover(found, new, account=embedded.account, say=say)
             stopped = stopped or _stop(place, say)
             if not lock.take():
                 raise Conflict("Somebody has started the hub meanwhile, so nothing was changed.")

@@ -23,6 +23,7 @@ from django.db import connection, connections
 
 from hub.exceptions import Invalid, NotFound, Unavailable
 
+from . import reports
 from .place import STAMP, digest, folder, stamp, sync
 from .programs import client_program, dump_connection, environment, last_line
 
@@ -53,7 +54,9 @@ class Backup:
 
 def run_backup() -> None:
     """Make the nightly dump and forget the oldest ones."""
-    path = create_backup()
+    with reports.reported("dump") as report:
+        path = create_backup()
+        report.name, report.bytes = path.name, path.stat().st_size
     for old in list_backups()[settings.HUB_BACKUPS_KEPT :]:
         _checksum_file(old.path).unlink(missing_ok=True)
         old.path.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import zlib
@@ -29,7 +30,8 @@ from django.utils import timezone
 from psycopg.conninfo import make_conninfo
 
 from hub.exceptions import Invalid, NotFound, Unavailable
-from hub.launcher.embedded import CLEAN_ENVIRONMENT
+from hub.launcher.embedded import CLEAN_ENVIRONMENT, Embedded, find_binaries
+from hub.launcher.errors import LaunchError
 from hub.launcher.processes import spawn
 from hub.launcher.users import Account, service_user
 
@@ -63,7 +65,8 @@ class Target:
         if self.time:
             return {"recovery_target_time": self.time.isoformat(sep=" ")}
         if self.position:
-            return {"recovery_target_lsn": self.position}
+            # The record that begins there belongs to what came after.
+            return {"recovery_target_lsn": self.position, "recovery_target_inclusive": "off"}
         return {"recovery_target": "immediate"} if self.immediate else {}
 
 
@@ -117,7 +120,6 @@ def recover(
     *,
     account: Account | None = None,
     login: Login | None = None,
-    postgres: Path | None = None,
     look: Callable[[str], None] | None = None,
     durable: bool = True,
     say: Progress = logger.info,
@@ -130,7 +132,7 @@ def recover(
     if into.exists():
         raise Invalid(f"{into} exists already: name a directory that does not.")
     account = account or service_user()
-    program = postgres or Path(programs.exact_program("postgres", found.base.major))
+    program = _server_program(found.base.major)
     combine = programs.exact_program("pg_combinebackup", found.base.major)
     check_space(into.parent, found.needed_bytes, "The recovery")
     for link in found.links:
@@ -145,7 +147,7 @@ def recover(
         _stage(found, staged)
         _give(account, into, staged)
         say("replaying changes")
-        with _server(program, into, staged, found, account, login or _hub_login(), durable=durable) as address:
+        with _server(program, into, staged, found, account, login or hub_login(), durable=durable) as address:
             position, last_change = _where(address, into)
             if found.target.is_everything:
                 _check_end(found, position)
@@ -211,7 +213,7 @@ def _give(account: Account, *places: Path) -> None:
 
 @contextmanager
 def _server(
-    program: Path, data: Path, staged: Path, found: Plan, account: Account, login: Login, *, durable: bool
+    program: str, data: Path, staged: Path, found: Plan, account: Account, login: Login, *, durable: bool
 ) -> Iterator[str]:
     """Run the server until it has replayed all it should and takes queries; stopped in order afterwards."""
     with tempfile.TemporaryDirectory(prefix="kutanga-recovery-", dir="/tmp") as scratch:
@@ -222,7 +224,7 @@ def _server(
         _give(account, home, data / "recovery.signal")
         log = home / "log"
         with log.open("wb") as output:
-            command = [str(program), "-D", str(data), *_flags(home, staged, found.target, durable=durable)]
+            command = [program, "-D", str(data), *_flags(home, staged, found.target, durable=durable)]
             process = spawn(
                 command, output=output, environment=CLEAN_ENVIRONMENT, account=account, death_signal=signal.SIGQUIT
             )
@@ -325,6 +327,25 @@ def _is_empty(segment: wal.Segment) -> bool:
         return not any(file.read(PAGE))
 
 
-def _hub_login() -> Login:
+def hub_login() -> Login:
     """Return database and user of the hub; the recovered server has them too and asks nobody for a password."""
     return str(settings.DATABASES["default"]["NAME"]), str(settings.DATABASES["default"]["USER"])
+
+
+def _server_program(major: int) -> str:
+    """Return the server's program; as root a copy that the server's user may read, wherever our checkout lies."""
+    if os.geteuid() == 0:
+        try:
+            embedded = Embedded(settings.HUB_DATA, find_binaries(Path(sys.prefix)))
+            if programs.major(str(embedded.installed.postgres / "postgres")) == major:
+                embedded.provide_programs()
+                return str(embedded.programs.postgres / "postgres")
+        except LaunchError:
+            logger.debug("no embedded programs: the machine's own")
+    return programs.exact_program("postgres", major)
+
+
+def clear(scratch: Path) -> None:
+    """Remove what recoveries left in a directory of their own, also those that were killed."""
+    for leftover in scratch.iterdir():
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from hub.models import Beat, IdempotentAnswer, PeriodicRun
+from hub.models import BackupReport, Beat, IdempotentAnswer, PeriodicRun
 
 pytestmark = pytest.mark.django_db
 
@@ -30,11 +30,12 @@ def rows() -> dict[str, Any]:
     return {
         "periodicrun": PeriodicRun.objects.create(task="t", due_at=at),
         "beat": Beat.objects.create(name="scheduler", at=at),
+        "backupreport": BackupReport.objects.create(kind="trial", at=at),
         "idempotentanswer": IdempotentAnswer.objects.create(actor="user:1", **answer),
     }
 
 
-@pytest.mark.parametrize("model", ["periodicrun", "beat", "idempotentanswer"])
+@pytest.mark.parametrize("model", ["periodicrun", "beat", "idempotentanswer", "backupreport"])
 def test_rows_may_be_looked_at_and_not_changed(admin: Client, rows: dict[str, Any], model: str) -> None:
     place = f"/admin/hub/{model}/"
     one = f"{place}{rows[model].pk}/"

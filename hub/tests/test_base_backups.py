@@ -15,6 +15,7 @@ from django.test import override_settings
 from hub.backups import base, place, programs, wal
 from hub.exceptions import Conflict, Invalid, Unavailable
 from hub.launcher.processes import wait_until
+from hub.models import BackupReport
 
 from .backup_world import World, backup_world
 
@@ -150,7 +151,8 @@ def test_old_chains_go_and_with_them_the_wal_that_nobody_needs(world: World) -> 
     assert wal.streams()[0].segments()[0].name == newest.start_segment
 
 
-def test_backup_that_is_due_is_made_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_backup_that_is_due_is_made_and_reported_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     base.create_base("full")
     count = len(base.bases())
 
@@ -164,6 +166,9 @@ def test_backup_that_is_due_is_made_once(world: World, monkeypatch: pytest.Monke
     monkeypatch.setattr(base, "CHAIN_AGE", timedelta(0))
     base.run_base()
     assert base.bases()[0].kind == "full"
+    assert [(each.name, each.is_good) for each in BackupReport.objects.filter(kind="base")] == [
+        (each.name, True) for each in base.bases()[:2]
+    ]
 
 
 def test_two_backups_at_once_do_not_trip_over_each_other(world: World) -> None:

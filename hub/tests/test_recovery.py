@@ -19,7 +19,7 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from django.utils import timezone
 
-from hub.backups import base, comeback, place, programs, recovery, wal
+from hub.backups import base, comeback, place, recovery, wal
 from hub.backups.recovery import Target
 from hub.exceptions import Invalid, NotFound, Unavailable
 
@@ -60,7 +60,6 @@ def _write(world: World, body: str, rows: int = 500) -> datetime:
 
 def _recover(world: World, target: Target, into: Path, **more: Any) -> tuple[recovery.Recovered, list[Any]]:
     """Recover into a directory and return what the notes look like there."""
-    world.embedded.provide_programs()
     seen: list[Any] = []
 
     def look(address: str) -> None:
@@ -69,8 +68,7 @@ def _recover(world: World, target: Target, into: Path, **more: Any) -> tuple[rec
             seen.append({body for (body,) in connection.execute("SELECT DISTINCT body FROM notes").fetchall()})
 
     found = recovery.plan(target, name=more.pop("name", recovery.LATEST))
-    postgres = world.embedded.programs.postgres / "postgres"
-    done = recovery.recover(found, into, login=LOGIN, postgres=postgres, look=look, durable=False, **more)
+    done = recovery.recover(found, into, login=LOGIN, look=look, durable=False, **more)
     return done, seen
 
 
@@ -83,9 +81,8 @@ def test_destroyed_server_comes_back_with_everything_up_to_the_last_write(world:
     shutil.rmtree(world.embedded.cluster)
 
     found = recovery.plan(Target())
-    postgres = world.embedded.programs.postgres / "postgres"
     new = world.embedded.cluster.with_name("recovered")
-    done = recovery.recover(found, new, login=LOGIN, postgres=postgres)
+    done = recovery.recover(found, new, login=LOGIN)
     assert world.embedded.replace_cluster(new) is None
     world.start()
 
@@ -266,15 +263,7 @@ def test_there_is_no_backup_to_recover_from(tmp_path: Path) -> None:
 
 
 def test_command_makes_a_data_directory(world: World, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.embedded.provide_programs()
-    monkeypatch.setattr(recovery, "_hub_login", lambda: LOGIN)
-    copied = str(world.embedded.programs.postgres / "postgres")
-    real = programs.exact_program
-
-    def find(name: str, *args: Any, **more: Any) -> str:
-        return copied if name == "postgres" else real(name, *args, **more)
-
-    monkeypatch.setattr(programs, "exact_program", find)
+    monkeypatch.setattr(recovery, "hub_login", lambda: LOGIN)
     at = _write(world, "by command")
     time.sleep(0.1)
     _write(world, "still later")

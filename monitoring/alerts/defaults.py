@@ -64,6 +64,20 @@ RULES: Final[dict[str, dict[str, Any]]] = {
         "severity": CRITICAL,
         "cooldown_seconds": 0,
     },
+    "backup-failed": {
+        "name": "Backup or trial restore failed",
+        "condition": "backup-failed",
+        "threshold": 26,
+        "severity": CRITICAL,
+        "cooldown_seconds": 0,
+    },
+    "wal-behind": {
+        "name": "WAL is not received",
+        "condition": "wal-behind",
+        "threshold": 64,
+        "hold_seconds": MINUTES,
+        "severity": CRITICAL,
+    },
     "certificate-ending": {"name": "Certificate ends soon", "condition": "certificate-ending", "threshold": 30},
     "login-failures": {
         "name": "Many failed logins",

@@ -18,7 +18,8 @@ from django.db.models.functions import Coalesce
 from django.urls import reverse
 
 from accounts.models import AuditEntry
-from hub.models import PeriodicRun
+from hub.backups import reports
+from hub.models import BackupReport, PeriodicRun
 from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus, OperationStatus
 from hub.nodes.models import AddressPool, Node, NodeTask, Operation
 from hub.nodes.workloads import workload_models
@@ -162,6 +163,32 @@ def missing_backup(rule: AlertRule, now: datetime) -> Iterable[Hit]:
         yield Hit(_hub("backup", "Backup"), hours, f"There was no dump for {hours:.0f} hours.")
 
 
+def failed_backup_work(rule: AlertRule, now: datetime) -> Iterable[Hit]:
+    """The latest base backup or trial restore has failed, or is older than so many hours."""
+    for kind in (BackupReport.Kind.BASE, BackupReport.Kind.TRIAL):
+        last = BackupReport.objects.filter(kind=kind).first()
+        if last is None:  # not configured, or nothing was due yet
+            continue
+        hours = (now - last.at).total_seconds() / 3600
+        subject = _hub(f"backup-{kind}", str(kind.label))
+        if not last.is_good:
+            yield Hit(subject, hours, f"The last one failed. {last.detail}".strip())
+        elif hours > rule.threshold:
+            yield Hit(subject, hours, f"There was none for {hours:.0f} hours.")
+
+
+def absent_receiver(rule: AlertRule, now: datetime) -> Iterable[Hit]:
+    """Nobody receives the WAL, or the receiver is more than so many MiB behind."""
+    found = reports.receiver()
+    if found is None:  # there never was one
+        return
+    behind = found[1] / 2**20
+    if not found[0]:
+        yield Hit(_hub("wal", "Receiver of WAL"), behind, f"None is connected; {behind:.0f} MiB are not backed up.")
+    elif behind > rule.threshold:
+        yield Hit(_hub("wal", "Receiver of WAL"), behind, f"It is {behind:.0f} MiB behind.")
+
+
 def ending_certificate(rule: AlertRule, now: datetime) -> Iterable[Hit]:
     """The certificate at the hub's own address ends within so many days."""
     place = urlsplit(settings.HUB_URL)
@@ -220,6 +247,8 @@ def register_own() -> None:
         Condition("provisioning-slow", "Launches take longer than", slow_provisioning, SECONDS),
         Condition("queue-waiting", "Something waits in a queue for", waiting_queues, SECONDS),
         Condition("backup-missing", "The last dump failed or is older than", missing_backup, "hours"),
+        Condition("backup-failed", "A backup or trial restore failed or is older than", failed_backup_work, "hours"),
+        Condition("wal-behind", "WAL is not received, or later by more than", absent_receiver, "MiB"),
         Condition("certificate-ending", "The certificate ends within", ending_certificate, DAYS),
         Condition("login-failures", "Failed logins are more than", login_failures, COUNT),
         Condition("hub-disk", "The hub's own disk is used above", hub_disk, PERCENT),

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.tests.factories import UserFactory
-from hub.models import PeriodicRun
+from hub.backups import reports
+from hub.models import BackupReport, PeriodicRun
 from hub.nodes.choices import AddressState, ObservedStatus
 from hub.nodes.models import Address, AddressPool, Node, Operation
 from monitoring import store
@@ -404,6 +405,24 @@ def test_backup_that_is_missing_or_failed(outcome: str, hours: int, alerts: int)
     PeriodicRun.objects.create(task="backup-database", due_at=at, claimed_at=at, finished_at=at, outcome=outcome)
 
     assert len(found("backup-missing")) == alerts
+
+
+@pytest.mark.parametrize("kind", ["base", "trial"])
+@pytest.mark.parametrize(("good", "hours", "alerts"), [(True, 25, 0), (True, 27, 1), (False, 1, 1)])
+def test_base_backup_or_trial_that_failed_or_is_old(kind: str, good: bool, hours: int, alerts: int):
+    BackupReport.objects.create(kind=kind, is_good=False, at=timezone.now() - timedelta(hours=hours + 1))
+    BackupReport.objects.create(kind=kind, is_good=good, at=timezone.now() - timedelta(hours=hours))
+
+    assert len(found("backup-failed")) == alerts
+
+
+@pytest.mark.parametrize(("receiver", "alerts"), [(None, 0), ((True, 0), 0), ((True, 65 * 2**20), 1), ((False, 0), 1)])
+def test_receiver_of_wal_that_is_away_or_behind(
+    monkeypatch: pytest.MonkeyPatch, receiver: tuple[bool, int] | None, alerts: int
+):
+    monkeypatch.setattr(reports, "receiver", lambda: receiver)
+
+    assert len(found("wal-behind")) == alerts
 
 
 @pytest.mark.parametrize(("days", "alerts"), [(31, 0), (29, 1), (-1, 1)])
