@@ -26,7 +26,8 @@ TABLE = Path(__file__).parent.parent / "docs" / "measured.md"
 HEAD = """# Measured
 
 Written by `make bench`; every figure and its raw limit come from the same run on the same machine. Repeats differ by
-up to 2–3 × on a busy machine: compare ratios.
+up to 2–3 × on a busy machine: compare ratios. The last column is the time of 100,000 additions in a Python loop just
+after the figure: a shared machine runs half as fast at one minute as at another, and figures of CPU go with it.
 
 """
 
