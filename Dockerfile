@@ -22,7 +22,8 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates iproute2 iptables python3 tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent hub \
-    && install --directory --owner=hub --group=hub --mode=0750 /data
+    && install --directory --owner=hub --group=hub --mode=0750 /data \
+    && install --directory --owner=hub --group=hub --mode=0755 /run/hub
 WORKDIR /app
 COPY --from=packages /app/.venv .venv
 COPY . .

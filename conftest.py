@@ -27,6 +27,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 NEEDS = {
     "docker": "needs a Docker Engine: install one (apt install docker.io) and let this user reach its socket",
     "browser": "needs Chromium: install it (apt install chromium)",
+    "nginx": "needs nginx (apt install nginx-light)",
     "prometheus": "needs promtool, amtool and prometheus (apt install prometheus prometheus-alertmanager)",
 }
 
@@ -106,6 +107,7 @@ def skip_what_cannot_run(items: list[pytest.Item]) -> None:
     answers: dict[str, Callable[[], bool]] = {
         "docker": docker_answers,
         "browser": lambda: CHROMIUM is not None,
+        "nginx": lambda: shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is not None,
         "prometheus": prometheus_is_here,
     }
     for item in items:
