@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 
 from hub.admin_base import ShallowJSONField
 
 from .choices import CATEGORIES, FlagKind, HintKind
-from .models import Challenge, Event, Team
+from .models import Challenge, Event, EventChallenge, Team
 
 
 class EventForm(forms.ModelForm):
@@ -107,6 +108,59 @@ class EntryForm(forms.Form):
         field = self.fields["challenge"]
         if isinstance(field, chosen):
             field.queryset = offered
+
+
+class Entries(forms.ModelMultipleChoiceField):
+    """Challenges of the same event, by their names."""
+
+    def label_from_instance(self, entry: Any) -> str:
+        return str(entry.challenge.name)
+
+
+class EntrySettingsForm(forms.ModelForm):
+    """How an event offers a challenge: to whom, from when on, and after which others."""
+
+    requires = Entries(
+        EventChallenge.objects.none(), required=False, label="Builds on", help_text="To be solved before."
+    )
+
+    class Meta:
+        model = EventChallenge
+        fields = (
+            "visibility",
+            "position",
+            "points_override",
+            "max_attempts",
+            "release_at",
+            "requires",
+            "allowed_teams",
+        )
+        labels = {
+            "points_override": "Points, if others",
+            "max_attempts": "Attempts, if others",
+            "release_at": "Released",
+        }
+        widgets = {"release_at": forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")}
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        entry = self.instance
+        others = EventChallenge.objects.filter(event=entry.event).exclude(pk=entry.pk).select_related("challenge")
+        teams = Team.objects.filter(Q(participations__event=entry.event) | Q(pk__in=entry.allowed_teams.values("pk")))
+        for name, rows in (("requires", others), ("allowed_teams", teams.distinct().order_by("name"))):
+            field = self.fields[name]
+            if isinstance(field, forms.ModelMultipleChoiceField):
+                field.queryset = rows
+
+    def _post_clean(self) -> None:
+        """As above."""
+
+
+class AwardForm(forms.Form):
+    """Points that no challenge gives."""
+
+    points = forms.IntegerField(min_value=-1_000_000, max_value=1_000_000, help_text="Below zero takes them.")
+    reason = forms.CharField(max_length=200, help_text="The team reads it.")
 
 
 class ChallengeForm(forms.ModelForm):

@@ -28,7 +28,9 @@ urlpatterns = [
         path(f"{EVENT}/teams/<int:team>/{verb}", events.event_team, {"verb": verb}, name=f"event_team_{verb}")
         for verb in ("ban", "unban")
     ),
+    path(f"{EVENT}/teams/<int:team>/award", events.event_award, name="event_award"),
     path(f"{EVENT}/challenges", events.entry_add, name="entry_add"),
+    path(f"{EVENT}/challenges/<int:entry>/edit", events.entry_update, name="entry_update"),
     *(
         path(f"{EVENT}/challenges/<int:entry>/{verb}", events.entry_change, {"verb": verb}, name=f"entry_{verb}")
         for verb in ("show", "hide", "remove")
@@ -64,6 +66,7 @@ urlpatterns = [
     path(CHALLENGE, library.challenge_detail, name="challenge_detail"),
     path(f"{CHALLENGE}/edit", library.challenge_update, name="challenge_update"),
     path(f"{CHALLENGE}/state", library.challenge_state, name="challenge_state"),
+    path(f"{CHALLENGE}/test-copy", library.challenge_test, name="challenge_test"),
     path(f"{CHALLENGE}/powers", library.challenge_powers, name="challenge_powers"),
     path(f"{CHALLENGE}/delete", library.challenge_delete, name="challenge_delete"),
     path(f"{CHALLENGE}/files", library.file_add, name="file_add"),

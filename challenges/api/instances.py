@@ -90,6 +90,12 @@ class LaunchSerializer(serializers.Serializer[Any]):
     team = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
 
 
+class TestCopySerializer(serializers.Serializer[Any]):
+    """Whose flags it has."""
+
+    team = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+
+
 class ExtendSerializer(serializers.Serializer[Any]):
     """Without minutes, what the event's rules give."""
 
@@ -327,6 +333,7 @@ def _named(field: str) -> Iterator[None]:
 
 
 example(LaunchSerializer, "A challenge of an event", {"event": "spring-ctf", "challenge": "cookie-jar"})
+example(TestCopySerializer, "As a team", {"team": 7})
 example(ExtendSerializer, "As an organiser", {"minutes": 30})
 example(ResetSerializer, "All anew", {"kind": "redeploy"})
 example(StopSerializer, "Keep the address", {"remove": False})

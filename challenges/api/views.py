@@ -12,17 +12,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from challenges import lists, services
-from challenges.models import Announcement, AnnouncementRead, Challenge, Event, EventChallenge
+from challenges.models import Announcement, AnnouncementRead, Challenge, Event, EventChallenge, Team
 from challenges.presentation import play_of
 from hub.api.etags import conditional
 from hub.api.filters import orders_of
 from hub.api.idempotency import idempotent
-from hub.api.shapes import parse
+from hub.api.shapes import parse, show
 from hub.api.views import HubViewSet
 from hub.exceptions import Conflict, Invalid, NotAllowed
 
 from . import filters
 from . import serializers as shapes
+from .instances import InstanceAnswerSerializer, TestCopySerializer
 
 SLUG = r"[-a-zA-Z0-9_]+"
 NUMBER = r"[0-9]{1,9}"
@@ -101,6 +102,22 @@ class ChallengeViewSet(HubViewSet):
     def revoke(self, request: Request, slug: str) -> Response:
         services.revoke_powers(self.get_object(), actor=request.user)
         return Response(self._shown(slug))
+
+    @extend_schema(
+        summary="Launch a test copy with the flags of any team, or be told of the one there is",
+        request=TestCopySerializer,
+        responses={200: InstanceAnswerSerializer, 201: InstanceAnswerSerializer},
+    )
+    @action(detail=True, methods=["post"], url_path="test-copy")
+    def test_copy(self, request: Request, slug: str) -> Response:
+        """409 `not_in_test` for a draft, or for one with nothing to run. Teams do not see test copies."""
+        asked, challenge = parse(TestCopySerializer, request), self.get_object()
+        team = Team.objects.visible_to(request.user).filter(pk=asked["team"]).first()
+        if team is None:
+            raise Invalid("There is no such team.", field="team")
+        launched = services.launch_test(challenge, actor=request.user, team=team)
+        answer = show(InstanceAnswerSerializer, vars(launched), request)
+        return Response(answer, status=201 if launched.is_new else 200)
 
     def _shown(self, slug: str) -> Any:
         fresh = self.get_queryset().get(slug=slug)

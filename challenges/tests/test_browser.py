@@ -10,10 +10,13 @@ from django.core.cache import cache
 from django.db import connection
 from playwright.sync_api import Browser, Page
 
+from accounts.models import User
 from accounts.tests.factories import PASSWORD, UserFactory
 from challenges import services
-from challenges.models import ScoreEvent, Team
+from challenges.models import EventChallenge, Participation, ScoreEvent, Team
+from hub.nodes.tests.factories import NodeFactory
 
+from .arena import lb_pool
 from .factories import ContainerFactory, EntryFactory, EventFactory, HintFactory, participate
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -92,6 +95,11 @@ def test_path_of_a_team_on_a_dark_phone(browser: Browser, live_server: Any) -> N
 
 def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) -> None:
     fill()
+    container = ContainerFactory(challenge__state="test", challenge__name="Cookie jar")
+    lb_pool(NodeFactory())
+    admin = User.objects.get(username="tendai")
+    copy = services.launch_test(container.challenge, actor=admin, team=Team.objects.get()).instance
+    connection.close()
     page = browser.new_context(color_scheme="light", viewport=WIDE).new_page()
     complaints: list[str] = []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -108,6 +116,12 @@ def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) ->
         "challenges/leaky-shop",
         "challenges/new",
         "announcements/",
+        "instances/",
+        "instances/addresses",
+        f"events/night-of-flags/challenges/{EventChallenge.objects.get(challenge__name='Vault').pk}/edit",
+        f"events/night-of-flags/teams/{Participation.objects.get().team_id}/award",
+        f"challenges/{container.challenge.slug}",
+        copy.get_absolute_url().lstrip("/"),
     ):
         page.goto(f"{live_server.url}/{path}")
         found += wrong_with(page, WIDE)

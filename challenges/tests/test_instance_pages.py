@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.tests.factories import UserFactory
-from challenges import flags
-from challenges.models import Instance
+from challenges import flags, services
+from challenges.models import Challenge, Instance
 from hub.engines.fake import FakeEngine
 from hub.testing import api_client, assert_constant_queries
 
@@ -93,6 +93,24 @@ def test_other_team_finds_nothing(arena: Arena, name: str):
     assert signed_in(arena.teams[0].captain).get(url).status_code == 200
     assert signed_in(arena.teams[1].captain).get(url).status_code == 404
     assert signed_in(UserFactory(role="Viewer")).get(url).status_code == 200
+
+
+def test_author_launches_a_test_copy_as_any_team_and_again_after_a_stop(arena: Arena):
+    challenge, team = runnable(), arena.teams[0]
+    client, url = signed_in(UserFactory(role="Operator")), reverse("challenges:challenge_test", args=[challenge.slug])
+
+    wrong = client.post(url, {"team": "nobody"}, follow=True).content.decode()
+    made = client.post(url, {"team": team.name.upper()})
+    copy = Instance.objects.get()
+    services.stop_instance(copy, actor=UserFactory(role="Admin"), remove=False)
+    client.post(made["Location"], {"verb": "launch"})
+
+    assert "There is no team nobody." in wrong
+    assert (made["Location"], copy.event, copy.team) == (copy.get_absolute_url(), None, team)
+    assert arena.fresh(copy).desired_status == "running"
+    assert team.name in client.get(reverse("challenges:challenge_detail", args=[challenge.slug])).content.decode()
+    assert signed_in(team.captain).get(copy.get_absolute_url()).status_code == 404
+    assert signed_in(team.captain).post(url, {"team": team.name}).status_code == 404
 
 
 def test_viewer_sees_no_buttons_and_his_posts_change_nothing(arena: Arena):
@@ -203,6 +221,21 @@ class TestApi:
         assert runs["connections"][0]["line"] == "http://192.168.250.100:8080/"
         assert (waits["status"], waits["place_in_queue"], waits["connections"]) == ("queued", 1, [])
         assert "crypto-TRI" not in str(runs)
+
+    def test_test_copy_is_one_for_each_team_and_no_draft_has_any(self, arena: Arena):
+        challenge, client = runnable(), api_client(UserFactory(role="Operator"))
+        url = f"/api/v1/challenges/{challenge.slug}/test-copy"
+
+        answers = [client.post(url, {"team": arena.teams[0].pk}, format="json") for _ in range(2)]
+        unknown = client.post(url, {"team": 2_000_000_000}, format="json")
+        Challenge.objects.update(state="draft")
+        draft = client.post(url, {"team": arena.teams[1].pk}, format="json")
+
+        assert [answer.status_code for answer in answers] == [201, 200]
+        assert answers[0].json()["instance"]["id"] == answers[1].json()["instance"]["id"]
+        assert answers[0].json()["instance"]["event"] is None
+        assert (unknown.status_code, list(unknown.json()["fields"])) == (400, ["team"])
+        assert (draft.status_code, draft.json()["code"]) == (409, "not_in_test")
 
     def test_player_sees_no_other_teams_instance_nor_the_books(self, arena: Arena):
         """P56 and P57: access and statistics of others stay others'."""

@@ -212,6 +212,40 @@ def test_organiser_hides_bans_and_lets_play_on(admin: Client, entry: EventChalle
     assert not Participation.objects.get().is_banned
 
 
+def test_organiser_says_who_sees_a_challenge_from_when_on_and_after_which(
+    admin: Client, entry: EventChallenge, mine: Participation
+) -> None:
+    other, second = participate(entry.event), EntryFactory(event=entry.event, challenge__name="Vault")
+    path = f"/events/{entry.event.slug}/challenges/{second.pk}/edit"
+    shown = page(admin, path)
+    answers = {"visibility": "visible", "position": "1", "points_override": "70", "max_attempts": "3"}
+
+    page(admin, path, **answers, requires=[entry.pk], allowed_teams=[mine.team_id], release_at="2026-01-02T03:04")
+    cards = [services.cards(entry.event, each) for each in (mine, other)]
+    circle = admin.post(f"/events/{entry.event.slug}/challenges/{entry.pk}/edit", {**answers, "requires": [second.pk]})
+
+    assert "Leaky shop" in shown
+    second.refresh_from_db()
+    assert (second.points_override, second.max_attempts, second.release_at.year) == (70, 3, 2026)
+    assert [[card.name for card in each] for each in cards] == [["Leaky shop", "Locked"], ["Leaky shop"]]
+    assert circle.status_code == 422
+    assert "build on itself" in circle.content.decode()
+
+
+def test_organiser_gives_points_with_a_reason_that_the_team_reads(
+    admin: Client, entry: EventChallenge, mine: Participation
+) -> None:
+    path = f"/events/{entry.event.slug}/teams/{mine.team_id}/award"
+
+    empty = admin.post(path, {"points": "0", "reason": "Nothing"})
+    page(admin, path, points="25", reason="Best poster")
+
+    assert (empty.status_code, "Name a number of points." in empty.content.decode()) == (422, True)
+    score = page(browser(mine.team.captain), f"/events/{entry.event.slug}/score")
+    assert "Best poster" in score
+    assert "25" in score
+
+
 def test_challenge_is_written_and_never_shows_its_flag_again(admin: Client) -> None:
     values = {
         "name": "Open door",

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from accounts.permissions import can, require
 from challenges import lists, services
 from challenges.choices import EVENT_TRANSITIONS, EventStatus, Visibility
-from challenges.forms import AnnounceForm, EntryForm, EventForm
+from challenges.forms import AnnounceForm, AwardForm, EntryForm, EntrySettingsForm, EventForm
 from challenges.models import Event, EventChallenge, Participation
 from hub.exceptions import HubError
 from hub.pages import forms as page_forms
@@ -233,6 +233,43 @@ def entry_change(request: HttpRequest, slug: str, entry: int, verb: str) -> Http
         return _done(request, event, lambda: services.remove_entry(row, actor=request.user), "Taken out.")
     seen = Visibility.VISIBLE if verb == "show" else Visibility.HIDDEN
     return _done(request, event, lambda: services.update_entry(row, actor=request.user, visibility=seen), "Saved.")
+
+
+@login_required
+def entry_update(request: HttpRequest, slug: str, entry: int) -> HttpResponse:
+    """Change how a challenge is offered: points, attempts, release, what it builds on, and which teams see it."""
+    event = find_event(request, slug)
+    row = get_object_or_404(EventChallenge.objects.filter(event=event).select_related("challenge"), pk=entry)
+    require(request.user, "events.change", event)
+    row.event = event
+    form = EntrySettingsForm(request.POST or None, instance=row)
+    if request.method == "POST" and form.is_valid():
+        changed = page_forms.call(form, services.update_entry, row, actor=request.user, **form.cleaned_data)
+        if changed:
+            messages.success(request, f"{row.challenge.name} saved.")
+            return redirect(event)
+    return _part(request, event, form, f"{row.challenge.name} in {event.name}", "Save")
+
+
+@login_required
+def event_award(request: HttpRequest, slug: str, team: int) -> HttpResponse:
+    """Give a team points, or take some, with a reason that it reads."""
+    event = find_event(request, slug)
+    require(request.user, "events.change", event)
+    rows = Participation.objects.filter(event=event).select_related("team", "event__region")
+    participation = get_object_or_404(rows, team=team)
+    form = AwardForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        given = page_forms.call(form, services.award_points, participation, actor=request.user, **form.cleaned_data)
+        if given:
+            messages.success(request, f"Told to {participation.team.name}.")
+            return redirect(event)
+    return _part(request, event, form, f"Points for {participation.team.name}", "Give")
+
+
+def _part(request: HttpRequest, event: Event, form: Any, title: str, action: str) -> HttpResponse:
+    context = {"event": event, "form": form, "title": title, "action": action}
+    return live.private(render(request, "challenges/part_form.html", context, status=422 if form.errors else 200))
 
 
 def _moves(request: HttpRequest, event: Event) -> list[dict[str, str]]:

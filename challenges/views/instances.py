@@ -51,10 +51,8 @@ def instance_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     url = reverse("challenges:instance_detail", args=[pk])
     if request.method == "POST":
         verb = request.POST.get("verb", "")
-        if verb == "launch" and instance.event is not None:
-            event, slug = instance.event, instance.challenge.slug
-            team = instance.team if services.is_organiser(request.user, instance) else None
-            _say(request, lambda: services.launch_instance(event, slug, actor=request.user, team=team))
+        if verb == "launch":
+            _say(request, lambda: _launch_again(request, instance))
         elif verb in VERBS:
             _say(request, lambda: VERBS[verb](instance, actor=request.user))
         instance = _find(request, pk)
@@ -174,6 +172,15 @@ def _take(request: HttpRequest, event: Event, slug: str) -> None:
         _say(request, lambda: services.launch_instance(event, slug, actor=request.user))
     elif verb in VERBS and instance is not None:
         _say(request, lambda: VERBS[verb](instance, actor=request.user))
+
+
+def _launch_again(request: HttpRequest, instance: Instance) -> None:
+    """A team's copy by one of its members or an organiser; a test copy by who writes challenges."""
+    if instance.event is None:
+        services.launch_test(instance.challenge, actor=request.user, team=instance.team)
+        return
+    team = instance.team if services.is_organiser(request.user, instance) else None
+    services.launch_instance(instance.event, instance.challenge.slug, actor=request.user, team=team)
 
 
 def _say(request: HttpRequest, do: Any) -> None:

@@ -17,7 +17,7 @@ from accounts.permissions import can, require
 from challenges import lists, scoring, services
 from challenges.choices import CHALLENGE_TRANSITIONS, ChallengeState
 from challenges.forms import ChallengeForm
-from challenges.models import Challenge
+from challenges.models import Challenge, Instance, Team
 from challenges.parts import initial_of, values_of
 from hub.exceptions import HubError
 from hub.pages import forms as page_forms
@@ -57,6 +57,10 @@ def challenge_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "curve": [(n, points[n - 1]) for n in (1, 2, 5, 10, 20, 50)],
         "may_change": can(request.user, "challenges.change"),
         "may_grant": can(request.user, "challenges.grant"),
+        "copies": Instance.objects.visible_to(request.user)
+        .alive()
+        .filter(challenge=challenge, event=None)
+        .with_details(),
         "states": [each for each in states if CHALLENGE_TRANSITIONS.allows(challenge.state, each[0])],
     }
     return live.private(render(request, "challenges/challenge_detail.html", context))
@@ -96,6 +100,24 @@ def challenge_powers(request: HttpRequest, slug: str) -> HttpResponse:
     require(request.user, "challenges.grant", challenge)
     service = services.revoke_powers if challenge.has_powers else services.grant_powers
     return _done(request, challenge, lambda: service(challenge, actor=request.user), "Saved.")
+
+
+@login_required
+@require_POST
+def challenge_test(request: HttpRequest, slug: str) -> HttpResponse:
+    """Launch a test copy with the flags of a team, or lead to the one there is."""
+    challenge, name = find_challenge(request, slug), request.POST.get("team", "").strip()
+    require(request.user, "challenges.change", challenge)
+    team = Team.objects.visible_to(request.user).filter(name__iexact=name).first()
+    if team is None:
+        messages.error(request, f"There is no team {name}.")
+        return redirect(challenge)
+    try:
+        launched = services.launch_test(challenge, actor=request.user, team=team)
+    except HubError as error:
+        messages.error(request, error.message)
+        return redirect(challenge)
+    return redirect(launched.instance)
 
 
 @login_required

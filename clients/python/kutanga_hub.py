@@ -1103,6 +1103,14 @@ class Challenges(Group):
             body={"state": state},
         )
 
+    def test_copy(self, slug: str, *, team: int) -> Answer:
+        """Launch a test copy with the flags of any team, or be told of the one there is."""
+        return self._answer(
+            "POST",
+            f"/api/v1/challenges/{_part(slug)}/test-copy",
+            body={"team": team},
+        )
+
 
 class Channels(Group):
     """Channels."""

@@ -83,6 +83,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/challenges": {"name": "Open door", "description": "It is open.", "flags": [{"content": "flag{open}"}]},
     "PATCH api/v1/challenges/{slug}": {"points": 200},
     "POST api/v1/challenges/{slug}/state": {"state": "test"},
+    "POST api/v1/challenges/{slug}/test-copy": {"team": 7007},
     "POST api/v1/event-challenges": {"event": "night-of-flags", "challenge": "leaky-shop"},
     "PATCH api/v1/event-challenges/{id}": {"visibility": "hidden"},
     "POST api/v1/event-challenges/{id}/submit": {"answer": "flag{wrong}"},

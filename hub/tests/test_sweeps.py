@@ -82,7 +82,6 @@ UNOPENED = {  # no scope alone gets into these
     "POST api/v1/event-challenges/{id}/hint": "likewise",
     "POST api/v1/event-challenges/{id}/submit": "likewise",
     "POST api/v1/events/{slug}/withdraw": "likewise",
-    "POST api/v1/instances": "likewise",
     "POST api/v1/teams/{id}/leave": "likewise",
     "POST api/v1/metrics/sample": "measures what one must be able to see",
     "POST api/v1/metrics/samples": "measures what one must be able to see",
