@@ -142,12 +142,16 @@ class MembersForm(forms.Form):
         self.user = user
 
     def clean_names(self) -> list[Device]:
-        """The devices that are meant, of those that one sees. A name that several have means all of them."""
-        asked = [text.strip() for text in self.cleaned_data["names"].replace(",", "\n").splitlines() if text.strip()]
-        numbers = {int(text[1:]) for text in asked if text[0] == "#" and text[1:].isdecimal() and len(text) < 11}
-        seen = Device.objects.visible_to(self.user).present().select_related("region")
-        found = list(seen.filter(Q(name__in=asked) | Q(number__in=numbers)))
-        known = {device.name for device in found} | {f"#{device.number}" for device in found}
-        if missing := [text for text in asked if text not in known]:
-            raise forms.ValidationError(f"There is no device {missing[0]}.")
-        return found
+        return named_devices(self.user, self.cleaned_data["names"])
+
+
+def named_devices(user: Any, text: str) -> list[Device]:
+    """The devices that are meant, of those that one sees. A name that several have means all of them."""
+    asked = [each.strip() for each in text.replace(",", "\n").splitlines() if each.strip()]
+    numbers = {int(each[1:]) for each in asked if each[0] == "#" and each[1:].isdecimal() and len(each) < 10}
+    seen = Device.objects.visible_to(user).present().select_related("region")
+    found = list(seen.filter(Q(name__in=asked) | Q(number__in=numbers)))
+    known = {device.name for device in found} | {f"#{device.number}" for device in found}
+    if missing := [each for each in asked if each not in known]:
+        raise forms.ValidationError(f"There is no device {missing[0]}.")
+    return found

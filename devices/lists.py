@@ -178,5 +178,12 @@ LOGS_OF_ONE = replace(
     LOGS, key="device-log", columns=tuple(column for column in LOGS.columns if column.key != "device"), page_size=100
 )
 MEMBERS = replace(
-    DEVICES, key="group-members", tabs=(), chips=tuple(chip for chip in DEVICES.chips if chip.name != "group")
+    DEVICES,
+    key="group-members",
+    columns=tuple(
+        replace(column, is_default=False) if column.key in ("groups", "region", "type") else column
+        for column in DEVICES.columns
+    ),
+    tabs=(),
+    chips=tuple(chip for chip in DEVICES.chips if chip.name != "group"),
 )

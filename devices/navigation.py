@@ -17,9 +17,10 @@ from hub.pages.overview import Contribution, Total
 from hub.pages.states import badge
 from hub.statements import statement, totals
 
+from .bundles.lists import find_bundle
 from .choices import DeviceStatus, Liveness
 from .lists import find, find_group, in_queue
-from .models import Device, DeviceGroup
+from .models import Bundle, Device, DeviceGroup
 from .presentation import device_badge
 
 
@@ -29,6 +30,10 @@ def _sees(user: Any) -> bool:
 
 def _changes(user: Any) -> bool:
     return can(user, "devices.change")
+
+
+def _sees_deployments(user: Any) -> bool:
+    return can(user, "deployments.view")
 
 
 def _to_decide(user: Any) -> Count:
@@ -44,6 +49,8 @@ register(
     Place("Devices", "Fleet", "devices:fleet", "chart", _sees, position=10),
     Place("Devices", "Devices", "devices:device_list", "chip", _sees, position=20),
     Place("Devices", "Groups", "devices:group_list", "list", _sees, position=30),
+    Place("Devices", "Deployments", "devices:deployment_list", "deploy", _sees_deployments, position=40),
+    Place("Devices", "Bundles", "devices:bundle_list", "box", lambda user: can(user, "bundles.view"), position=50),
     Place("Devices", "Enrolment", "devices:enrolment", "inbox", _sees, _to_decide, position=60),
     Place("Devices", "Enrolment tokens", "devices:token_list", "key", _changes, position=70),
 )
@@ -86,6 +93,10 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
         yield palette.Hit(device.name, device.get_absolute_url(), "chip", note, str(device.pk))
     for group in find_group(DeviceGroup.objects.visible_to(user), text)[: palette.PER_GROUP]:
         yield palette.Hit(group.name, group.get_absolute_url(), "list", "Group of devices", group.slug)
+    for bundle in find_bundle(Bundle.objects.visible_to(user).defer("content_key"), text)[: palette.PER_GROUP]:
+        yield palette.Hit(str(bundle), bundle.get_absolute_url(), "box", "Bundle", bundle.sha256)
+    if can(user, "deployments.change") and "new deployment".startswith(text.lower()):
+        yield palette.Hit("New deployment", reverse("devices:deployment_create"), "plus", is_action=True)
     for device in found[:1]:
         for label, page, icon in (("Log", "log", "terminal"), ("Configuration", "config", "sliders")):
             url = reverse(f"devices:device_{page}", args=[device.pk])

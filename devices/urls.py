@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from .views import browse, decide, detail, enrolment, fleet, groups
+from .views import browse, bundles, decide, deploy, deployments, detail, enrolment, fleet, groups
 
 DEVICE = "devices/<uuid:pk>"
+DEPLOYMENT = "deployments/<uuid:pk>"
 
 app_name = "devices"
 urlpatterns = [
@@ -31,4 +32,20 @@ urlpatterns = [
     path("device-groups/<slug:slug>/edit", groups.group_update, name="group_update"),
     path("device-groups/<slug:slug>/remove", groups.group_remove, name="group_remove"),
     path("device-groups/<slug:slug>/delete", groups.group_delete, name="group_delete"),
+    path("bundles/", bundles.bundle_list, name="bundle_list"),
+    path("bundles/new", bundles.bundle_upload, name="bundle_upload"),
+    path("bundles/<uuid:pk>", bundles.bundle_detail, name="bundle_detail"),
+    path("bundles/<uuid:pk>/piece", bundles.bundle_piece, name="bundle_piece"),
+    path("bundles/<uuid:pk>/finish", bundles.bundle_finish, name="bundle_finish"),
+    path("bundles/<uuid:pk>/invalidate", bundles.bundle_invalidate, name="bundle_invalidate"),
+    path("bundles/<uuid:pk>/delete", bundles.bundle_delete, name="bundle_delete"),
+    path("publisher-keys/", bundles.publisher_list, name="publisher_list"),
+    path("publisher-keys/<int:pk>/switch", bundles.publisher_switch, name="publisher_switch"),
+    path("deployments/", deployments.deployment_list, name="deployment_list"),
+    path("deployments/new", deploy.deployment_create, name="deployment_create"),
+    path(DEPLOYMENT, deployments.deployment_detail, name="deployment_detail"),
+    path(f"{DEPLOYMENT}/cancel", deployments.deployment_cancel, name="deployment_cancel"),
+    path(f"{DEPLOYMENT}/retry", deployments.deployment_retry, name="deployment_retry"),
+    path(f"{DEPLOYMENT}/roll-back", deployments.deployment_roll_back, name="deployment_roll_back"),
+    path(f"{DEPLOYMENT}/targets/<int:target>/end", deployments.target_force_quit, name="target_force_quit"),
 ]

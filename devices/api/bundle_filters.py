@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import django_filters
-from django.db.models import Q, QuerySet
 
 from hub.api.filters import AnyOf, SearchFilterSet
 
 from ..bundles.choices import BundleStatus
+from ..bundles.lists import find_bundle, find_publisher
 from ..bundles.models import Bundle, PublisherKey
 from ..deployments.choices import DeploymentKind, DeploymentStatus, TargetStatus
+from ..deployments.lists import find_deployment, find_target
 from ..deployments.models import Deployment, DeploymentTarget
-
-
-def find_bundle(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
-    """Bundles by name, version, model or the beginning of their SHA-256."""
-    found = Q(name__icontains=text) | Q(version__icontains=text) | Q(model_name__icontains=text)
-    return rows.filter(found | Q(sha256__startswith=text.lower()))
-
-
-def find_publisher(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
-    """Keys by the publisher's name or the beginning of their fingerprint."""
-    return rows.filter(Q(name__icontains=text) | Q(fingerprint__startswith=text.lower()))
-
-
-def find_deployment(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
-    """Deployments by bundle or description."""
-    return rows.filter(
-        Q(bundle__name__icontains=text) | Q(bundle__version__icontains=text) | Q(description__icontains=text)
-    )
-
-
-def find_target(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
-    """Targets by the device's name or the error."""
-    return rows.filter(Q(device__name__icontains=text) | Q(error_message__icontains=text))
 
 
 class BundleFilter(SearchFilterSet):

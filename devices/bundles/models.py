@@ -10,6 +10,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from hub.secrets import EncryptedTextField
 
@@ -36,6 +37,9 @@ class PublisherKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("devices:publisher_list")
 
 
 class Bundle(models.Model):
@@ -98,6 +102,9 @@ class Bundle(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("devices:bundle_detail", args=[self.pk])
 
     @property
     def is_ready(self) -> bool:

@@ -20,7 +20,6 @@ class DeploymentAdmin(ReadOnlyAdmin[Deployment]):
     list_filter = ["status", "kind"]
     list_select_related = ["bundle"]
     search_fields = ["=id", "bundle__name", "bundle__version", "description"]
-    view_on_site = False
     actions = ["cancel"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:

@@ -75,12 +75,16 @@ class Preview:
     refused: list[tuple[Candidate, list[Reason]]] = field(default_factory=list)
 
     def by_reason(self) -> list[tuple[str, int, list[str]]]:
-        """Reasons with the number of devices and the names of some."""
-        found: dict[str, list[str]] = {}
-        for candidate, reasons in self.refused:
-            for reason in reasons:
-                found.setdefault(reason.text, []).append(candidate.name)
-        return [(text, len(names), names[:10]) for text, names in sorted(found.items(), key=lambda row: -len(row[1]))]
+        return group_by_reason(self.refused)
+
+
+def group_by_reason(refused: Iterable[tuple[Candidate, list[Reason]]]) -> list[tuple[str, int, list[str]]]:
+    """Reasons with the number of devices and the names of some, the most frequent first."""
+    found: dict[str, list[str]] = {}
+    for candidate, reasons in refused:
+        for reason in reasons:
+            found.setdefault(reason.text, []).append(candidate.name)
+    return [(text, len(names), names[:10]) for text, names in sorted(found.items(), key=lambda row: -len(row[1]))]
 
 
 def about_bundle(bundle: Bundle) -> Iterable[Reason]:

@@ -19,12 +19,14 @@ from playwright.sync_api import Browser, Page
 
 from accounts.actors import SYSTEM
 from accounts.tests.factories import PASSWORD, UserFactory
+from devices.bundles.choices import UPLOAD_PIECE_BYTES
 from devices.choices import DeviceStatus, KeyState
 from devices.configuration.services import set_device_config
-from devices.models import Device, DeviceLog
+from devices.models import Bundle, Deployment, Device, DeviceLog
 from devices.services import create_token
 from hub.nodes.tests.factories import RegionFactory
 
+from .bundle_files import bundle, member
 from .deployment_helpers import beat, deploy, make_bundle, report, run_through
 from .factories import DeviceFactory, DeviceGroupFactory, make_key
 
@@ -81,6 +83,7 @@ def fill() -> dict[str, str]:
     create_token(
         actor=SYSTEM, name="Batch of June", most_uses=50, group=gateways, expires_at=timezone.now() + timedelta(days=7)
     )
+    bundle_at = make_bundle("1.6.0", description="Not deployed yet.").get_absolute_url()
     connection.close()
     return {
         "devices-fleet": "/fleet/",
@@ -89,6 +92,14 @@ def fill() -> dict[str, str]:
         "enrolment-tokens": "/enrolment-tokens/",
         "device-groups": "/device-groups/",
         "device-group": gateways.get_absolute_url(),
+        "bundles": "/bundles/",
+        "bundle": bundle_at,
+        "bundle-new": "/bundles/new",
+        "publishers": "/publisher-keys/",
+        "deployments": "/deployments/",
+        "deployment": failing.get_absolute_url(),
+        "deployment-new": "/deployments/new",
+        "deployment-roll-back": f"{failing.get_absolute_url()}/roll-back",
         "devices": "/devices/",
         "device": at,
         "device-pending": pending.get_absolute_url(),
@@ -141,6 +152,45 @@ def test_every_page_is_sound(browser: Browser, live_server: Any, theme: Any, scr
 
     assert not found, "\n".join(found)
     assert not complaints
+
+
+def test_bundle_goes_up_in_pieces_and_out_to_a_device(
+    browser: Browser, live_server: Any, settings: Any, tmp_path: Path
+) -> None:
+    """Upload with a script, preview, start, watch the board follow."""
+    settings.HUB_BUNDLES_INCOMING = tmp_path / "incoming"
+    backend, options = "django.core.files.storage.FileSystemStorage", {"location": tmp_path / "bundles"}
+    settings.STORAGES = {**settings.STORAGES, "bundles": {"BACKEND": backend, "OPTIONS": options}}
+    UserFactory(username="tendai", role="Admin")
+    device = DeviceFactory(name="gate-1")
+    make_key(device)
+    settings.HUB_BUNDLE_ENCRYPTION = False
+    file = tmp_path / "gate-2.0.tar.gz"
+    file.write_bytes(bundle("2.0", extra=[member("noise.bin", os.urandom(4_000_000))]))
+    page = browser.new_context(viewport=WIDE).new_page()
+    log_in(page, live_server.url)
+
+    page.goto(f"{live_server.url}/bundles/new")
+    page.locator("input[name=file]").set_input_files(file)
+    page.get_by_label("Name").fill("gate")
+    page.get_by_label("Version").fill("1.9")
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_text("The archive's manifest says version 2.0.").wait_for()
+    page.get_by_label("Version").fill("2.0")
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("heading", name="gate 2.0").wait_for()
+    page.get_by_role("link", name="Deploy", exact=True).click()
+    page.locator("textarea[name=devices]").fill("gate-1")
+    page.get_by_role("button", name="See whom it reaches").click()
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("0 of 1 proven").wait_for()
+    deployment = Deployment.objects.get()
+    Deployment.objects.update(soak_seconds=0)
+    beat(device)
+    report(device, deployment, "success")
+    page.get_by_text("1 of 1 proven").wait_for()
+
+    assert Bundle.objects.get(version="2.0").size_bytes > 2 * UPLOAD_PIECE_BYTES
 
 
 def test_list_changes_by_itself_and_decides_about_what_is_ticked(browser: Browser, live_server: Any) -> None:

@@ -205,6 +205,17 @@ STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
         "WARNING": (WARN, "Warning"),
         "ERROR": (BAD, "Error"),
     },
+    "bundle": {
+        "uploading": (BUSY, "Uploading"),
+        "ready": (DONE, "Ready"),
+        "invalid": (BAD, "Invalidated"),
+    },
+    "deployment": {
+        "scheduled": (WAIT, "Scheduled"),
+        "running": (BUSY, "Under way"),
+        "finished": (DONE, "Finished"),
+        "cancelled": (GONE, "Called off"),
+    },
     "target": {
         "scheduled": (WAIT, "Scheduled"),
         "waiting": (WAIT, "Waiting"),

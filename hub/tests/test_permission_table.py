@@ -318,6 +318,7 @@ class Visitor:
             "<int:team>": "7007",
             "<int:entry>": str(world.entry.pk),
             "<int:user>": str(world.person("owner").pk),
+            "<int:target>": str(world.deployment.targets.values_list("pk", flat=True)[0]),
         }
         for name, key in others.items():
             path = path.replace(name, key)

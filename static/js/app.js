@@ -315,6 +315,63 @@ on("scroll", (event) => {
   if (log.matches?.("[data-log]")) isFollowing = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
 }, true);
 
+/* Uploads ----------------------------------------------------------------- */
+
+// A large file goes in pieces, so that a line that breaks costs one piece and the rest can follow later. Without scripts
+// the form sends a small file whole.
+async function post(form, url, body) {
+  const token = form.querySelector("[name=csrfmiddlewaretoken]").value;
+  const answer = await fetch(url, { method: "POST", body, headers: { "X-CSRFToken": token, Accept: "application/json" } });
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(said.problem ?? `The hub answered ${answer.status}. Try again.`);
+  return said;
+}
+
+async function begin(form, file) {
+  const url = form.dataset.uploadUrl;
+  if (url) return { piece_url: `${url}/piece`, finish_url: `${url}/finish`, received: Number(form.dataset.uploadAt) };
+  const body = new FormData(form);
+  body.delete("file");
+  body.set("size_bytes", file.size);
+  return post(form, form.action, body);
+}
+
+async function send(form, file) {
+  const bar = form.querySelector("[data-upload-bar]");
+  const step = Number(form.dataset.upload);
+  let upload = await begin(form, file);
+  const isNew = Boolean(upload.url);
+  // Asked again after a broken line, the form goes on with what it has begun.
+  if (isNew) form.dataset.uploadUrl = upload.url;
+  bar.hidden = false;
+  for (let at = upload.received; at < file.size; at = upload.received) {
+    bar.value = (100 * at) / file.size;
+    upload = await post(form, `${upload.piece_url}?offset=${at}`, file.slice(at, at + step));
+    form.dataset.uploadAt = upload.received;
+  }
+  bar.value = 100;
+  const done = await post(form, upload.finish_url, "").catch((error) => {
+    if (isNew) delete form.dataset.uploadUrl; // it was refused: something else is sent next
+    throw error;
+  });
+  location.assign(done.url);
+}
+
+on("submit", (event) => {
+  const form = event.target;
+  const file = form.matches("form[data-upload]") ? form.querySelector("input[name=file]").files[0] : null;
+  if (!file || event.defaultPrevented) return;
+  event.preventDefault();
+  const problem = form.querySelector("[data-upload-problem]");
+  problem.hidden = true;
+  send(form, file).catch((error) => {
+    problem.textContent = error.message;
+    problem.hidden = false;
+    delete form.dataset.sent;
+    all(".k-waiting", form).forEach((button) => button.classList.remove("k-waiting"));
+  });
+});
+
 /* Console ----------------------------------------------------------------- */
 
 // Arrow keys bring back what was sent; a command that was taken leaves the line empty for the next.

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from devices.bundles.choices import BundleStatus
 from devices.choices import DeviceStatus, Health, KeyState, Liveness, LogLevel
-from devices.deployments.choices import TargetStatus
+from devices.deployments.choices import DeploymentStatus, TargetStatus
 from hub.nodes.choices import AddressState, AdminState, ObservedStatus, OperationStatus
 from hub.pages.states import STATES, badge, workload_badge
 
@@ -25,6 +26,8 @@ from hub.pages.states import STATES, badge, workload_badge
         ("device_key", KeyState.values),
         ("level", LogLevel.values),
         ("target", TargetStatus.values),
+        ("bundle", BundleStatus.values),
+        ("deployment", DeploymentStatus.values),
     ],
 )
 def test_every_status_of_the_database_has_its_badge(kind, choices):
