@@ -100,6 +100,7 @@ class BackupReport(models.Model):
         DUMP = "dump", "Dump"
         BASE = "base", "Base backup"
         TRIAL = "trial", "Trial restore"
+        FILES = "files", "Snapshot of files"
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
     at = models.DateTimeField(db_default=Now())

@@ -62,6 +62,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("backup-database", "hub.backups.dumps.run_backup", at="02:30", limit=timedelta(hours=2), here=True),
     Periodic("base-backup", "hub.backups.base.run_base", every=timedelta(hours=1), limit=timedelta(hours=6), here=True),
     Periodic("keep-backups", "hub.backups.base.keep", every=timedelta(hours=1), at="00:50", here=True),
+    Periodic("backup-files", "hub.backups.files.run_snapshot", at="02:45", limit=timedelta(hours=6), here=True),
     Periodic("trial-restore", "hub.backups.trial.run_trial", at="04:20", limit=timedelta(hours=6), here=True),
     Periodic("clear-sessions", "hub.cleanup.clear_sessions", at="03:10"),
     Periodic("forget-device-lines", "devices.keeping.forget_past", at="03:20", limit=timedelta(hours=1)),

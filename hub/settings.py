@@ -434,7 +434,12 @@ HUB_DEVICE_LOG_DAYS = env.integer("HUB_DEVICE_LOG_DAYS", 30, minimum=1, help="Ho
 
 # --- Backups ------------------------------------------------------------------------------------------------------
 HUB_BACKUPS = env.text("HUB_BACKUPS", "", help="Directory of backups; unset: `backups` in HUB_DATA.")
-HUB_BACKUPS_KEPT = env.integer("HUB_BACKUPS_KEPT", 14, minimum=1, help="Nightly database dumps kept.")
+HUB_BACKUPS_KEPT = env.integer(
+    "HUB_BACKUPS_KEPT", 14, minimum=1, help="Nightly dumps and snapshots of files that are kept."
+)
+HUB_BACKUP_PASSPHRASE = env.text(
+    "HUB_BACKUP_PASSPHRASE", "", help="Seals the keys in snapshots of files; unset: the keys stay out of backups."
+)
 HUB_BACKUP_CHAINS = env.integer(
     "HUB_BACKUP_CHAINS", 2, minimum=1, help="Full base backups kept, with the incremental ones and the WAL that follow."
 )

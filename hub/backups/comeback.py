@@ -17,7 +17,7 @@ from hub.launcher.embedded import Embedded, find_binaries, make_directory
 from hub.launcher.errors import LaunchError
 from hub.launcher.place import MARKER, Lock, Place
 
-from . import recovery
+from . import files, recovery
 from .place import stamp
 
 Say = Callable[[str], None]
@@ -69,6 +69,29 @@ def bring_back(found: recovery.Plan, say: Say) -> Outcome:
     except LaunchError as error:
         raise Unavailable(str(error)) from error
     return Outcome(recovered, kept, was_running)
+
+
+def bring_files(snapshot: files.Snapshot, say: Say) -> Path | None:
+    """Put a snapshot's files and keys into the data directory; an embedded hub is stopped for it and started again."""
+    files.verify_snapshot(snapshot)
+    place = Place.from_environment({**os.environ, "HUB_DATA": str(settings.HUB_DATA)})
+    lock = Lock(place.data / "hub.lock")
+    was_running = _marked() and not lock.is_free()
+    if was_running:
+        _stop(place, say)
+    try:
+        if not lock.take():
+            raise Conflict("Somebody has started the hub meanwhile, so nothing was changed.")
+        kept = files.restore_files(snapshot)
+        if not snapshot.has_keys:
+            say("the keys are not in the snapshot: bring secrets.json along")
+        elif files.restore_keys(snapshot):
+            say("the keys of then are in secrets.json again")
+    finally:
+        lock.release()
+        if was_running:
+            _start(place, say)
+    return kept
 
 
 def _stop(place: Place, say: Say) -> bool:

@@ -164,8 +164,8 @@ def missing_backup(rule: AlertRule, now: datetime) -> Iterable[Hit]:
 
 
 def failed_backup_work(rule: AlertRule, now: datetime) -> Iterable[Hit]:
-    """The latest base backup or trial restore has failed, or is older than so many hours."""
-    for kind in (BackupReport.Kind.BASE, BackupReport.Kind.TRIAL):
+    """The latest base backup, trial restore or snapshot of files has failed, or is older than so many hours."""
+    for kind in (BackupReport.Kind.BASE, BackupReport.Kind.TRIAL, BackupReport.Kind.FILES):
         last = BackupReport.objects.filter(kind=kind).first()
         if last is None:  # not configured, or nothing was due yet
             continue

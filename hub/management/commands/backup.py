@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hub.backups import base, dumps, programs
+from hub.backups import base, dumps, files, programs
 from hub.exceptions import HubError
 
 
@@ -21,6 +21,7 @@ class Command(BaseCommand):
         kind.add_argument("--full", action="store_const", dest="kind", const="full", help="Begin a new chain.")
         kind.add_argument("--incremental", action="store_const", dest="kind", const="incremental", help="Only changes.")
         kind.add_argument("--dump", action="store_const", dest="kind", const="dump", help="Dump the database as SQL.")
+        kind.add_argument("--files", action="store_const", dest="kind", const="files", help="Files and keys only.")
         kind.add_argument("--list", action="store_true", help="List all backups instead, as `backups` does.")
 
     def handle(self, *args: Any, kind: Any = None, **options: Any) -> None:
@@ -30,6 +31,8 @@ class Command(BaseCommand):
         try:
             if kind == "dump" or (kind is None and not programs.may_replicate()):
                 path = dumps.create_backup()
+            elif kind == "files":
+                path = files.take_snapshot().path
             else:
                 path = base.create_base(kind).path
         except HubError as error:

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from hub.backups import base, dumps, wal
+from hub.backups import base, dumps, files, wal
 from hub.backups.place import mib
 from hub.launcher.console import columns
 
@@ -16,12 +16,13 @@ HEAD = ("KIND", "MADE", "AGE", "MiB", "CHAIN", "CHECKED", "WAL UNTIL", "NAME")
 
 
 class Command(BaseCommand):
-    """List dumps and base backups."""
+    """List base backups, dumps and snapshots of files."""
 
     help = "List all backups, newest first, and up to when the WAL behind each has been received."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows = [(made, row) for made, row in (*map(_of_base, base.bases()), *map(_of_dump, dumps.list_backups()))]
+        snapshots = map(_of_snapshot, files.snapshots())
+        rows = [*map(_of_base, base.bases()), *map(_of_dump, dumps.list_backups()), *snapshots]
         if not rows:
             self.stdout.write("There are no backups yet.")
             return
@@ -41,6 +42,11 @@ def _of_base(one: base.Base) -> tuple[datetime, tuple[str, ...]]:
 def _of_dump(dump: dumps.Backup) -> tuple[datetime, tuple[str, ...]]:
     row = ("dump", _time(dump.created_at), _age(dump.created_at), str(mib(dump.size_bytes)), "-", "-", "-")
     return dump.created_at, (*row, str(dump.path))
+
+
+def _of_snapshot(snapshot: files.Snapshot) -> tuple[datetime, tuple[str, ...]]:
+    at, keys = snapshot.made_at, "with keys" if snapshot.has_keys else "without keys"
+    return at, ("files", _time(at), _age(at), str(mib(snapshot.size_bytes)), keys, "-", "-", snapshot.path.name)
 
 
 def _time(at: datetime) -> str:

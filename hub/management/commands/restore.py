@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import CommandError, CommandParser
 
-from hub.backups import base, dumps
+from hub.backups import base, comeback, dumps, files
 from hub.backups.commands import Recovery
 from hub.backups.recovery import LATEST, Target
 from hub.exceptions import HubError
@@ -18,11 +18,11 @@ class Command(Recovery):
 
     help = (
         "Bring the database back: `latest` is everything up to the last change received (without base backups the "
-        "newest dump), a name is the state of that backup."
+        "newest dump), a name is the state of that backup, `files` the newest snapshot of files and keys."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", help="`latest`, or the name of a base backup, or a dump's name or file.")
+        parser.add_argument("backup", help="`latest`, `files`, or a name that `backups` shows, or a dump's file.")
         super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -30,10 +30,23 @@ class Command(Recovery):
         try:
             if (name == LATEST and base.bases()) or name in {each.name for each in base.bases()}:
                 self.recover(Target(immediate=name != LATEST), name=name, **options)
+            elif name == "files" or name in {each.path.name for each in files.snapshots()}:
+                self.restore_files(name, **options)
             else:
                 self.restore_dump(name, **options)
         except HubError as error:
             raise CommandError(error.message) from error
+
+    def restore_files(self, name: str, **options: Any) -> None:
+        """Put bundles, files of challenges, process workloads' data and the keys back."""
+        found = next((each for each in files.snapshots() if each.path.name == name), None) or files.find_snapshot()
+        self.confirm(
+            f"This replaces {', '.join(files.KEPT)} and the keys by those of {found.made_at:%Y-%m-%d %H:%M:%S} UTC. "
+            "The hub stops meanwhile.",
+            **options,
+        )
+        kept = comeback.bring_files(found, self.step)
+        self.stdout.write(f"The files are back.{f' What was there before is in {kept}.' if kept else ''}")
 
     def restore_dump(self, name: str, **options: Any) -> None:
         """Replace the tables by a dump's; the running hub may stay up."""
