@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import browse, bundles, decide, deploy, deployments, detail, enrolment, fleet, groups
+from .views import browse, bundles, configure, decide, deploy, deployments, detail, enrolment, fleet, groups
 
 DEVICE = "devices/<uuid:pk>"
 DEPLOYMENT = "deployments/<uuid:pk>"
@@ -15,7 +15,8 @@ urlpatterns = [
     path(DEVICE, detail.device_detail, name="device_detail"),
     path(f"{DEVICE}/head", detail.device_head, name="device_head"),
     path(f"{DEVICE}/log", detail.device_log, name="device_log"),
-    path(f"{DEVICE}/config", detail.device_config, name="device_config"),
+    path(f"{DEVICE}/config", configure.device_config, name="device_config"),
+    path(f"{DEVICE}/config/back", configure.device_config_back, name="device_config_back"),
     path(f"{DEVICE}/deployments", detail.device_deployments, name="device_deployments"),
     path(f"{DEVICE}/activity", detail.device_activity, name="device_activity"),
     path(f"{DEVICE}/edit", detail.device_update, name="device_update"),
@@ -29,6 +30,8 @@ urlpatterns = [
     path("enrolment-tokens/<uuid:pk>/revoke", enrolment.token_revoke, name="token_revoke"),
     path("device-groups/", groups.group_list, name="group_list"),
     path("device-groups/<slug:slug>", groups.group_detail, name="group_detail"),
+    path("device-groups/<slug:slug>/config", configure.group_config, name="group_config"),
+    path("device-groups/<slug:slug>/config/back", configure.group_config_back, name="group_config_back"),
     path("device-groups/<slug:slug>/edit", groups.group_update, name="group_update"),
     path("device-groups/<slug:slug>/remove", groups.group_remove, name="group_remove"),
     path("device-groups/<slug:slug>/delete", groups.group_delete, name="group_delete"),

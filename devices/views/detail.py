@@ -13,13 +13,12 @@ from django.shortcuts import redirect, render
 from accounts.permissions import require
 from devices import services
 from devices.bundles.models import Bundle
-from devices.configuration import services as configuration
 from devices.deployments import suits
 from devices.deployments.models import DeploymentTarget
 from devices.forms import DeviceForm
 from devices.lists import LOGS_OF_ONE
 from devices.models import Device, DeviceLog
-from devices.presentation import Head, config_badge, history, settings_of
+from devices.presentation import Head, history
 from hub.pages import forms as page_forms
 from hub.pages import live
 from hub.pages.lists import ListPage
@@ -66,15 +65,6 @@ def device_log(request: HttpRequest, pk: UUID) -> HttpResponse:
         tag = live.etag(me(request).pk, page.shown, page.fingerprint("pk"))
         return live.answer(request, "devices/partials/log_table.html", context, tag=tag)
     return show(request, device, "log", context)
-
-
-@login_required
-def device_config(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """What it is to be set to, and what it says that it has applied."""
-    device = find_device(request, pk)
-    config = configuration.config_of(device)
-    drift = config_badge(config, device.beat.config_version)
-    return show(request, device, "config", {"config": config, "rows": settings_of(device, config), "drift": drift})
 
 
 @login_required
