@@ -6,9 +6,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from hub.admin_base import ReadOnlyAdmin
+from hub.admin_base import ReadOnlyAdmin, SettledAdmin
 
 from . import services
+from .choices import ChallengeState
 from .models import (
     Announcement,
     AnnouncementRead,
@@ -32,13 +33,31 @@ from .models import (
 
 
 @admin.register(Challenge)
-class ChallengeAdmin(ReadOnlyAdmin[Challenge]):
-    """The library of challenges, without their answers."""
+class ChallengeAdmin(SettledAdmin[Challenge]):
+    """The library of challenges, without their answers; containers, flags, hints and files are changed on its pages."""
 
     list_display = ["name", "category", "kind", "state", "difficulty", "points", "scoring", "updated_at"]
     list_filter = ["state", "kind", "category", "difficulty"]
     search_fields = ["name", "slug", "author"]
     exclude = ["flag_secret"]
+    readonly_fields = ["slug", "state", "powers_granted_by", "powers_granted_at", "created_at", "updated_at"]
+    actions = ["publish", "test", "withdraw"]
+    service = staticmethod(services.update_challenge)
+
+    @admin.action(description="Publish")
+    def publish(self, request: HttpRequest, queryset: QuerySet[Challenge]) -> None:
+        self._move(request, queryset, ChallengeState.PUBLISHED)
+
+    @admin.action(description="To test")
+    def test(self, request: HttpRequest, queryset: QuerySet[Challenge]) -> None:
+        self._move(request, queryset, ChallengeState.TEST)
+
+    @admin.action(description="Back to draft")
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[Challenge]) -> None:
+        self._move(request, queryset, ChallengeState.DRAFT)
+
+    def _move(self, request: HttpRequest, queryset: QuerySet[Challenge], state: str) -> None:
+        self.for_each(request, queryset, lambda one: services.set_state(one, state, actor=request.user))
 
 
 @admin.register(ChallengeContainer)
@@ -93,7 +112,7 @@ class ChallengeFileAdmin(ReadOnlyAdmin[ChallengeFile]):
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnlyAdmin[Event]):
+class EventAdmin(SettledAdmin[Event]):
     """Events and their rules."""
 
     list_display = ["name", "status", "kind", "participation", "region", "starts_at", "ends_at"]
@@ -101,26 +120,45 @@ class EventAdmin(ReadOnlyAdmin[Event]):
     list_select_related = ["region"]
     search_fields = ["name", "slug"]
     date_hierarchy = "starts_at"
+    raw_id_fields = ["organisers"]
+    readonly_fields = ["slug", "status", "status_reason", "ended_at", "administrator", "created_by", "created_at"]
+    actions = ["approve", "pause", "resume"]
+    service = staticmethod(services.update_event)
+
+    @admin.action(description="Approve")
+    def approve(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
+        self.for_each(request, queryset, lambda one: services.approve_event(one, actor=request.user))
+
+    @admin.action(description="Pause")
+    def pause(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
+        self.for_each(request, queryset, lambda one: services.pause_event(one, actor=request.user))
+
+    @admin.action(description="Resume")
+    def resume(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
+        self.for_each(request, queryset, lambda one: services.resume_event(one, actor=request.user))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         return Event.objects.visible_to(request.user)
 
 
 @admin.register(EventChallenge)
-class EventChallengeAdmin(ReadOnlyAdmin[EventChallenge]):
-    """What each event offers."""
+class EventChallengeAdmin(SettledAdmin[EventChallenge]):
+    """What each event offers, from when on, to whom, and after which others."""
 
     list_display = ["event", "challenge", "visibility", "position", "points_override", "release_at"]
     list_filter = ["visibility"]
     list_select_related = ["event__region", "challenge"]
     search_fields = ["event__name", "challenge__name"]
+    raw_id_fields = ["requires", "allowed_teams"]
+    readonly_fields = ["event", "challenge", "created_at"]
+    service = staticmethod(services.update_entry)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EventChallenge]:
         return EventChallenge.objects.filter(event__in=Event.objects.visible_to(request.user))
 
 
 @admin.register(Team)
-class TeamAdmin(ReadOnlyAdmin[Team]):
+class TeamAdmin(SettledAdmin[Team]):
     """Teams; their join codes are for their members."""
 
     list_display = ["name", "captain", "region", "is_personal", "is_locked", "banned_at", "created_at"]
@@ -128,6 +166,8 @@ class TeamAdmin(ReadOnlyAdmin[Team]):
     list_select_related = ["captain", "region"]
     search_fields = ["name", "captain__username"]
     exclude = ["join_code"]
+    readonly_fields = ["captain", "is_personal", "banned_at", "ban_reason", "created_at"]
+    service = staticmethod(services.update_team)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
         return Team.objects.visible_to(request.user)

@@ -100,6 +100,25 @@ class ServiceAdmin(ActionsAdmin[Row], Generic[Row]):
             return HttpResponseRedirect(f"{request.path.removesuffix('delete/')}change/")
 
 
+class SettledAdmin(ServiceAdmin[Row], Generic[Row]):
+    """For rows that are made and removed on the pages, where there is more to say: here `service` changes them."""
+
+    service: Callable[..., Any]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Row, form: Any, change: bool) -> None:
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        type(self).service(obj, actor=request.user, **changes)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The service has set what the row leads to."""
+
+
 def _refused(form: type[ModelForm[Any]], refusal: HubError) -> type[ModelForm[Any]]:
     def clean(self: Any) -> Any:
         cleaned = super(made, self).clean()
