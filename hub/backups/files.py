@@ -88,6 +88,7 @@ def take_snapshot() -> Snapshot:
         shutil.rmtree(leftover)
     before = next(iter(snapshots()), None)
     known = before.sums if before else {}
+    check_space(home, _new_bytes(before), "The snapshot of files")
     name = stamp()
     draft = home / f".draft-{name}"
     draft.mkdir(mode=0o700)
@@ -190,6 +191,20 @@ def _sources() -> Iterator[Path]:
         yield top
         for parent, folders, names in os.walk(top):
             yield from (Path(parent, each) for each in (*folders, *names))
+
+
+def _new_bytes(before: Snapshot | None) -> int:
+    """Count what has to be copied because no link will do."""
+    count = 0
+    for source in _sources():
+        try:
+            info = source.lstat()
+        except FileNotFoundError:
+            continue
+        old = before.path / source.relative_to(settings.HUB_DATA) if before else None
+        if stat.S_ISREG(info.st_mode) and not (old and _looks_same(info, old)):
+            count += info.st_size
+    return count
 
 
 def _take(source: Path, target: Path, old: Path | None) -> bool:

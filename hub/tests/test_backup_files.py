@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from hub.backups import files
-from hub.exceptions import Invalid, NotFound
+from hub.backups import files, place
+from hub.exceptions import Invalid, NotFound, Unavailable
 from hub.launcher.place import read_json
 from hub.models import BackupReport
 
@@ -116,6 +116,17 @@ def test_without_a_passphrase_no_key_is_stored(data: Path, settings: Any) -> Non
     assert not made.has_keys
     with pytest.raises(Invalid, match=r"secrets\.json"):
         files.open_keys(made, "")
+
+
+def test_only_what_is_new_has_to_find_room(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = files.take_snapshot()
+    (data / "bundles/two.bundle").write_bytes(b"x" * 5_000)
+
+    assert files._new_bytes(before) == 5_000
+    assert files._new_bytes(None) == 5_000 + len(b"blocks") + len(b"firmware")
+    monkeypatch.setattr(place, "SPARE_BYTES", 2**60)
+    with pytest.raises(Unavailable, match="make room"):
+        files.take_snapshot()
 
 
 def test_sockets_and_files_that_vanish_are_left_out(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
