@@ -5,11 +5,9 @@ CPU of this process alone: PostgreSQL and Redis have their own. A Player's token
 
 from __future__ import annotations
 
-import io
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache, partial
-from typing import Any
 
 from allauth.usersessions.models import UserSession
 from django.conf import settings
@@ -20,17 +18,16 @@ from accounts.actors import SYSTEM
 from accounts.models import Quota, User
 from accounts.roles import ADMIN, PLAYER
 from accounts.tokens import create_token
-from hub.wsgi import application
 from servers import services
 from servers.catalogue import sync_catalogue
 from servers.models import GameServer, Template
 
-from .harness import Figure, benchmark, cpu_ms, median_of
+from .harness import Figure, benchmark
 from .lease import make_pool
+from .wsgi import ask, figure
 
 SERVERS = 200
 HIGH = 1_000_000
-REPEATS = 40
 
 
 class Reader:
@@ -40,7 +37,6 @@ class Reader:
         settings.HUB_API_RATES = dict.fromkeys(settings.HUB_API_RATES, HIGH)
         settings.HUB_CREATES_PER_HOUR = HIGH
         sync_catalogue()
-        self.application = application
         owner = self._person(PLAYER)
         Quota.objects.create(user=owner, servers=HIGH, memory_mb=HIGH, cpu_percent=HIGH, disk_mb=HIGH * 10)
         node = make_pool().node
@@ -57,13 +53,13 @@ class Reader:
             )
         GameServer.objects.update(observed_status="running", facts={"players": 3, "max_players": 20})
         self.server = GameServer.objects.filter(owner=owner)[0]
-        self.by_token = {"HTTP_AUTHORIZATION": f"Token {create_token(owner, name='bench', actor=SYSTEM)[1]}"}
+        self.by_token = {"Authorization": f"Token {create_token(owner, name='bench', actor=SYSTEM)[1]}"}
         browser = Client()
         admin = self._person(ADMIN)
         browser.force_login(admin)
         key = browser.session.session_key  # what a login by the page notes beside the session
         UserSession.objects.create(user=admin, session_key=key, ip="127.0.0.1", user_agent="bench")
-        self.by_session = {"HTTP_COOKIE": browser.cookies.output(header="", sep=";").strip()}
+        self.by_session = {"Cookie": browser.cookies.output(header="", sep=";").strip()}
 
     def _person(self, role: str) -> User:
         name = uuid.uuid4().hex[:8]
@@ -73,31 +69,7 @@ class Reader:
 
     def ask(self, path: str, headers: dict[str, str], wanted: int = 200) -> dict[str, str]:
         """One GET; answers its headers."""
-        place, _, query = path.partition("?")
-        environ = {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": place,
-            "QUERY_STRING": query,
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "8000",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": "127.0.0.1",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-            "wsgi.errors": io.StringIO(),
-            **headers,
-        }
-        answered: list[Any] = []
-
-        def start(status: str, fields: list[tuple[str, str]], *rest: Any) -> Any:
-            answered.extend((status, fields))
-
-        parts = self.application(environ, start)
-        body = b"".join(parts)
-        parts.close()
-        if not answered[0].startswith(str(wanted)):
-            raise RuntimeError(f"{path}: {answered[0]} {body[:300]!r}")
-        return dict(answered[1])
+        return ask("GET", path, headers, wanted=wanted)[0]
 
 
 @cache
@@ -106,20 +78,12 @@ def reader() -> Reader:
     return Reader()
 
 
-def figure(name: str, budget: float, work: Callable[[], object]) -> Figure:
-    """CPU of one request, the median of several rounds."""
-    for _ in range(3):
-        work()
-    ours, spread = median_of(lambda: cpu_ms(work, REPEATS))
-    return Figure(f"{name}, CPU of the web process", ours, "ms", budget, spread=spread)
-
-
 @benchmark
 def read_api() -> Iterator[Figure]:
     """Lists and next to nothing, by token."""
     ask, token = reader().ask, reader().by_token
     listed, one = "/api/v1/servers?limit=50", f"/api/v1/servers/{reader().server.pk}"
-    known = {**token, "HTTP_IF_NONE_MATCH": ask(listed, token)["ETag"]}
+    known = {**token, "If-None-Match": ask(listed, token)["ETag"]}
     yield figure("GET /api/v1/servers, 50 of 200", 6, lambda: ask(listed, token))
     yield figure("GET /api/v1/servers, 50 of 200, unchanged (304)", 6, lambda: ask(listed, known, 304))
     yield figure("GET /api/v1/servers/{id}", 6, lambda: ask(one, token))
@@ -136,6 +100,6 @@ def read_pages() -> Iterator[Figure]:
         ("top of a server", f"{server}/head", "server-head"),
         ("table of 50 servers", "/servers/", "list"),
     ):
-        asked = {**session, "HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": target}
-        known = {**asked, "HTTP_IF_NONE_MATCH": ask(path, asked)["ETag"]}
+        asked = {**session, "HX-Request": "true", "HX-Target": target}
+        known = {**asked, "If-None-Match": ask(path, asked)["ETag"]}
         yield figure(f"fragment without news (304), {name}", 2, partial(ask, path, known, 304))

@@ -7,13 +7,12 @@ token. CPU is of the web process alone: PostgreSQL and Redis have their own.
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import random
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache, partial
@@ -49,10 +48,10 @@ from hub.nodes import leases
 from hub.nodes.choices import PoolKind
 from hub.nodes.models import AddressPool, Node, Region
 from hub.nodes.sweep import tick
-from hub.wsgi import application
 
 from .create_server import PORT, gunicorn
-from .harness import Figure, benchmark, cpu_ms, median_of
+from .harness import Figure, benchmark
+from .wsgi import ask, figure
 
 CHALLENGES, TEAMS, SOLVES_OF_A_TEAM = 60, 1_000, 10
 HIGH = 1_000_000
@@ -152,28 +151,7 @@ class Contest:
     def ask(self, method: str, path: str, token: str, body: dict[str, Any] | None = None) -> bytes:
         """One request through the WSGI application."""
         content = json.dumps(body).encode() if body is not None else b""
-        environ = {
-            "REQUEST_METHOD": method,
-            "PATH_INFO": path,
-            "QUERY_STRING": "",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "8000",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": "127.0.0.1",
-            "CONTENT_TYPE": "application/json",
-            "CONTENT_LENGTH": str(len(content)),
-            "HTTP_AUTHORIZATION": f"Token {token}",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(content),
-            "wsgi.errors": io.StringIO(),
-        }
-        said: list[str] = []
-        parts = application(environ, lambda status, headers, exc=None: said.append(status))  # type: ignore[arg-type]  # no write()
-        answer = b"".join(parts)
-        parts.close()
-        if not said[0].startswith("20"):
-            raise RuntimeError(f"{path}: {said[0]} {answer[:300]!r}")
-        return answer
+        return ask(method, path, {"Authorization": f"Token {token}"}, content)[1]
 
     def answer_wrongly(self) -> None:
         answer = self.ask("POST", self.answer_path, self.players[0], {"answer": "flag{no}"})
@@ -185,14 +163,6 @@ class Contest:
 def contest() -> Contest:
     """Made once for all benchmarks of this module."""
     return Contest()
-
-
-def figure(name: str, budget: float, work: Callable[[], object]) -> Figure:
-    """CPU of one request, the median of several rounds."""
-    for _ in range(3):
-        work()
-    ours, spread = median_of(lambda: cpu_ms(work, REPEATS))
-    return Figure(f"{name}, CPU of the web process", ours, "ms", budget, spread=spread)
 
 
 @benchmark

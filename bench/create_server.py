@@ -7,7 +7,6 @@ and the owners' quotas.
 from __future__ import annotations
 
 import http.client
-import io
 import itertools
 import json
 import os
@@ -18,7 +17,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
@@ -31,12 +29,12 @@ from hub.jobs import node_queue, rq_queue
 from hub.launcher.processes import follow_parent, wait_until
 from hub.nodes.choices import AddressState
 from hub.nodes.models import Address, Node, Operation
-from hub.wsgi import application
 from servers.catalogue import sync_catalogue
 from servers.models import GameServer
 
 from .harness import Figure, benchmark, cpu_ms, median_of
 from .lease import make_pool
+from .wsgi import ask
 
 OWNERS = 40
 REQUESTS = 200
@@ -59,7 +57,6 @@ class Bench:
         tokens = [self._owner(number) for number in range(OWNERS)]
         self.turns = zip(itertools.count(), itertools.cycle(tokens))
         self.name = uuid.uuid4().hex[:8]
-        self.application = application
         for _ in range(BACKGROUND):
             self.create()
 
@@ -88,31 +85,7 @@ class Bench:
     def create(self) -> None:
         """One request, in this process."""
         body, headers = self.request()
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": "/api/v1/servers",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "8000",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": "127.0.0.1",
-            "CONTENT_TYPE": "application/json",
-            "CONTENT_LENGTH": str(len(body)),
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": sys.stderr,
-            "wsgi.url_scheme": "http",
-            "wsgi.version": (1, 0),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": True,
-            "wsgi.run_once": False,
-            "HTTP_HOST": "localhost",
-            **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
-        }
-        said: list[str] = []
-        response = self.application(environ, lambda status, headers, exc=None: said.append(status))  # type: ignore[arg-type]  # no write()
-        answer = b"".join(response)
-        response.close()
-        if not said[0].startswith("201"):
-            raise RuntimeError(f"{said[0]}: {answer.decode()}")
+        ask("POST", "/api/v1/servers", headers, body, wanted=201)
 
     def tidy(self) -> None:
         """Forget what a round made, so that each finds the same: a node with 200 servers, five of each owner."""

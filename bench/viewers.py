@@ -65,7 +65,7 @@ class Viewer:
 @benchmark
 def viewers() -> Iterator[Figure]:
     """200 people who poll every 5 s, while a server changes its state every second."""
-    cookie, servers = reader().by_session["HTTP_COOKIE"], list(GameServer.objects.all()[:VIEWERS])
+    cookie, servers = reader().by_session["Cookie"], list(GameServer.objects.all()[:VIEWERS])
     crowd = [Viewer(number, cookie, servers[number % len(servers)]) for number in range(VIEWERS)]
     with gunicorn():
         _crowd(crowd, WARM_UP_SECONDS, servers)
@@ -104,7 +104,7 @@ def first_page() -> Iterator[Figure]:
     """The overview in a browser that has nothing in its cache: bytes over the wire, and the largest paint."""
     if not CHROMIUM:
         raise RuntimeError("Chromium is needed; it is called chromium in Debian.")
-    session = reader().by_session["HTTP_COOKIE"].split("sessionid=")[1].split(";")[0]
+    session = reader().by_session["Cookie"].split("sessionid=")[1].split(";")[0]
     connection.close()
     with gunicorn():
         visits = [_visit(session) for _ in range(VISITS)]
