@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache
 from django.db import connection
+from rest_framework.renderers import JSONRenderer
 
 from .choices import ScoreKind, Scoring
 
@@ -129,13 +131,23 @@ def standings(event: Event, until: datetime) -> list[Standing]:
 
 def board(event: Event, *, is_live: bool = False) -> list[Standing]:
     """The scoreboard as participants see it, or as it really stands; a few seconds old at most."""
-    kind = "live" if is_live or not event.is_frozen else f"frozen:{event.freeze_at:%s}"
-    key = f"challenges:board:{event.pk}:{kind}"
-    if (kept := cache.get(key)) is None:
-        kept = standings(event, FAR if is_live else seen_until(event))
-        cache.set(key, kept, KEPT_SECONDS)
-    found: list[Standing] = kept
+    found: list[Standing] = _kept("rows", event, is_live, lambda rows: rows)
     return found
+
+
+def board_as_json(event: Event, *, is_live: bool = False) -> bytes:
+    """The same for programs, encoded once for all who ask within these seconds."""
+    found: bytes = _kept("json", event, is_live, lambda rows: JSONRenderer().render([vars(row) for row in rows]))
+    return found
+
+
+def _kept(form: str, event: Event, is_live: bool, made_of: Callable[[list[Standing]], Any]) -> Any:
+    kind = "live" if is_live or not event.is_frozen else f"frozen:{event.freeze_at:%s}"
+    key = f"challenges:board:{event.pk}:{kind}:{form}"
+    if (kept := cache.get(key)) is None:
+        kept = made_of(standings(event, FAR if is_live else seen_until(event)))
+        cache.set(key, kept, KEPT_SECONDS)
+    return kept
 
 
 def lines(participation: Participation) -> list[Line]:
