@@ -11,8 +11,10 @@ import importlib
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -58,6 +60,13 @@ def start_services() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "hub.settings"
 
 
+def hear_interrupts() -> None:
+    """A shell makes what it starts in the background deaf to Ctrl-C, and so would be all that tests start and stop."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+hear_interrupts()
 start_services()
 # The conftest files of the apps import models, and pytest loads them before it calls any hook.
 importlib.import_module("django").setup()
