@@ -158,7 +158,8 @@ def _copy_assets(modules: Path, place: Place) -> None:
     vendor.mkdir(parents=True)
     for source, name in VENDOR_FILES.items():
         (vendor / name).write_bytes(SOURCE_MAP.sub(b"", (modules / source).read_bytes()))
-    write_json(vendor / "installed.json", {"lock": _assets_lock(place)})
+    # Not for its owner only: it lies among files that another user serves.
+    (vendor / "installed.json").write_text(json.dumps({"lock": _assets_lock(place)}), encoding="utf-8")
 
 
 def _assets_lock(place: Place) -> str:
