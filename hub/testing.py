@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,6 +18,12 @@ from rq.serializers import JSONSerializer
 from .jobs import DEFAULT_QUEUE, rq_queue
 
 T = TypeVar("T")
+
+
+def free_port() -> int:
+    """A port of this machine on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def wait_until(predicate: Callable[[], T], timeout: float = 10.0, *, pause: float = 0.02, what: str = "") -> T:

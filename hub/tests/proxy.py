@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 
 from hub.launcher.processes import follow_parent
-from hub.testing import child_environment, wait_until
+from hub.testing import child_environment, free_port, wait_until
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 NAME = "hub.example.org"
@@ -144,12 +144,6 @@ class Proxy:
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.tls)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def self_signed() -> tuple[bytes, bytes]:

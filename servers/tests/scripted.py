@@ -136,9 +136,3 @@ def udp_server(answer: Callable[[bytes], list[bytes]]) -> Iterator[ScriptedServe
         finally:
             is_done.set()
             thread.join(5)
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

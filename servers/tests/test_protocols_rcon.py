@@ -7,9 +7,10 @@ import traceback
 
 import pytest
 
+from hub.testing import free_port
 from servers.protocols import AuthenticationFailed, InvalidRequest, Malformed, ProtocolError, TimedOut, Unreachable
 from servers.protocols.rcon import MAX_ANSWER_BYTES, PAUSE_SECONDS, Dialect, RconClient
-from servers.tests.scripted import Peer, Script, ScriptedServer, free_port, rcon_bytes, tcp_server
+from servers.tests.scripted import Peer, Script, ScriptedServer, rcon_bytes, tcp_server
 
 PASSWORD = "correct-horse-battery"
 DIALECTS = list(Dialect)

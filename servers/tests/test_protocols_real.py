@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from hub.testing import free_port
 from servers.protocols import AuthenticationFailed, GameStatus, ProtocolError, query
 from servers.protocols.econ import EconClient
-from servers.tests.scripted import free_port
 
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/games", "/usr/lib/minetest"])
 TEEWORLDS = shutil.which("teeworlds-server", path=SEARCH)

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
+from hub.testing import free_port
 from servers.protocols import KINDS, InvalidRequest, Malformed, TimedOut, Unreachable, query
 from servers.protocols.minecraft import LARGEST_ANSWER, encode_varint
 from servers.protocols.status import GameStatus, clean_text, player_count, short_text
-from servers.tests.scripted import Peer, Script, free_port, tcp_server, udp_server
+from servers.tests.scripted import Peer, Script, tcp_server, udp_server
 
 UDP_KINDS = ["a2s", "teeworlds", "minetest"]
 TCP_KINDS = ["minecraft", "tcp"]

@@ -18,9 +18,9 @@ import a2s
 import pytest
 from mcstatus import JavaServer
 
+from hub.testing import free_port
 from servers.protocols import AuthenticationFailed, ProtocolError, TimedOut, Unreachable, query
 from servers.protocols.rcon import Dialect, RconClient
-from servers.tests.scripted import free_port
 
 SERVER = Path(__file__).parent.parent / "sample" / "server.py"
 PASSWORD = "correct-horse-battery"
