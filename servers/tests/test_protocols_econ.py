@@ -3,9 +3,10 @@ import traceback
 
 import pytest
 
+from hub.testing import free_port
 from servers.protocols import AuthenticationFailed, InvalidRequest, Malformed, TimedOut, Unreachable
 from servers.protocols.econ import EconClient, strip_prefix
-from servers.tests.scripted import Peer, Script, ScriptedServer, free_port, tcp_server
+from servers.tests.scripted import Peer, Script, ScriptedServer, tcp_server
 
 PASSWORD = "correct-horse-battery"
 
