@@ -14,7 +14,7 @@ from hub.engines.base import EngineError, PortBinding, Reason, State
 from hub.engines.process import ProcessEngine
 from hub.engines.process.home import boot_time
 from hub.engines.process.processes import Process
-from hub.engines.process.shim.processes import children, start_ticks
+from hub.engines.process.shim.processes import children, is_executing, start_ticks
 from hub.testing import wait_until
 
 from .harnesses import BUSY, LIMITS, SLEEPER, STUBBORN, ProcessHarness, free_port
@@ -366,6 +366,21 @@ class TestFoundAgain:
 
         wait_until(lambda: start_ticks(pid) is None, what="the zombie")
         os.waitpid(pid, 0)
+
+    def test_process_whose_end_woke_us_is_not_taken_for_a_running_one(self):
+        for _ in range(300):
+            ends, ends_write = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0)
+            os.close(ends_write)
+            start = start_ticks(pid)
+            os.read(ends, 1)
+            seen = start is not None and is_executing(pid, start)
+            os.close(ends)
+            os.waitpid(pid, 0)
+
+            assert not seen
 
     @pytest.mark.parametrize(
         ("file", "content"),

@@ -34,7 +34,7 @@ from ..base import (
     labels_for,
 )
 from .processes import Process
-from .shim.processes import start_ticks
+from .shim.processes import is_executing
 
 NAME = re.compile(r"hub-([a-z][a-z0-9_-]{0,30})-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 SHUTDOWN_SECONDS = 300.0  # an exit this close before the host's boot belongs to the shutdown
@@ -207,10 +207,9 @@ def judge(status: Record) -> tuple[State, int | None, str, bool]:
         return State.EXITED, code, detail, not is_this_boot and status["finished_at"] > boot_time() - SHUTDOWN_SECONDS
     if not is_this_boot:
         return State.EXITED, None, "The host restarted while it ran.", True
-    is_shim_alive = start_ticks(status["shim_pid"]) == status["shim_start"]
-    if is_shim_alive:
+    if is_executing(status["shim_pid"], status["shim_start"]):
         return State.RUNNING, None, "", False
-    if start_ticks(status["pid"]) == status["start"]:
+    if is_executing(status["pid"], status["start"]):
         return State.RUNNING, None, "The process that looks after it was killed; its log has ended.", False
     return State.EXITED, None, "How it ended was not seen.", False
 

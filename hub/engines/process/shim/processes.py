@@ -24,6 +24,19 @@ def start_ticks(pid: int) -> int | None:
     return None if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+def is_executing(pid: int, start: int) -> bool:
+    """Say whether a process lives and is not ending.
+
+    The kernel takes the memory of an ending process before it closes its files and long before it calls it a zombie: so
+    whoever was woken by the end of a pipe, or by a lock that became free, may still find the process that held it.
+    """
+    try:
+        fields = stat_fields(pid)
+    except OSError:
+        return False
+    return bool(fields) and int(fields[19]) == start and fields[20] != b"0"
+
+
 def descendants(root: int) -> list[int]:
     """The living processes below one, found over zombies too."""
     found: list[int] = []
