@@ -25,11 +25,15 @@ MAX_LOG_CHUNKS = 32
 def check(server: GameServer, engine: Engine, observation: Observation) -> Health:
     """What the server itself says."""
     template = server.template
+    if observation.is_ready is False:
+        return Health(is_ok=False, detail="Its port takes no connections yet, says the cluster.")
     try:
         if template.readiness_kind == ReadinessKind.LOG:
             return _by_log(server, engine)
         port = template.console_port if template.readiness_kind == ReadinessKind.RCON else template.checked_port
         if port is None:
+            return Health(is_ok=True)
+        if not _is_reached(observation, port, engine):
             return Health(is_ok=True)
         host, number = endpoint(observation, port, by_image=engine.capabilities.images)
         if template.readiness_kind == ReadinessKind.RCON:
@@ -39,6 +43,13 @@ def check(server: GameServer, engine: Engine, observation: Observation) -> Healt
         return Health(is_ok=False, detail=str(error))
     except EngineError as error:
         return Health(is_ok=False, detail=f"Its log cannot be read: {error}")
+
+
+def _is_reached(observation: Observation, port: TemplatePort, engine: Engine) -> bool:
+    """Whether the agent can ask at all: of a cluster it may reach leased addresses only."""
+    if observation.host or not engine.capabilities.restarts_by_itself:
+        return True
+    return any(binding.name == port.name for binding in observation.ports)
 
 
 def endpoint(observation: Observation, port: TemplatePort, *, by_image: bool) -> tuple[str, int]:

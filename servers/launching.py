@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hub.engines.base import Engine, EngineError, Reason, WorkloadSpec
+from hub.engines.base import Engine, EngineError, Probe, ProbeKind, Reason, WorkloadSpec
 from hub.nodes.choices import EngineKind
 from hub.nodes.models import Address
 from hub.nodes.workloads import PortRequest, bindings
 
 from . import placeholders, programs, variables
+from .choices import ReadinessKind
 from .ports import TemplatePort
 
 if TYPE_CHECKING:
@@ -62,7 +63,16 @@ def build_spec(server: GameServer, addresses: Sequence[Address], engine: Engine)
         data_path=template.data_path if by_image else "",
         stop_grace_seconds=template.stop_grace_seconds,
         secrets=[secret for secret in secrets.values() if secret],
+        probe=_probe(server),
     )
+
+
+def _probe(server: GameServer) -> Probe | None:
+    """For engines that ask by themselves: whether its port takes connections. What games speak, only the hub knows."""
+    port = server.template.checked_port
+    if port is None or server.template.readiness_kind not in (ReadinessKind.TCP, ReadinessKind.MINECRAFT):
+        return None
+    return Probe(ProbeKind.TCP, port.target_port)
 
 
 def secrets_of(server: GameServer) -> list[str]:

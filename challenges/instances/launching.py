@@ -19,6 +19,8 @@ from hub.engines.base import (
     EngineError,
     Limits,
     Observation,
+    Probe,
+    ProbeKind,
     Reason,
     Sidecar,
     WorkloadSpec,
@@ -37,6 +39,7 @@ logger = logging.getLogger(__name__)
 TEST_MINUTES: Final = 60
 """How long an organiser's test copy lives."""
 NETWORK: Final = "network"
+NOT_READY: Final = "The cluster's probe of its port gets no good answer."
 ANSWER_SECONDS: Final = 2.0
 LOG_LINES: Final = 500
 LOG_BYTES: Final = 64 * 1024
@@ -87,6 +90,7 @@ def build_spec(instance: Instance, addresses: Sequence[Address], engine: Engine)
         id=instance.pk,
         generation=instance.generation,
         owner=f"team-{instance.team_id}",
+        team=str(instance.team_id),
         command=main.command,
         limits=_limits(main),
         image=main.image,
@@ -115,6 +119,8 @@ def build_spec(instance: Instance, addresses: Sequence[Address], engine: Engine)
         egress=challenge.allows_egress,
         added_capabilities=main.capabilities,
         is_privileged=main.is_privileged,
+        probe=_probe(main),
+        shares_address=lessee_of(instance) != instance.pk,
     )
 
 
@@ -152,6 +158,8 @@ def check_health(instance: Instance, engine: Engine, observation: Observation) -
         except EngineError as error:
             logger.warning("sidecars of %s: %s", instance.engine_name, error)
         return Health(is_ok=False, detail=observation.detail)
+    if observation.is_ready is not None:
+        return Health(is_ok=observation.is_ready, detail="" if observation.is_ready else NOT_READY)
     port = _checked_port(main) if main else None
     if main is None or port is None:
         return Health(is_ok=True)
@@ -202,6 +210,16 @@ def _checked_port(main: ChallengeContainer) -> ChallengePort | None:
     if main.health_kind == HealthKind.NONE or not named or named[0].protocol == PortProtocol.UDP:
         return None
     return named[0]
+
+
+def _probe(main: ChallengeContainer) -> Probe | None:
+    """The same question for engines that ask by themselves."""
+    port = _checked_port(main)
+    if port is None:
+        return None
+    if main.health_kind == HealthKind.HTTP:
+        return Probe(ProbeKind.HTTP, port.number, main.health_path or "/")
+    return Probe(ProbeKind.TCP, port.number)
 
 
 def _by_connection(host: str, port: int) -> Health:

@@ -23,6 +23,7 @@ LABEL_KIND = "kutanga.kind"
 LABEL_ID = "kutanga.id"
 LABEL_GENERATION = "kutanga.generation"
 LABEL_OWNER = "kutanga.owner"
+LABEL_TEAM = "kutanga.team"
 LABEL_EXPIRES = "kutanga.expires"
 UUID_LENGTH = 36
 GRANT_OPTION = "allow_grants"
@@ -120,6 +121,22 @@ class PortBinding:
     public: bool = True
 
 
+class ProbeKind(StrEnum):
+    """How an engine may ask whether a program answers."""
+
+    TCP = "tcp"
+    HTTP = "http"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Where a program answers once it is ready: asked by engines that can (`Observation.is_ready`), beside the hub."""
+
+    kind: ProbeKind
+    port: int
+    path: str = "/"
+
+
 @dataclass(frozen=True)
 class Sidecar:
     """A program beside the main one. All of a workload share one network: each reaches the others on loopback, and
@@ -145,7 +162,9 @@ class WorkloadSpec:
     to be masked in what `logs` returns. `data_path` is where the persistent data appears to the workload, or empty for
     none; `writable_paths` are scratch space in memory. `subnet` is a leased network (CIDR) that the workload gets for
     itself; without one it shares the node's. `is_read_only` is about all the rest of the file system. With `egress`
-    off it reaches nothing outside itself and only answers.
+    off it reaches nothing outside itself and only answers. `team` is whose it is beside its owner, `probe` how it can
+    be asked whether it is ready, and `shares_address` whether others may use its IP on other ports (None: as the node
+    says; only engines that announce addresses care).
     `added_capabilities` and `is_privileged` are an admin's grant, refused on nodes that are not marked for it.
     """
 
@@ -171,6 +190,9 @@ class WorkloadSpec:
     egress: bool = True
     added_capabilities: Sequence[str] = ()
     is_privileged: bool = False
+    team: str = ""
+    probe: Probe | None = None
+    shares_address: bool | None = None
 
     @property
     def name(self) -> str:
@@ -218,7 +240,8 @@ class Observation:
     was not seen; a code below zero is the negative signal number. `detail` of a running one tells what is wrong
     with it, such as a sidecar that has ended. `engine_restarted` marks an exit that the engine's or the host's own
     restart explains. `image` is the very image it was made from, as `pin` names it. `labels` are
-    those of `labels_for`. `obstacle` belongs to a workload that was made and does not run yet.
+    those of `labels_for`. `obstacle` belongs to a workload that was made and does not run yet. `is_ready` is what the
+    engine's own probe says, None where it has none.
     """
 
     kind: str
@@ -238,6 +261,7 @@ class Observation:
     image_digest: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     obstacle: Obstacle | None = None
+    is_ready: bool | None = None
 
     @property
     def name(self) -> str:
@@ -474,5 +498,6 @@ def labels_for(spec: WorkloadSpec) -> dict[str, str]:
         LABEL_ID: str(spec.id),
         LABEL_GENERATION: str(spec.generation),
         LABEL_OWNER: spec.owner,
+        LABEL_TEAM: spec.team,
         LABEL_EXPIRES: spec.expires_at.isoformat() if spec.expires_at else "",
     }

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hub.engines.base import Engine, EngineError, PortBinding, Reason, State, Verdict, WorkloadSpec
+from hub.engines.base import Engine, EngineError, PortBinding, Probe, ProbeKind, Reason, State, Verdict, WorkloadSpec
 from hub.engines.kubernetes import KubernetesEngine, manifests
 from hub.engines.kubernetes.examine import RIGHTS
 from hub.engines.kubernetes.gateway import parse_kubeconfig
@@ -195,7 +195,120 @@ def test_node_ports_of_others_are_told(cluster: Cluster) -> None:
     assert (refused.value.reason, refused.value.port) == (Reason.ADDRESS_TAKEN, 30565)
 
 
+def test_a_pool_that_the_node_names_must_have_the_address(cluster: Cluster) -> None:
+    engine = engine_of(cluster, address_pool="loopback")
+
+    with pytest.raises(EngineError) as missing:
+        engine.probe_address(GAME.ip, GAME.port)
+    engine.ensure(spec := spec_of(ports=(GAME,)))
+
+    assert missing.value.reason is Reason.ADDRESS_MISSING
+    told(engine, spec, "not compatible with requested address pool loopback")
+    assert "no pool named nowhere" in verdicts(engine_of(cluster, address_pool="nowhere"))["Addresses"].found
+
+
+def test_an_address_of_the_other_family_is_given(cluster: Cluster, engine: KubernetesEngine) -> None:
+    cluster.put("ipaddresspools", "metallb-system", "six", addresses=["fd00::100-fd00::1ff"])
+
+    run(engine, spec_of(ports=(replace(GAME, ip="fd00::100"),)))
+
+    assert cluster.objects("services")[0]["status"]["loadBalancer"]["ingress"] == [{"ip": "fd00::100"}]
+
+
+def test_one_that_shares_is_not_let_onto_an_address_of_another_teams(
+    cluster: Cluster, engine: KubernetesEngine
+) -> None:
+    run(engine, spec_of(ports=(GAME,), team="1"))
+    run(engine, spec_of(ports=(replace(GAME, port=25566),), team="1"))
+    other = spec_of(ports=(replace(GAME, port=25567),), team="2")
+
+    engine.ensure(other)
+
+    assert told(engine, other, "can't change sharing key").obstacle.reason is Reason.ADDRESS_TAKEN
+
+
+def test_a_quota_that_is_not_counted_yet_is_waited_for(cluster: Cluster, engine: KubernetesEngine) -> None:
+    cluster.store.quota_seconds = 0.3
+
+    spec = run(engine, spec_of(data_path="/data"))
+
+    assert cluster.objects("persistentvolumeclaims", spec.name)
+
+
+def test_a_quota_that_is_never_counted_is_no_lack_of_rights(
+    cluster: Cluster, engine: KubernetesEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.engines.kubernetes.engine.QUOTA_SECONDS", 0.1)
+    cluster.store.quota_seconds = 60
+
+    with pytest.raises(EngineError, match="not counted its quota yet") as failed:
+        engine.ensure(spec_of(data_path="/data"))
+
+    assert (failed.value.reason, failed.value.permanent) == (Reason.UNAVAILABLE, False)
+
+
+def test_a_probe_says_whether_it_is_ready(cluster: Cluster, engine: KubernetesEngine) -> None:
+    probe = Probe(ProbeKind.TCP, 25565)
+    waiting = spec_of(probe=probe)
+    cluster.unready.add(waiting.name)
+
+    specs = [run(engine, spec) for spec in (spec_of(), spec_of(probe=probe), waiting)]
+
+    assert [engine.inspect(spec.name).is_ready for spec in specs] == [None, True, False]
+
+
+def test_its_image_is_told_as_the_very_one_that_was_found(cluster: Cluster, engine: KubernetesEngine) -> None:
+    seen = engine.inspect(run(engine, spec_of(image="games/arena:1")).name)
+
+    assert seen.image == f"docker.io/games/arena@{seen.image_digest}"
+    assert seen.image_digest.startswith("sha256:")
+    again = engine.inspect(run(engine, spec_of(image=seen.image)).name)
+    assert again.image == seen.image
+
+
+def test_without_a_way_to_pods_no_address_of_theirs_is_told(cluster: Cluster, engine: KubernetesEngine) -> None:
+    spec = run(engine, spec_of())
+
+    assert engine.inspect(spec.name).host
+    far = engine_of(cluster, reach_pods=False)
+    assert far.inspect(spec.name).host == far.list_owned()[0].host == ""
+
+
 # Deleting.
+
+
+@pytest.mark.parametrize("how", ["ends early", "has lost its place", "410", "is refused", "breaks"])
+def test_a_watch_that_ends_is_begun_again(cluster: Cluster, engine: KubernetesEngine, how: str) -> None:
+    spec = run(engine, spec_of())
+    cluster.delete_seconds = 0.5
+    if how == "ends early":
+        cluster.watch_seconds = 0.05
+    elif how == "has lost its place":
+        cluster.forgets = True
+    elif how == "410":
+        cluster.fail("watch", "namespaces", status=410, reason="Expired", times=2)
+    elif how == "is refused":
+        cluster.rules = shipped_role() - {("watch", "", "namespaces")}
+    else:
+        cluster.fail("watch", "namespaces", reset=True)
+
+    engine.remove(spec.name)
+
+    assert engine.inspect(spec.name) is None
+    assert 1 <= cluster.requests.count(("watch", "namespaces")) <= 12, "it must not turn into a busy loop"
+
+
+def test_waiting_for_an_end_costs_a_watch_and_not_a_stream_of_questions(
+    cluster: Cluster, engine: KubernetesEngine
+) -> None:
+    spec = run(engine, spec_of())
+    cluster.delete_seconds = 1
+    cluster.requests.clear()
+
+    engine.remove(spec.name)
+
+    assert cluster.requests.count(("watch", "namespaces")) == 1
+    assert cluster.requests.count(("get", "namespaces")) <= 3
 
 
 def test_a_namespace_that_takes_its_time_is_not_gone_until_it_is_not_found(
@@ -443,7 +556,7 @@ def test_the_role_we_ship_is_what_the_engine_asks_for_and_nothing_more(cluster: 
     cluster.rules = shipped_role()
     engine = engine_of(cluster)
     ports = (GAME, replace(GAME, ip="192.168.250.101"))
-    cluster.address_seconds = 0.3
+    cluster.address_seconds = 1.5
     spec = run(engine, spec_of(ECHOES_INPUT, ports=ports, data_path="/data", secrets=("x",)))
     engine.send_input(spec.name, "news")
     engine.logs(spec.name)
@@ -458,6 +571,7 @@ def test_the_role_we_ship_is_what_the_engine_asks_for_and_nothing_more(cluster: 
     engine.remove(spec.name, keep_data=True)
     engine.tidy()
     engine.kept_data()
+    cluster.delete_seconds = 0.3
     engine.remove(spec.name)
     engine.examine([])
 
@@ -546,6 +660,33 @@ def test_a_missing_right_is_named(cluster: Cluster, engine: KubernetesEngine) ->
         engine.ensure(spec_of())
 
     assert refused.value.permanent
+
+
+def test_input_is_refused_where_it_is_not_permitted(cluster: Cluster, engine: KubernetesEngine) -> None:
+    spec = run(engine, spec_of(ECHOES_INPUT))
+    cluster.rules = shipped_role() - {("get", "", "pods/attach")}
+
+    with pytest.raises(EngineError, match='cannot get resource "pods/attach"') as refused:
+        engine.send_input(spec.name, "news")
+
+    assert (refused.value.reason, refused.value.permanent) == (Reason.REFUSED, True)
+    assert "Handshake" not in str(refused.value)
+
+
+def test_what_a_trial_has_left_is_taken_away_by_the_next(cluster: Cluster, engine: KubernetesEngine) -> None:
+    for name, made in (("hub-check-old", "2026-01-01T00:00:00Z"), ("hub-check-new", None)):
+        left = cluster.put("namespaces", "", name)
+        left["metadata"]["labels"] = {"kutanga.hub": "west-check"}
+        left["metadata"]["creationTimestamp"] = made or left["metadata"]["creationTimestamp"]
+
+    engine.examine([])
+
+    wait_until(
+        lambda: (
+            {one["metadata"]["name"] for one in cluster.objects("namespaces")} == {"metallb-system", "hub-check-new"}
+        ),
+        what="the end of what was left",
+    )
 
 
 # The price.

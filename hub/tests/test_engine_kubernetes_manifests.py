@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.engines.base import EngineError, Limits, PortBinding, Sidecar, WorkloadSpec
+from hub.engines.base import EngineError, Limits, PortBinding, Probe, ProbeKind, Sidecar, WorkloadSpec
 from hub.engines.kubernetes import manifests, names
 from hub.engines.kubernetes.options import Options
 
@@ -31,6 +31,7 @@ NODE_PORTS = Options.parse(
         "agent_networks": ["10.42.7.0/24"],
     },
 )
+GRANTING = Options.parse("west", {"allow_grants": True, "address_pool": "players", "egress": False})
 REGISTRIES = [{"registry": "ghcr.io", "username": "me", "password": "secret"}]
 EXPIRES = datetime(2026, 12, 1, tzinfo=UTC)
 
@@ -41,6 +42,7 @@ def spec_of(**changes: Any) -> WorkloadSpec:
         "id": uuid.UUID("6f1c2c1e-0000-4000-8000-0000000000aa"),
         "generation": 3,
         "owner": "42",
+        "team": "9",
         "image": "ghcr.io/games/arena:1.2",
         "command": ("arena", "--name", "it's $(HOME) and $$"),
         "env": {"NAME": "a b\n$(X)", "PASSWORD": "s3cret"},
@@ -106,6 +108,22 @@ def test_everything_passes_strict_schemas_and_the_servers_own_rules(options: Opt
             "Often",
         ),
         ("Service", lambda m: m["spec"].update(type="Balanced"), "Balanced"),
+        ("Service", lambda m: m["spec"].update(ipFamilies=["IPv5"]), "IPv5"),
+        (
+            "Deployment",
+            lambda m: m["spec"]["template"]["spec"]["containers"][0]["env"].append({"name": "HOME", "value": ""}),
+            "duplicate",
+        ),
+        (
+            "Deployment",
+            lambda m: m["spec"]["template"]["spec"]["containers"][0].update(readinessProbe={"tcpSocket": {"port": 0}}),
+            "65535",
+        ),
+        (
+            "Deployment",
+            lambda m: m["spec"]["template"]["spec"]["containers"][0]["securityContext"].update(privileged=True),
+            "allowPrivilegeEscalation",
+        ),
         ("Service", lambda m: m["spec"].update(loadBalancerSourceRanges=["10.0.0.0/99"]), "/99"),
     ],
 )
@@ -128,6 +146,7 @@ def test_every_object_says_whose_it_is() -> None:
         )
         assert (labels["kutanga.owner"], labels["kutanga.expires"]) == ("42", str(int(EXPIRES.timestamp())))
         assert notes["kutanga.expires"] == EXPIRES.isoformat()
+        assert labels["kutanga.team"] == notes["kutanga.team"] == "9"
 
 
 def test_an_owner_that_is_no_label_is_told_whole_as_an_annotation() -> None:
@@ -185,6 +204,18 @@ def test_secrets_stand_in_the_secret_only() -> None:
     assert manifests.masked_texts(secret) == ["s3cret"]
 
 
+def test_a_program_gets_its_own_variables_and_not_what_is_to_be_masked() -> None:
+    """The list of secrets lies beside the variables; a program would find a flag there that was planted elsewhere."""
+    spec = spec_of(sidecars=(beside(env={"FLAG": "flag{deep}"}),), secrets=("flag{deep}",))
+    objects = rendered(spec)
+
+    secret = one("Secret", objects, names.SECRET)
+    told = {entry["valueFrom"]["secretKeyRef"]["key"] for entry in pod_of(objects)["containers"][0]["env"][1:]}
+    assert told == set(spec.env) == set(secret["data"]) - {names.KEY_MASK}
+    assert not manifests.ENV_NAME.fullmatch(names.KEY_MASK)
+    assert "envFrom" not in json.dumps(objects)
+
+
 def test_commands_stay_text() -> None:
     """Kubernetes would put variables in place of $(NAME), and $ in place of $$."""
     args = pod_of(rendered(spec_of()))["containers"][0]["args"]
@@ -201,7 +232,9 @@ def test_a_program_beside_it_shares_its_network_and_nothing_else() -> None:
     assert pod["hostAliases"] == [{"ip": "127.0.0.1", "hostnames": ["db"]}]
     assert not pod["shareProcessNamespace"]
     assert (sidecar["name"], sidecar["stdin"], "ports" in sidecar) == ("db", False, False)
-    assert sidecar["envFrom"] == [{"secretRef": {"name": "environment-db"}}] != main["envFrom"]
+    wanted = {"secretKeyRef": {"name": "environment-db", "key": "POSTGRES_PASSWORD"}}
+    assert {"name": "POSTGRES_PASSWORD", "valueFrom": wanted} in sidecar["env"]
+    assert wanted not in [entry.get("valueFrom") for entry in main["env"]]
     assert sidecar["volumeMounts"][1] == {
         "name": "files",
         "mountPath": "/etc/db.conf",
@@ -260,7 +293,7 @@ def test_a_shared_address_is_asked_for_by_metallbs_present_annotations() -> None
 
     notes = service["metadata"]["annotations"]
     assert notes["metallb.io/loadBalancerIPs"] == "192.168.250.100"
-    assert notes["metallb.io/allow-shared-ip"] == "west-192.168.250.100"
+    assert notes["metallb.io/allow-shared-ip"] == "west-9-192.168.250.100"
     assert "loadBalancerIP" not in service["spec"]  # both together are refused
     assert service["spec"]["externalTrafficPolicy"] == "Cluster"
     assert service["spec"]["loadBalancerSourceRanges"] == ["0.0.0.0/0"]
@@ -278,6 +311,62 @@ def test_an_address_of_its_own_shows_who_plays() -> None:
     assert "metallb.io/allow-shared-ip" not in service["metadata"]["annotations"]
     ways_in = one("NetworkPolicy", objects, names.POLICY_OPEN)["spec"]["ingress"]
     assert ways_in[0]["from"] == [{"ipBlock": {"cidr": "192.168.250.0/24"}}]
+
+
+@pytest.mark.parametrize(
+    ("node", "workload", "shared"), [(True, False, False), (False, True, True), (True, None, True)]
+)
+def test_the_workload_says_whether_its_address_is_shared_and_else_its_node(
+    node: bool, workload: bool | None, shared: bool
+) -> None:
+    service = one(
+        "Service", rendered(spec_of(shares_address=workload), Options.parse("west", {"share_addresses": node}))
+    )
+
+    assert ("metallb.io/allow-shared-ip" in service["metadata"]["annotations"]) is shared
+    assert service["spec"]["externalTrafficPolicy"] == ("Cluster" if shared else "Local")
+
+
+@pytest.mark.parametrize(("ip", "family"), [("192.168.250.100", "IPv4"), ("fd00::100", "IPv6")])
+def test_a_service_has_the_family_of_its_address(ip: str, family: str) -> None:
+    service = one("Service", rendered(spec_of(ports=(PortBinding("game", ip, 25565, 25565),))))
+
+    assert (service["spec"]["ipFamilies"], service["spec"]["ipFamilyPolicy"]) == ([family], "SingleStack")
+
+
+def test_the_pool_is_named_where_the_node_names_one() -> None:
+    options = Options.parse("west", {"address_pool": "challenge-pool"})
+
+    assert "metallb.io/address-pool" not in one("Service", rendered(spec_of()))["metadata"]["annotations"]
+    notes = one("Service", rendered(spec_of(), options))["metadata"]["annotations"]
+    assert notes["metallb.io/address-pool"] == "challenge-pool"
+
+
+def test_an_address_that_no_player_network_could_reach_is_refused() -> None:
+    """Without any source range Kubernetes would let everybody in."""
+    with pytest.raises(EngineError, match="could reach 192"):
+        rendered(spec_of(), Options.parse("west", {"player_networks": ["2001:db8::/32"]}))
+
+
+@pytest.mark.parametrize(
+    ("probe", "asked"),
+    [
+        (Probe(ProbeKind.TCP, 25565), {"tcpSocket": {"port": 25565}}),
+        (Probe(ProbeKind.HTTP, 8080, "/health"), {"httpGet": {"port": 8080, "path": "/health"}}),
+    ],
+)
+def test_the_templates_probe_is_the_pods_readiness(probe: Probe, asked: dict[str, Any]) -> None:
+    objects = rendered(spec_of(probe=probe, sidecars=(beside(),)))
+    main, sidecar = pod_of(objects)["containers"]
+
+    assert asked.items() <= main["readinessProbe"].items()
+    assert not {"readinessProbe", "livenessProbe"} & set(sidecar)
+    assert one("Service", objects)["spec"]["publishNotReadyAddresses"], "whoever is not ready can still be reached"
+    assert all(not (schema_fault(made) or faults_of(made)) for made in objects)
+
+
+def test_without_a_probe_nothing_is_asked() -> None:
+    assert "readinessProbe" not in pod_of(rendered(spec_of()))["containers"][0]
 
 
 def test_node_ports_are_the_leased_ports() -> None:
@@ -325,6 +414,9 @@ def test_without_egress_nothing_leaves(whose: str) -> None:
         ({"data_path": "/etc/x"}, "directory"),
         ({"stop_signal": "TERM; reboot"}, "signal"),
         ({"kind": "Server"}, "name for a workload"),
+        ({"probe": Probe(ProbeKind.TCP, 0)}, "whether it is ready"),
+        ({"probe": Probe(ProbeKind.HTTP, 80, "no slash")}, "whether it is ready"),
+        ({"env": {f"A{number}": "" for number in range(1001)}}, "too many"),
         ({"env": {"A=B": "x"}}, "variable"),
         ({"env": {"A": "x\0"}}, "passed on"),
         ({"env": {"A": "x" * 1_000_001}}, "too long"),
@@ -368,6 +460,10 @@ def test_ports_outside_the_node_ports_are_refused_there() -> None:
         {"closed_networks": ["10.0.0.0/99"]},
         {"storage_class": "A B"},
         {"egress": "no"},
+        {"closed_networks": ["0.0.0.0/0"]},
+        {"exposure": "node_ports", "player_networks": ["10.0.0.0/8"]},
+        {"address_pool": "A B"},
+        {"reach_pods": "yes"},
     ],
 )
 def test_options_that_no_cluster_takes_are_refused(options: dict[str, Any]) -> None:
@@ -464,6 +560,16 @@ GOOD = st.builds(
         max_size=2,
     ),
     egress=st.booleans(),
+    team=TEXTS,
+    probe=st.one_of(
+        st.none(),
+        st.builds(
+            Probe, st.sampled_from(ProbeKind), st.integers(1, 65535), st.from_regex(r"/[a-z]{0,9}", fullmatch=True)
+        ),
+    ),
+    shares_address=st.sampled_from([None, True, False]),
+    added_capabilities=st.lists(st.sampled_from(["NET_ADMIN", "CAP_SYS_ADMIN"]), max_size=1),
+    is_privileged=st.booleans(),
     stop_signal=st.sampled_from(["SIGTERM", "SIGINT"]),
     expires_at=st.one_of(st.none(), st.datetimes(timezones=st.just(UTC))),
 )
@@ -471,7 +577,7 @@ GOOD = st.builds(
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
-@given(spec=st.one_of(SPECS, GOOD), options=st.sampled_from([SHARED, OWN]))
+@given(spec=st.one_of(SPECS, GOOD), options=st.sampled_from([SHARED, OWN, NODE_PORTS, GRANTING]))
 def test_whatever_is_asked_is_refused_in_words_or_would_be_taken(spec: WorkloadSpec, options: Options) -> None:
     objects, refused = [], None
     try:

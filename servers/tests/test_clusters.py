@@ -8,12 +8,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from hub.engines.base import Observation, Obstacle, Reason, State
+from hub.engines.base import Observation, Obstacle, Probe, ProbeKind, Reason, State
 from hub.engines.fake import FakeEngine
 from hub.engines.kubernetes import KubernetesEngine
 from hub.nodes.choices import AddressState, ObservedStatus
 from hub.nodes.models import Address, Node, Operation
 from hub.nodes.reconcile import reconcile
+from servers import health
 from servers.models import GameServer
 
 from .conftest import Games
@@ -140,3 +141,34 @@ def test_the_hub_gives_up_by_stopping_what_the_cluster_would_restart(server: Gam
     assert server.observed_status == S.FAILED
     assert "Given up after 8 crashes" in server.status_reason
     assert any(call.verb == "stop" for call in cluster.state.calls)
+
+
+@pytest.mark.parametrize(
+    ("kind", "probe"),
+    [("tcp", Probe(ProbeKind.TCP, 25565)), ("minecraft", Probe(ProbeKind.TCP, 25565)), ("a2s", None), ("log", None)],
+)
+def test_a_port_that_takes_connections_is_told_as_a_probe(
+    server: GameServer, cluster: Cluster, kind: str, probe: Probe | None
+) -> None:
+    server.template.readiness_kind = kind
+
+    assert server.build_spec(list(server.addresses()), cluster).probe == probe
+
+
+def test_a_server_whose_probe_fails_is_not_asked_further(server: GameServer, cluster: Cluster) -> None:
+    look(server, cluster)
+    seen = cluster.inspect(server.engine_name)
+    assert seen is not None
+
+    told = health.check(server, cluster, replace(seen, is_ready=False))
+
+    assert (told.is_ok, "no connections" in told.detail) == (False, True)
+
+
+def test_a_port_that_the_agent_cannot_reach_is_left_to_the_cluster(server: GameServer, cluster: Cluster) -> None:
+    look(server, cluster)
+    server.template.readiness_kind = "minecraft"
+    seen = cluster.inspect(server.engine_name)
+    assert seen is not None
+
+    assert health.check(server, cluster, replace(seen, host="", ports=(), is_ready=True)).is_ok

@@ -14,12 +14,13 @@ from ..base import (
     LABEL_ID,
     LABEL_KIND,
     LABEL_OWNER,
+    LABEL_TEAM,
     Observation,
     State,
 )
 from .names import LABEL_DIGEST, LABEL_IMAGE, load_ports
 
-OUR_LABELS = (LABEL_KIND, LABEL_ID, LABEL_GENERATION, LABEL_OWNER, LABEL_EXPIRES)
+OUR_LABELS = (LABEL_KIND, LABEL_ID, LABEL_GENERATION, LABEL_OWNER, LABEL_TEAM, LABEL_EXPIRES)
 STATES = {"created": State.CREATED, "running": State.RUNNING, "restarting": State.RUNNING, "paused": State.PAUSED}
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 RESTORE_SECONDS = 60.0

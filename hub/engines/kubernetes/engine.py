@@ -67,6 +67,7 @@ GONE_SECONDS = 3.0
 PAUSE_SECONDS = 0.1
 KILL_GRACE_SECONDS = 1  # with 0 the API forgets the pod before its processes are gone
 RACES = 5
+QUOTA_SECONDS = 5.0
 MIB = 1024**2
 
 P = ParamSpec("P")
@@ -121,7 +122,7 @@ class KubernetesEngine(Engine):
         self.policy = Options.parse(node, options)
         self.registries: Sequence[Mapping[str, str]] = credentials.get("registries") or ()
         self.gateway = Gateway(credentials.get("kubeconfig") or "", timeout_seconds=self.timeout_seconds)
-        self.pools = Pools(self.gateway)
+        self.pools = Pools(self.gateway, self.policy.address_pool)
         self.meters = Meters()
 
     def limits(self) -> Mapping[str, Enforcement]:
@@ -181,12 +182,10 @@ class KubernetesEngine(Engine):
             return
         self.gateway.delete(NAMESPACES, name)
         self._end_pods(name)
-        deadline = time.monotonic() + GONE_SECONDS
-        while (found := self.gateway.get(NAMESPACES, name)) is not None:
-            if time.monotonic() > deadline:
-                text = terminating(found) if found["metadata"].get("deletionTimestamp") else "It is not deleted yet."
-                raise EngineError(text, reason=Reason.TIMED_OUT)
-            time.sleep(PAUSE_SECONDS)
+        found = self.gateway.await_gone(NAMESPACES, name, seconds=GONE_SECONDS)
+        if found is not None:
+            text = terminating(found) if found["metadata"].get("deletionTimestamp") else "It is not deleted yet."
+            raise EngineError(text, reason=Reason.TIMED_OUT)
 
     @_verb
     def kept_data(self) -> list[KeptData]:
@@ -227,7 +226,7 @@ class KubernetesEngine(Engine):
 
     @_verb
     def list_owned(self) -> list[Observation]:
-        """Three lists, however many workloads there are."""
+        """Three lists and nothing else, however many workloads there are: `inspect` tells why one does not run."""
         namespaces = self._namespaces("")
         selector = f"{names.LABEL_HUB}={self.policy.hub}"
         pods = _by_namespace(self.gateway.find(PODS, selector=selector))
@@ -237,7 +236,7 @@ class KubernetesEngine(Engine):
             for namespace in namespaces
             for name in (namespace["metadata"]["name"],)
         ]
-        return [self._observe(view) for view in views if not view.is_kept]
+        return [self._seen(view) for view in views if not view.is_kept]
 
     @_verb
     def logs(self, name: str, *, tail: int = 200, cursor: str = "") -> LogChunk:
@@ -324,9 +323,9 @@ class KubernetesEngine(Engine):
                 found = self._change_namespace(view, change)
                 view = replace(view, namespace=found, services=self.gateway.find(SERVICES, spec.name))
         failpoint("kubernetes.ensure.after_namespace")
-        self._fill(spec, view, run)
+        deployment = self._fill(spec, view, run)
         failpoint("kubernetes.ensure.after_deployment")
-        return self._observe(replace(view, pods=(), services=()))
+        return self._observe(replace(view, pods=(), services=(), deployment=deployment))
 
     def _fence(self, view: View, spec: WorkloadSpec) -> Observation | None:
         """What runs already at this generation; refuse what must not be touched."""
@@ -368,7 +367,9 @@ class KubernetesEngine(Engine):
             raise Raced
         return found
 
-    def _fill(self, spec: WorkloadSpec, view: View, run: str) -> None:
+    def _fill(self, spec: WorkloadSpec, view: View, run: str) -> dict[str, Any]:
+        """Bring about all that a namespace holds; answers with the last of it, the deployment."""
+        applied: dict[str, Any] = {}
         made = manifests.contents(spec, self.policy, run=run, registries=self.registries)
         wanted = {one["metadata"]["name"] for one in made if one["kind"] == "Service"}
         for service in view.services:
@@ -378,7 +379,7 @@ class KubernetesEngine(Engine):
             if manifest["kind"] == "Deployment":
                 failpoint("kubernetes.ensure.before_deployment")
             try:
-                self.gateway.apply(manifest)
+                applied = self._apply(manifest)
             except Refused as error:
                 if error.status == 404:  # the namespace is gone again
                     raise unavailable("Its namespace was deleted meanwhile.") from None
@@ -387,6 +388,18 @@ class KubernetesEngine(Engine):
                 if manifest["kind"] == "Service" and _is_node_port_taken(error):
                     raise _node_port_taken(spec, error) from error
                 raise
+        return applied
+
+    def _apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """A quota refuses everything it bounds until the cluster has counted what is there, which takes a moment."""
+        deadline = time.monotonic() + QUOTA_SECONDS
+        while True:
+            try:
+                return self.gateway.apply(manifest)
+            except Refused as error:
+                if not error.is_unsettled_quota or time.monotonic() > deadline:
+                    raise
+            time.sleep(PAUSE_SECONDS)
 
     def _has_claim(self, name: str, error: Refused) -> bool:
         """Most storage cannot change the size of a volume: then what is there stays."""
@@ -467,17 +480,22 @@ class KubernetesEngine(Engine):
 
     def _observe(self, view: View) -> Observation:
         """Tell of a workload; what else explains why it does not run is looked up when it does not."""
-        seen = observe(view, exposure=self.policy.exposure)
+        seen = self._seen(view)
         name = view.namespace["metadata"]["name"]
         if seen.state is not State.CREATED:
             return seen
         if view.pod is None and view.deployment is None:
             view.deployment = self.gateway.get(DEPLOYMENTS, names.DEPLOYMENT, name)
-            return observe(view, exposure=self.policy.exposure)
+            return self._seen(view)
         if seen.obstacle is not None and seen.obstacle.reason is Reason.UNAVAILABLE and not view.events:
             view.events = self.gateway.find(EVENTS, name, fields="involvedObject.kind=Service")
-            return observe(view, exposure=self.policy.exposure)
+            return self._seen(view)
         return seen
+
+    def _seen(self, view: View) -> Observation:
+        """From where pods' addresses are not reached, the leased ones are all there is to ask at."""
+        seen = observe(view, exposure=self.policy.exposure)
+        return seen if self.policy.reach_pods else replace(seen, host="")
 
     def _namespaces(self, more: str) -> list[dict[str, Any]]:
         found = self.gateway.find(NAMESPACES, selector=f"{names.LABEL_HUB}={self.policy.hub}{more}")

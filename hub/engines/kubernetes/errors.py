@@ -26,6 +26,11 @@ class Refused(Exception):
         """Whether nothing can be made because the namespace is being deleted."""
         return self.status == 403 and "being terminated" in self.message
 
+    @property
+    def is_unsettled_quota(self) -> bool:
+        """Whether a quota was made so lately that the cluster has not counted what is there."""
+        return self.status == 403 and "status unknown for quota" in self.message
+
     @classmethod
     def read(cls, status: int, body: bytes) -> Refused:
         """Read a Status object, or what a proxy has put in its place."""
@@ -55,6 +60,8 @@ def translate(error: Refused) -> EngineError:
     said = sentence(error.message)
     if error.is_terminating:
         return unavailable("Its namespace is still being deleted.")
+    if error.is_unsettled_quota:
+        return unavailable("The cluster has not counted its quota yet.")
     if error.status == 401:
         return unavailable("The cluster does not accept this node's credentials.")
     if error.status == 403 and is_about_limits(error.message):

@@ -12,26 +12,28 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..base import Check, EngineError, Limits, PortBinding, Verdict, WorkloadSpec
 from . import manifests, names
 from .errors import Refused, sentence, translate
-from .gateway import ACCESS_REVIEWS, DAEMON_SETS, NAMESPACES, POD_METRICS, PODS, POOLS, Gateway
-from .observe import container_status
+from .gateway import ACCESS_REVIEWS, DAEMON_SETS, NAMESPACES, POD_METRICS, PODS, Gateway
+from .observe import container_status, moment
 from .options import LOAD_BALANCER, Options
-from .pools import ranges_of
+from .pools import Pools, ranges_of
 
 OLDEST_MINOR = 28
 MANIFEST = "deploy/kubernetes/challenge-manager.yaml"
 OPEN_PORT, CLOSED_PORT = 8080, 8081
 WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.25
+FORGOTTEN = timedelta(minutes=10)
 LIMITS = Limits(memory_mb=32, cpu_percent=10, disk_mb=1, tmp_mb=8)
 NOWHERE = "192.0.2.1"  # never announced: only the policies of these workloads are made, no services
 # A right for each call of the engine; the shipped role is the same list.
 RIGHTS = {
-    ("", "namespaces"): "get list create patch delete",
+    ("", "namespaces"): "get list watch create patch delete",
     ("", "resourcequotas"): "create patch",
     ("", "limitranges"): "create patch",
     ("", "secrets"): "get create patch delete",
@@ -104,13 +106,16 @@ class Examination:
         """Whether the load balancer can give what we lease."""
         name = "Addresses"
         try:
-            pools = self.gateway.find(POOLS)
+            pools = Pools(self.gateway, self.options.address_pool).found()
         except Refused as error:
             if error.status == 404:
                 return Check(name, Verdict.BAD, "The cluster has no MetalLB.", "Install it, or use node ports.")
             if error.status == 403:
                 return Check(name, Verdict.UNKNOWN, "The account may not see MetalLB's pools.", f"Apply {MANIFEST}.")
             raise
+        if not pools and self.options.address_pool:
+            text = f"MetalLB has no pool named {self.options.address_pool}."
+            return Check(name, Verdict.BAD, text, "Name one that is there in the option `address_pool`.")
         ranges = [bounds for pool in pools for bounds in ranges_of(pool)]
         missing = [ip for ip in self.ips if not any(_within(ip, bounds) for bounds in ranges)]
         if missing:
@@ -144,6 +149,7 @@ class Examination:
         """Try whether network policies are enforced."""
         name = "Network policies"
         try:
+            self._tidy()
             told = self._knock()
         except (Refused, EngineError) as error:
             why = sentence(error.message if isinstance(error, Refused) else str(error))
@@ -155,6 +161,19 @@ class Examination:
             return Check(name, Verdict.BAD, text, "Run a policy engine before strangers' workloads come here.")
         text = "The trial gave no answer: " + ("the open port was not reached." if told else "it did not end in time.")
         return Check(name, Verdict.UNKNOWN, text, f"See whether the cluster can run {self.options.check_image}.")
+
+    def _tidy(self) -> None:
+        """Take away what a trial has left whose agent died; one that is under way elsewhere is let be."""
+        with self.gateway.bounded():
+            for namespace in self.gateway.find(NAMESPACES, selector=f"{names.LABEL_HUB}={self._hub}"):
+                made_at = moment(namespace["metadata"].get("creationTimestamp"))
+                if made_at is not None and datetime.now(UTC) - made_at > FORGOTTEN:
+                    self.gateway.delete(NAMESPACES, namespace["metadata"]["name"])
+
+    @property
+    def _hub(self) -> str:
+        """Of another hub's name, so that the sweep does not take them for orphans."""
+        return f"{self.options.hub[:30]}-check"
 
     def _knock(self) -> str:
         listener = self._spec(LISTEN, ports=(PortBinding("open", NOWHERE, OPEN_PORT, OPEN_PORT),))
@@ -183,8 +202,7 @@ class Examination:
 
     @contextlib.contextmanager
     def _made(self, spec: WorkloadSpec, *, with_policies: bool) -> Iterator[None]:
-        """Of another hub's name, so that the sweep does not take them for orphans."""
-        options = replace(self.options, hub=f"{self.options.hub[:30]}-check")
+        options = replace(self.options, hub=self._hub)
         left_out = {"Service"} if with_policies else {"Service", "NetworkPolicy"}
         with self.gateway.bounded():
             self.gateway.create(manifests.namespace(spec, options, run="check", config=""))

@@ -7,9 +7,10 @@ cost several times the CPU of the JSON itself. Every request is bounded in time,
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,11 @@ FIELD_MANAGER = "kutanga-hub"
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 15.0
 LONGEST_WAIT_SECONDS = 5.0
+PAUSE_SECONDS = 0.1
+INPUT_SECONDS = 0.25
 ATTEMPTS = 4
 PAGE = 500
+CHUNK_BYTES = 64 * 1024
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 # What a kubeconfig may not have here: programs to run, and files of the agent's machine to read.
@@ -171,6 +175,46 @@ class Gateway:
             if error.status not in (404, 409):
                 raise
 
+    def await_gone(self, resource: Resource, name: str, namespace: str = "", *, seconds: float) -> Object | None:
+        """Wait until an object is not found; answers with it, as it is then, when that took too long.
+
+        A watch tells when to look again, and nothing else: one that ends, breaks, has lost its place (410) or is not
+        allowed costs a short pause and another look.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            found = self.get(resource, name, namespace)
+            left = deadline - time.monotonic()
+            if found is None or left <= 0:
+                return found
+            begun = time.monotonic()
+            was_told = self._watch_deletion(resource, found, left)
+            if not was_told and (early := PAUSE_SECONDS - (time.monotonic() - begun)) > 0:
+                time.sleep(min(early, left))
+
+    def _watch_deletion(self, resource: Resource, one: Object, seconds: float) -> bool:
+        """Whether the server has told of an object's deletion before the watch ended, for whatever reason."""
+        metadata = one["metadata"]
+        query = {
+            "watch": "true",
+            "fieldSelector": f"metadata.name={metadata['name']}",
+            "resourceVersion": metadata["resourceVersion"],
+            "timeoutSeconds": max(1, math.ceil(seconds)),
+        }
+        path = resource.path(metadata.get("namespace", ""))
+        self.calls += 1
+        try:
+            timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), read=seconds)
+            answer = self._send("GET", path, query, timeout=timeout, preload_content=False)
+        except (urllib3.exceptions.HTTPError, OSError):
+            return False
+        try:
+            return answer.status == 200 and _tells_deletion(answer.stream(CHUNK_BYTES))
+        except (urllib3.exceptions.HTTPError, OSError, ValueError):
+            return False
+        finally:
+            answer.close()  # what it may still say is for nobody
+
     def ask(self, resource: Resource, manifest: Object) -> Object:
         """Have a question answered that is put as an object, such as an access review."""
         return self._json("POST", resource.path(), {}, manifest)
@@ -203,9 +247,10 @@ class Gateway:
             stream = create_websocket(configuration, url, headers)
             stream.settimeout(CONNECT_SECONDS)
             stream.send(bytes([STDIN_CHANNEL]) + data, opcode=websocket.ABNF.OPCODE_BINARY)
+            time.sleep(INPUT_SECONDS)  # nobody confirms input, and what is on its way dies with the connection
             stream.close(timeout=CONNECT_SECONDS)
         except websocket.WebSocketBadStatusException as error:
-            raise Refused(error.status_code, "", str(error)) from None
+            raise Refused.read(error.status_code, error.resp_body or b"") from None
         except websocket.WebSocketException as error:
             raise unavailable("The cluster does not open its console.") from error
 
@@ -241,17 +286,11 @@ class Gateway:
         """Ask, and wait as told when the server has too much to do. Only reading is tried again when the way breaks:
         whoever wanted to write looks first.
         """
-        text = urlencode({key: value for key, value in query.items() if value not in ("", None)})
-        url = f"{self.api.configuration.host}{path}" + (f"?{text}" if text else "")
         data = None if body is None else json.dumps(body)
         for attempt in range(1, ATTEMPTS + 1):
-            headers = {"Accept": "application/json, */*", "Content-Type": content_type, "User-Agent": FIELD_MANAGER}
-            self.api.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
             self.calls += 1
             try:
-                answer = self.api.rest_client.pool_manager.request(
-                    method, url, body=data, headers=headers, timeout=self._timeout(), retries=False, redirect=False
-                )
+                answer = self._send(method, path, query, data, content_type=content_type, timeout=self._timeout())
             except urllib3.exceptions.TimeoutError as error:
                 if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
                     raise unavailable("The cluster does not answer.") from error
@@ -270,6 +309,24 @@ class Gateway:
             return bytes(answer.data)
         raise unavailable("The cluster is asked too much at the moment.")
 
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        body: str | None = None,
+        *,
+        content_type: str = "application/json",
+        **how: Any,
+    ) -> Any:
+        text = urlencode({key: value for key, value in query.items() if value not in ("", None)})
+        url = f"{self.api.configuration.host}{path}" + (f"?{text}" if text else "")
+        headers = {"Accept": "application/json, */*", "Content-Type": content_type, "User-Agent": FIELD_MANAGER}
+        self.api.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
+        return self.api.rest_client.pool_manager.request(
+            method, url, body=body, headers=headers, retries=False, redirect=False, **how
+        )
+
     def _timeout(self) -> urllib3.Timeout:
         left = self._left()
         return urllib3.Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left))
@@ -287,6 +344,18 @@ class Gateway:
         if left <= 0:
             raise timed_out()
         return left
+
+
+def _tells_deletion(chunks: Iterable[bytes]) -> bool:
+    """Read a watch, one event a line, until it tells of a deletion or has come to its end."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            kind = json.loads(line).get("type") if line.strip() else ""
+            if kind in ("DELETED", "ERROR"):
+                return kind == "DELETED"
+    return False
 
 
 _WRITE: Mapping[str, Any] = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}

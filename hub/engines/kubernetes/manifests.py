@@ -27,9 +27,11 @@ ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,252}")
 IMAGE = re.compile(r"[^\s\x00-\x1f\x7f]{1,500}")
 MOST_SECRET_BYTES = 1_000_000
 MOST_COMMAND_BYTES = 200_000
+MOST_VARIABLES = 1000
 MOST_SECONDS = 86_400
 CAPABILITY = re.compile(r"[A-Z][A-Z_]{2,30}")
 SIDECAR = re.compile(r"[a-z](?:[a-z0-9-]{0,18}[a-z0-9])?")
+PROBE_PATH = re.compile(r"/[\x21-\x7e]{0,499}")
 DATA_PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
 SYSTEM_PATHS = ("/proc", "/sys", "/dev")
 LEAST_MEMORY_MB = 6
@@ -56,6 +58,8 @@ def check(spec: WorkloadSpec, options: Options) -> None:
         raise refusal("The names of its sidecars are not valid.")
     for part in pods.parts(spec).values():
         _check_part(part)
+    if spec.probe is not None and not (0 < spec.probe.port < 65536 and PROBE_PATH.fullmatch(spec.probe.path)):
+        raise refusal("Where it is asked whether it is ready is not valid.")
     _check_size(spec)
     _check_ports(spec, options)
 
@@ -71,6 +75,8 @@ def _check_part(part: pods.Part) -> None:
         raise refusal("Processor, disk and scratch space must be more than nothing.")
     if max(limits.memory_mb, limits.cpu_percent, limits.disk_mb, limits.tmp_mb) > MOST_MB:
         raise refusal("A limit is larger than any machine.")
+    if len(part.env) > MOST_VARIABLES:
+        raise refusal("There are too many environment variables for Kubernetes.")
     for name in part.env:
         if not ENV_NAME.fullmatch(name) or name.startswith("..") or name == ".":
             raise refusal(f"Kubernetes cannot pass on a variable named {name!r}.")
@@ -116,7 +122,11 @@ def _check_ports(spec: WorkloadSpec, options: Options) -> None:
     public = [(str(ipaddress.ip_address(one.ip)), one.port) for one in spec.ports if one.public]
     if len(set(public)) != len(public):
         raise refusal("The same address is asked for twice.")
-    if options.exposure != LOAD_BALANCER:
+    if options.exposure == LOAD_BALANCER:
+        closed = [ip for ip, _ in public if not network.players(options, ip)]
+        if closed:
+            raise refusal(f"No network of the option `player_networks` could reach {closed[0]}.")
+    else:
         targets = [(str(ipaddress.ip_address(one.ip)), one.target_port) for one in spec.ports if one.public]
         if len(set(targets)) != len(targets) or len({port for _, port in public}) != len(public):
             raise refusal("On node ports every port of a workload needs one of its own.")

@@ -17,6 +17,7 @@ from ..base import (
     LABEL_ID,
     LABEL_KIND,
     LABEL_OWNER,
+    LABEL_TEAM,
     PortBinding,
     WorkloadSpec,
     labels_for,
@@ -37,7 +38,7 @@ NOTE_IMAGE = "kutanga.image"
 NOTE_DATA = "kutanga.data-mb"
 NOTE_ENDED = "kutanga.ended"
 NOTE_KEPT_AT = "kutanga.kept-at"
-OUR_LABELS = (LABEL_KIND, LABEL_ID, LABEL_GENERATION, LABEL_OWNER, LABEL_EXPIRES)
+OUR_LABELS = (LABEL_KIND, LABEL_ID, LABEL_GENERATION, LABEL_OWNER, LABEL_TEAM, LABEL_EXPIRES)
 
 # What is in each workload's namespace.
 DEPLOYMENT = "workload"
@@ -51,7 +52,7 @@ LIMIT_RANGE = "defaults"
 POLICY_CLOSED = "closed"
 POLICY_OPEN = "open"
 
-KEY_MASK = "KUTANGA_MASK"
+KEY_MASK = "0.mask"  # no variable can be named so: it stays in the secret
 
 
 def is_workload(name: str) -> bool:

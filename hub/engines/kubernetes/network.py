@@ -8,11 +8,12 @@ from typing import Any
 
 from ..base import LABEL_ID, PortBinding, WorkloadSpec
 from .errors import refusal
-from .names import POLICY_CLOSED, POLICY_OPEN
+from .names import POLICY_CLOSED, POLICY_OPEN, plain
 from .options import LOAD_BALANCER, NODE_PORT_RANGE, Options
 
 PROTOCOLS = ("TCP", "UDP")
 WANTED_IPS = "metallb.io/loadBalancerIPs"
+WANTED_POOL = "metallb.io/address-pool"
 SHARING_KEY = "metallb.io/allow-shared-ip"
 DNS_PORT = 53
 
@@ -33,12 +34,20 @@ def service_name(ip: str) -> str:
     return f"ip-{ip.replace(':', '-').replace('.', '-')}".strip("-")
 
 
+def is_shared(spec: WorkloadSpec, options: Options) -> bool:
+    """Whether others may have its address on other ports: as the workload says, else as the node does."""
+    return options.share_addresses if spec.shares_address is None else spec.shares_address
+
+
 def services(spec: WorkloadSpec, options: Options) -> Iterator[tuple[str, Object, Object]]:
     """Name, annotations and content of each service. Ports are leased for TCP and UDP alike."""
     for ip, bindings in by_ip(spec).items():
-        kind = _load_balancer(ip, options) if options.exposure == LOAD_BALANCER else ({}, {"type": "NodePort"})
-        notes, content = kind
-        content |= {"selector": {LABEL_ID: str(spec.id)}, "ports": []}
+        notes: Object = {}
+        content: Object = {"type": "NodePort"}
+        if options.exposure == LOAD_BALANCER:
+            notes, content = _load_balancer(ip, spec, options)
+        # Readiness is for the hub to see. Without this a challenge that answers 404 would be cut off from its team.
+        content |= {"selector": {LABEL_ID: str(spec.id)}, "publishNotReadyAddresses": True, "ports": []}
         for number, binding in enumerate(bindings):
             if options.exposure != LOAD_BALANCER and binding.port not in NODE_PORT_RANGE:
                 raise refusal(f"Port {binding.port} is no node port: this node's pools must lie within 30000–32767.")
@@ -51,19 +60,26 @@ def services(spec: WorkloadSpec, options: Options) -> Iterator[tuple[str, Object
         yield service_name(ip), notes, content
 
 
-def _load_balancer(ip: str, options: Options) -> tuple[Object, Object]:
+def _load_balancer(ip: str, spec: WorkloadSpec, options: Options) -> tuple[Object, Object]:
     notes = {WANTED_IPS: ip}
+    if options.address_pool:
+        notes[WANTED_POOL] = options.address_pool
+    # The family is the address's: a cluster's own first one may be the other, and then nothing is given.
+    family = f"IPv{ipaddress.ip_address(ip).version}"
     content: Object = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
-    if options.share_addresses:
-        # MetalLB shares an IP between services of one key whose policy is Cluster. Only leases decide who gets there.
-        notes[SHARING_KEY] = f"{options.hub}-{ip.replace(':', '-')}"
-        content |= {"externalTrafficPolicy": "Cluster", "loadBalancerSourceRanges": _players(options, ip)}
+    content |= {"ipFamilyPolicy": "SingleStack", "ipFamilies": [family]}
+    if is_shared(spec, options):
+        # MetalLB shares an IP between services of one key whose policy is Cluster. Only leases decide who gets there;
+        # the key names the team, too, so that one team's address is never shared with another's leftovers.
+        notes[SHARING_KEY] = "-".join(filter(None, (options.hub, plain(spec.team), ip.replace(":", "-"))))
+        content |= {"externalTrafficPolicy": "Cluster", "loadBalancerSourceRanges": players(options, ip)}
     else:
         content |= {"externalTrafficPolicy": "Local"}
     return notes, content
 
 
-def _players(options: Options, ip: str) -> list[str]:
+def players(options: Options, ip: str) -> list[str]:
+    """The networks that may reach an address; an empty list would be everybody to Kubernetes."""
     version = ipaddress.ip_address(ip).version
     return [text for text in options.player_networks if ipaddress.ip_network(text).version == version]
 
@@ -100,7 +116,7 @@ def _ways_in(spec: WorkloadSpec, options: Options) -> Iterator[Object]:
     """
     public = _ports({binding.target_port for binding in spec.ports if binding.public})
     if public:
-        is_own = options.exposure == LOAD_BALANCER and not options.share_addresses
+        is_own = options.exposure == LOAD_BALANCER and not is_shared(spec, options)
         networks = options.player_networks if is_own else ("0.0.0.0/0", "::/0")
         yield {"from": [{"ipBlock": {"cidr": cidr}} for cidr in networks], "ports": public}
     if options.agent_networks:

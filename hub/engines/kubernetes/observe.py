@@ -6,11 +6,22 @@ import ipaddress
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ..base import LABEL_GENERATION, LABEL_ID, LABEL_KIND, Observation, Obstacle, PortBinding, Reason, State
+from ..base import (
+    LABEL_GENERATION,
+    LABEL_ID,
+    LABEL_KIND,
+    EngineError,
+    Observation,
+    Obstacle,
+    PortBinding,
+    Reason,
+    State,
+)
+from ..docker.references import pin
 from . import names
 from .errors import is_about_limits, sentence
 from .network import service_name
@@ -89,7 +100,19 @@ def is_ours(namespace: Object) -> bool:
 
 
 def observe(view: View, *, exposure: str) -> Observation:
-    """What can be said of one workload now."""
+    """What can be said of one workload now. Its image is nailed to what the cluster has found under the name."""
+    seen = _observe(view, exposure=exposure)
+    return replace(seen, image=_pinned(seen.image, seen.image_digest))
+
+
+def _pinned(image: str, digest: str) -> str:
+    try:
+        return image if "@" in image else pin(image, digest)
+    except EngineError:  # a name that the cluster understands and we do not
+        return image
+
+
+def _observe(view: View, *, exposure: str) -> Observation:
     facts: dict[str, Any] = {
         "kind": view.labels[LABEL_KIND],
         "id": uuid.UUID(view.labels[LABEL_ID]),
@@ -157,7 +180,8 @@ def _running(view: View, pod: Object, status: Object, facts: dict[str, Any], *, 
         if exposure == LOAD_BALANCER and (missing := address_fault(view)) is not None:
             return Observation(state=State.CREATED, detail=missing.message, obstacle=missing, **facts)
         detail = sidecar_trouble(pod) or (_after_restart(last) if last else "")
-        return Observation(state=State.RUNNING, detail=detail, **facts)
+        is_ready = bool(status.get("ready")) if _has_probe(pod) else None
+        return Observation(state=State.RUNNING, detail=detail, is_ready=is_ready, **facts)
     waiting = state.get("waiting") or {}
     if last and waiting.get("reason") == "CrashLoopBackOff":
         end = end_of(status) or {}
@@ -173,6 +197,10 @@ def _running(view: View, pod: Object, status: Object, facts: dict[str, Any], *, 
         return Observation(state=State.CREATED, detail=_after_restart(over), **facts)
     detail, obstacle = _why_not_yet(pod, waiting)
     return Observation(state=State.CREATED, detail=detail, obstacle=obstacle, **facts)
+
+
+def _has_probe(pod: Object) -> bool:
+    return any(one["name"] == names.CONTAINER and one.get("readinessProbe") for one in pod["spec"]["containers"])
 
 
 def _why_not_yet(pod: Object, waiting: Object) -> tuple[str, Obstacle | None]:

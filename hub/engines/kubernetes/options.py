@@ -47,6 +47,8 @@ class Options:
     agent_networks: Sequence[str] = ()
     allow_grants: bool = False
     check_image: str = "busybox:1.37"
+    address_pool: str = ""
+    reach_pods: bool = True
 
     @classmethod
     def parse(cls, node: str, options: Mapping[str, Any]) -> Options:
@@ -58,6 +60,9 @@ class Options:
         if exposure not in (LOAD_BALANCER, NODE_PORTS):
             raise refusal(f"The option `exposure` is {LOAD_BALANCER} or {NODE_PORTS}.")
         user, group = _user(options.get("user", "1000:1000"))
+        players = _networks(options, "player_networks") or ANYWHERE
+        if exposure == NODE_PORTS and set(players) != set(ANYWHERE):
+            raise refusal("The option `player_networks` cannot be kept on node ports: a node hides who asks.")
         return cls(
             hub=hub,
             exposure=exposure,
@@ -68,12 +73,14 @@ class Options:
             volume_quota=_flag(options, "volume_quota", default=False),
             runtime_class=_name(options, "runtime_class"),
             egress=_flag(options, "egress", default=True),
-            player_networks=_networks(options, "player_networks") or ANYWHERE,
-            closed_networks=_networks(options, "closed_networks"),
+            player_networks=players,
+            closed_networks=_closed_networks(options),
             dns_namespace=_name(options, "dns_namespace") or "kube-system",
             agent_networks=_networks(options, "agent_networks"),
             check_image=str(options.get("check_image") or "busybox:1.37"),
             allow_grants=_flag(options, GRANT_OPTION, default=False),
+            address_pool=_name(options, "address_pool"),
+            reach_pods=_flag(options, "reach_pods", default=True),
         )
 
     def closed(self, version: int) -> list[str]:
@@ -106,6 +113,14 @@ def _name(options: Mapping[str, Any], key: str) -> str:
     if value and not DNS_NAME.fullmatch(value):
         raise refusal(f"The option `{key}` is the name of an object in the cluster.")
     return value
+
+
+def _closed_networks(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """An exception must be smaller than what it is taken from."""
+    found = _networks(options, "closed_networks")
+    if set(found) & set(ANYWHERE):
+        raise refusal("The option `closed_networks` cannot close everything: switch `egress` off for that.")
+    return found
 
 
 def _networks(options: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..base import LABEL_ID, Limits, Sidecar, WorkloadSpec
+from ..base import LABEL_ID, Limits, Probe, ProbeKind, Sidecar, WorkloadSpec
 from .names import CLAIM, CONTAINER, FILES, REGISTRIES, environment_name
 from .options import Options
 
@@ -13,6 +13,8 @@ STOP_SPARE_SECONDS = 10
 LOGS_MB = 64  # what the kubelet may keep of its output, besides its scratch space
 TMP = "/tmp"  # noqa: S108 - inside the container
 DEFAULT_SIGNAL = "SIGTERM"
+PROBE_SECONDS = 5
+PROBE_ANSWER_SECONDS = 2
 PROTOCOLS = ("TCP", "UDP")
 
 Object = dict[str, Any]
@@ -115,8 +117,7 @@ def _container(name: str, part: Part, spec: WorkloadSpec, options: Options) -> O
         "image": part.image,
         "imagePullPolicy": "IfNotPresent",
         "stdin": is_main,
-        "env": [] if "HOME" in part.env else [{"name": "HOME", "value": data_path or TMP}],
-        "envFrom": [{"secretRef": {"name": environment_name(name)}}],
+        "env": _environment(name, part, home=data_path or TMP),
         "resources": _resources(part.limits),
         "securityContext": _rights(part, options),
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -130,9 +131,26 @@ def _container(name: str, part: Part, spec: WorkloadSpec, options: Options) -> O
     targets = sorted({binding.target_port for binding in spec.ports}) if is_main else []
     if targets:
         container["ports"] = [{"containerPort": port, "protocol": kind} for port in targets for kind in PROTOCOLS]
+    if is_main and spec.probe is not None:
+        container["readinessProbe"] = _probe(spec.probe)
     if is_main and spec.stop_signal != DEFAULT_SIGNAL:
         container["lifecycle"] = {"preStop": {"exec": {"command": _signal_command(spec)}}}
     return container
+
+
+def _environment(container: str, part: Part, *, home: str) -> list[Object]:
+    """Each variable by its name: what else the secret holds is not for the program."""
+    secret = environment_name(container)
+    told = [{"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}} for name in sorted(part.env)]
+    return told if "HOME" in part.env else [{"name": "HOME", "value": home}, *told]
+
+
+def _probe(probe: Probe) -> Object:
+    """Asked by the machine that runs it. Nothing is restarted for it, and players are never kept away by it."""
+    asked: Object = {"tcpSocket": {"port": probe.port}}
+    if probe.kind is ProbeKind.HTTP:
+        asked = {"httpGet": {"port": probe.port, "path": probe.path}}
+    return {**asked, "periodSeconds": PROBE_SECONDS, "timeoutSeconds": PROBE_ANSWER_SECONDS, "failureThreshold": 3}
 
 
 def _resources(limits: Limits) -> Object:

@@ -17,8 +17,9 @@ KNOWN_SECONDS = 60.0
 class Pools:
     """The address pools of MetalLB, asked for at most once a minute; a cluster may have another load balancer."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, name: str = "") -> None:
         self.gateway = gateway
+        self.name = name
         self._ranges: list[tuple[int, int, int]] | None = None
         self._until = 0.0
 
@@ -26,13 +27,17 @@ class Pools:
         """Version, first and last of each range; None where there is no MetalLB to ask."""
         if time.monotonic() > self._until:
             try:
-                self._ranges = [bounds for pool in self.gateway.find(POOLS) for bounds in ranges_of(pool)]
+                self._ranges = [bounds for pool in self.found() for bounds in ranges_of(pool)]
             except Refused as error:
                 if error.status not in (403, 404):
                     raise
                 self._ranges = None
             self._until = time.monotonic() + KNOWN_SECONDS
         return self._ranges
+
+    def found(self) -> list[dict[str, Any]]:
+        """The pool the node names, or all there are."""
+        return [pool for pool in self.gateway.find(POOLS) if self.name in ("", pool["metadata"]["name"])]
 
     def have(self, ip: str) -> bool:
         """Whether an address is in a pool, as far as anybody can tell."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WANTED = "metallb.io/loadBalancerIPs"
 SHARING = "metallb.io/allow-shared-ip"
+POOL = "metallb.io/address-pool"
 
 
 def settle(cluster: Cluster, namespace: str) -> bool:
@@ -70,7 +71,7 @@ def _deploy(cluster: Cluster, namespace: str, deployment: Object) -> bool:
     if fault := store.pod_fault(namespace, run["spec"]):
         condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": fault}
         deployment["status"] = {"conditions": [condition]}
-        return False
+        return "status unknown" in fault
     deployment["status"] = {"conditions": []}
     pod = {
         "apiVersion": "v1",
@@ -121,6 +122,14 @@ def _address_fault(cluster: Cluster, service: Object, wanted: str) -> str:
         return f'Failed to allocate IP for "{name}": ["{wanted}"] is not allowed in config'
     sharing = (service["metadata"].get("annotations") or {}).get(SHARING)
     ports = {(port["port"], port.get("protocol", "TCP")) for port in service["spec"]["ports"]}
+    families = service["spec"].get("ipFamilies") or ["IPv4"]
+    if f"IPv{ipaddress.ip_address(wanted).version}" not in families:
+        return (
+            f'Failed to allocate IP for "{name}": requested loadBalancer IP(s) does not match ipFamily of the service'
+        )
+    pool = (service["metadata"].get("annotations") or {}).get(POOL, "")
+    if pool and not cluster.has_address(wanted, pool):
+        return f'Failed to allocate IP for "{name}": ["{wanted}"] is not compatible with requested address pool {pool}'
     for other in cluster.store.find("services", ""):
         if other is service:
             continue
@@ -133,4 +142,7 @@ def _address_fault(cluster: Cluster, service: Object, wanted: str) -> str:
             return f'Failed to allocate IP for "{name}": can\'t change sharing key, address also in use by {owner}'
         if ports & theirs:
             return f'Failed to allocate IP for "{name}": port is already in use by {owner}'
+        traffic = {one["spec"].get("externalTrafficPolicy", "Cluster") for one in (service, other)}
+        if traffic != {"Cluster"}:
+            return f'Failed to allocate IP for "{name}": can\'t change sharing key, address also in use by {owner}'
     return ""

@@ -188,7 +188,7 @@ class Pod:
         self.cluster.wake()
 
     def _status(self, state: Object, *, phase: str) -> None:
-        status: Object = {"name": "main", "state": state, "restartCount": self.restarts, "ready": "running" in state}
+        status: Object = {"name": "main", "state": state, "restartCount": self.restarts, "ready": self._is_ready(state)}
         status |= {"image": self.container["image"], "imageID": self.cluster.image_id(self.container["image"])}
         status["lastState"] = {"terminated": self.last} if self.last else {}
         beside = [self.cluster.sidecar_status(container["name"]) for container in self.spec["containers"][1:]]
@@ -198,23 +198,37 @@ class Pod:
                 found["status"] = {"phase": phase, "podIP": "10.42.0.9", "containerStatuses": [status, *beside]}
                 self.cluster.store.touch("pods", self.namespace, self.name)
 
+    def _is_ready(self, state: Object) -> bool:
+        """Running, and its probe gets an answer: the test says which probes get none."""
+        return "running" in state and not (
+            self.container.get("readinessProbe") and self.namespace in self.cluster.unready
+        )
+
     def _volume(self) -> str:
         """The directory behind the claim, or a scratch one."""
         claims = [v["persistentVolumeClaim"]["claimName"] for v in self.spec["volumes"] if "persistentVolumeClaim" in v]
         return self.cluster.volume(self.namespace, claims[0]) if claims else tempfile.gettempdir()
 
     def _environment(self, home: str) -> dict[str, str]:
-        values = {entry["name"]: entry["value"] for entry in self.container.get("env") or ()}
-        for source in self.container.get("envFrom") or ():
-            with self.cluster.store.lock:
-                secret = self.cluster.store.get("secrets", self.namespace, source["secretRef"]["name"])
-                data = dict(secret.get("data") or {})
-            values = {name: base64.b64decode(text).decode() for name, text in data.items()} | values
+        values = self._variables(self.container)
         paths = {mount["mountPath"] for mount in self.container["volumeMounts"] if mount["name"] == "data"}
         return {"PATH": PATH, **{name: home if text in paths else text for name, text in values.items()}}
 
+    def _variables(self, container: Object) -> dict[str, str]:
+        """What a program finds in its environment: values, and the keys of secrets that are named one by one."""
+        values = {}
+        for entry in container.get("env") or ():
+            if "value" in entry:
+                values[entry["name"]] = entry["value"]
+                continue
+            wanted = entry["valueFrom"]["secretKeyRef"]
+            with self.cluster.store.lock:
+                data = self.cluster.store.get("secrets", self.namespace, wanted["name"])["data"]
+            values[entry["name"]] = base64.b64decode(data[wanted["key"]]).decode()
+        return values
+
     def _expanded(self, word: str) -> str:
-        values = {entry["name"]: entry["value"] for entry in self.container.get("env") or ()}
+        values = {entry["name"]: entry["value"] for entry in self.container.get("env") or () if "value" in entry}
         return VARIABLE.sub(lambda found: "$" if found[0] == "$$" else values.get(found[1], found[0]), word)
 
 

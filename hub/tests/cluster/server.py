@@ -48,14 +48,17 @@ class Cluster:
         self.out_of_memory: set[str] = set()
         self.missing_images: set[str] = set()
         self.broken_sidecars: set[str] = set()
+        self.unready: set[str] = set()
         self.ready_seconds = self.address_seconds = self.delete_seconds = 0.0
         self.backoff_seconds = 60.0
         self.linger_seconds = 0.6  # a pod that has ended is seen with its exit code before it goes
         self.unschedulable = self.other_address = ""
         self.has_metrics = True
+        self.watch_seconds: float | None = None  # how long a watch lasts at most; the real one ends them now and then
+        self.forgets = False  # whether a watch finds its place gone
         self.network_verdict = "open=yes closed=no"
         self.version = "v1.33.5+k3s1"
-        self._closing = False
+        self.closing = False
         self._awake = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"cluster": self}))
         self._server.daemon_threads = True
@@ -73,7 +76,7 @@ class Cluster:
         return kubeconfig(self.url)
 
     def close(self) -> None:
-        self._closing = True
+        self.closing = True
         for pod in list(self.pods.values()):
             pod.end(0)
         for pod in list(self.pods.values()):
@@ -102,11 +105,12 @@ class Cluster:
         with self.store.lock:
             return self.store.find(plural, namespace)
 
-    def has_address(self, ip: str) -> bool:
+    def has_address(self, ip: str, pool: str = "") -> bool:
         from hub.engines.kubernetes.pools import ranges_of
 
         address = ipaddress.ip_address(ip)
-        ranges = [bounds for pool in self.store.find("ipaddresspools", "") for bounds in ranges_of(pool)]
+        pools = [one for one in self.store.find("ipaddresspools", "") if pool in ("", one["metadata"]["name"])]
+        ranges = [bounds for one in pools for bounds in ranges_of(one)]
         return any(version == address.version and low <= int(address) <= high for version, low, high in ranges)
 
     def first_address(self) -> str:
@@ -126,6 +130,8 @@ class Cluster:
         return f'failed to pull image "{image}": not found' if image in self.missing_images else ""
 
     def image_id(self, image: str) -> str:
+        if "@" in image:
+            return image
         return f"{image.partition(':')[0]}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
 
     def plays(self, args: list[str]) -> list[str]:
@@ -159,7 +165,7 @@ class Cluster:
 
     def _control(self) -> None:
         pending: set[str] = set()
-        while not self._closing:
+        while not self.closing:
             self._awake.wait(0.02 if pending else 0.2)
             self._awake.clear()
             with self.store.lock:
@@ -237,6 +243,8 @@ class Handler(BaseHTTPRequestHandler):
         plural = rest[0]
         name, sub = (rest[1] if len(rest) > 1 else ""), (rest[2] if len(rest) > 2 else "")
         verb = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}.get(method) or ("get" if name else "list")
+        if verb == "list" and query.get("watch") == "true":
+            verb = "watch"
         if sub == "attach":
             verb = "get"  # a websocket is opened with GET; the server asks for this verb, newer ones for create too
         resource = f"{plural}/{sub}" if sub else plural
@@ -280,6 +288,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._log(namespace, name, query)
         if sub == "attach":
             return self._attach(namespace, name)
+        if verb == "watch":
+            return self._watch(plural, namespace, query)
         with store.lock:
             if verb == "list":
                 return self._page(
@@ -326,6 +336,42 @@ class Handler(BaseHTTPRequestHandler):
         following = str(start + limit) if limit and start + limit < len(found) else ""
         metadata = {"resourceVersion": str(self.cluster.store.version), "continue": following}
         return json.loads(json.dumps({"kind": "List", "metadata": metadata, "items": page}))
+
+    def _watch(self, plural: str, namespace: str, query: dict[str, str]) -> None:
+        """Tell of what happens, an event a line, until its time is over."""
+        cluster, since = self.cluster, int(query.get("resourceVersion") or 0)
+        seconds = float(query.get("timeoutSeconds") or 1800)
+        deadline = time.monotonic() + (
+            seconds if cluster.watch_seconds is None else min(seconds, cluster.watch_seconds)
+        )
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while time.monotonic() < deadline and not cluster.closing:
+            with cluster.store.lock:
+                told = cluster.store.events_since(
+                    since,
+                    plural,
+                    namespace,
+                    labels=query.get("labelSelector", ""),
+                    fields=query.get("fieldSelector", ""),
+                )
+            if told is None or cluster.forgets:
+                status = {"kind": "Status", "status": "Failure", "reason": "Expired", "code": 410}
+                self._chunk({"type": "ERROR", "object": {**status, "message": "too old resource version"}})
+                break
+            since, events = told
+            for event in events:
+                self._chunk(event)
+            time.sleep(0.01)
+        self.wfile.write(b"0\r\n\r\n")
+        self.wfile.flush()
+
+    def _chunk(self, event: Object) -> None:
+        line = json.dumps(event).encode() + b"\n"
+        self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+        self.wfile.flush()
 
     def _metrics(self, query: dict[str, str]) -> Object:
         if not self.cluster.has_metrics:

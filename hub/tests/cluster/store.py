@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import copy
+import json
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -55,7 +58,12 @@ class Store:
     applied: dict[tuple[Key, str], Object] = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
     terminating_since: dict[str, float] = field(default_factory=dict)
+    made_at: dict[Key, float] = field(default_factory=dict)
     version: int = 1000
+    quota_seconds: float = 0.0  # how long a new quota is not counted yet
+    history: collections.deque[tuple[int, str, Key, Object]] = field(
+        default_factory=lambda: collections.deque(maxlen=2000)
+    )
     reads_schemas: bool = True  # which takes longer than all the rest
 
     def get(self, plural: str, namespace: str, name: str) -> Object:
@@ -65,16 +73,18 @@ class Store:
         return found
 
     def find(self, plural: str, namespace: str, *, labels: str = "", fields: str = "") -> list[Object]:
-        wanted = [pair.partition("=")[::2] for pair in labels.split(",") if pair]
-        chosen = [pair.partition("=")[::2] for pair in fields.split(",") if pair]
-        return [
-            one
-            for (kind, where, _), one in list(self.objects.items())
-            if kind == plural
-            and namespace in ("", where)
-            and all((one["metadata"].get("labels") or {}).get(key) == value for key, value in wanted)
-            and all(_field(one, path) == value for path, value in chosen)
-        ]
+        matches = _matcher(plural, namespace, labels, fields)
+        return [one for key, one in list(self.objects.items()) if matches(key, one)]
+
+    def events_since(
+        self, version: int, plural: str, namespace: str, *, labels: str = "", fields: str = ""
+    ) -> tuple[int, list[Object]] | None:
+        """What a watch tells of what has happened since a version, and up to which; None when that is forgotten."""
+        if self.history and len(self.history) == self.history.maxlen and self.history[0][0] > version + 1:
+            return None
+        matches = _matcher(plural, namespace, labels, fields)
+        news = [(kind, one) for at, kind, key, one in self.history if at > version and matches(key, one)]
+        return self.version, [{"type": kind, "object": json.loads(json.dumps(one))} for kind, one in news]
 
     def create(self, plural: str, namespace: str, manifest: Object, *, checked: bool = True) -> Object:
         name = manifest["metadata"].get("name", "")
@@ -83,18 +93,20 @@ class Store:
         if (plural, namespace, name) in self.objects:
             raise Refusal(409, "AlreadyExists", f'{plural} "{name}" already exists')
         made = copy.deepcopy(manifest)
+        self.made_at[plural, namespace, name] = time.monotonic()
         made["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
         if plural == "namespaces":
             made.setdefault("spec", {})["finalizers"] = ["kubernetes"]
             made["status"] = {"phase": "Active"}
         self.objects[plural, namespace, name] = made
-        return self.touch(plural, namespace, name)
+        return self.touch(plural, namespace, name, kind="ADDED")
 
-    def touch(self, plural: str, namespace: str, name: str) -> Object:
+    def touch(self, plural: str, namespace: str, name: str, *, kind: str = "MODIFIED") -> Object:
         """Give an object its next version."""
         self.version += 1
         found = self.objects[plural, namespace, name]
         found["metadata"]["resourceVersion"] = str(self.version)
+        self.history.append((self.version, kind, (plural, namespace, name), found))
         self.dirty.add(namespace or name)
         return found
 
@@ -125,10 +137,12 @@ class Store:
         return self.touch(plural, namespace, name)
 
     def remove(self, plural: str, namespace: str, name: str) -> None:
-        self.objects.pop((plural, namespace, name), None)
+        gone = self.objects.pop((plural, namespace, name), None)
         for key in [key for key in self.applied if key[0] == (plural, namespace, name)]:
             del self.applied[key]
         self.version += 1
+        if gone is not None:
+            self.history.append((self.version, "DELETED", (plural, namespace, name), gone))
         self.dirty.add(namespace or name)
 
     def _match_version(self, plural: str, namespace: str, manifest: Object) -> None:
@@ -162,6 +176,9 @@ class Store:
             raise Refusal(400, "BadRequest", f"strict decoding error: {fault}")
         if faults := faults_of(manifest):
             raise Refusal(422, "Invalid", f'{manifest["kind"]} "{name}" is invalid: {"; ".join(faults)}')
+        is_new_claim = plural == "persistentvolumeclaims" and (plural, namespace, name) not in self.objects
+        if is_new_claim and (fault := self._claim_fault(namespace, manifest)):
+            raise Refusal(403, "Forbidden", f'persistentvolumeclaims "{name}" is forbidden: {fault}')
         if plural == "services":
             self._hold_node_ports(namespace, manifest)
 
@@ -177,12 +194,32 @@ class Store:
                     )
                     raise Refusal(422, "Invalid", text)
 
+    def uncounted(self, namespace: str) -> str:
+        """A quota refuses all that it bounds until it was counted."""
+        for quota in self.find("resourcequotas", namespace):
+            name = quota["metadata"]["name"]
+            if seconds_since(self.made_at["resourcequotas", namespace, name]) < self.quota_seconds:
+                return f"status unknown for quota: {name}, resources: limits.cpu"
+        return ""
+
+    def _claim_fault(self, namespace: str, claim: Object) -> str:
+        if fault := self.uncounted(namespace):
+            return fault
+        for quota in self.find("resourcequotas", namespace):
+            hard = quota["spec"]["hard"]
+            asked = claim["spec"]["resources"]["requests"]["storage"]
+            if int(hard["persistentvolumeclaims"]) < 1 or _amount(asked) > _amount(hard["requests.storage"]):
+                return f"exceeded quota: {quota['metadata']['name']}, requested: requests.storage={asked}"
+        return ""
+
     def pod_fault(self, namespace: str, pod: Object) -> str:
         """Why admission refuses a pod: the namespace's level of Pod Security, or its quota."""
         home = self.get("namespaces", "", namespace)
         level = (home["metadata"].get("labels") or {}).get("pod-security.kubernetes.io/enforce")
         if level == "restricted" and (fault := pod_security_fault(pod)):
             return f'pods "workload" is forbidden: violates PodSecurity "restricted:latest": {fault}'
+        if fault := self.uncounted(namespace):
+            return f'pods "workload" is forbidden: {fault}'
         for quota in self.find("resourcequotas", namespace):
             hard = quota["spec"]["hard"]
             for name in ("cpu", "memory", "ephemeral-storage"):
@@ -208,6 +245,21 @@ class Store:
             "lastTimestamp": now(),
         }
         self.create("events", namespace, event, checked=False)
+
+
+def _matcher(plural: str, namespace: str, labels: str, fields: str) -> Callable[[Key, Object], bool]:
+    wanted = [pair.partition("=")[::2] for pair in labels.split(",") if pair]
+    chosen = [pair.partition("=")[::2] for pair in fields.split(",") if pair]
+
+    def matches(key: Key, one: Object) -> bool:
+        return (
+            key[0] == plural
+            and namespace in ("", key[1])
+            and all((one["metadata"].get("labels") or {}).get(label) == value for label, value in wanted)
+            and all(_field(one, path) == value for path, value in chosen)
+        )
+
+    return matches
 
 
 def seconds_since(moment: float) -> float:

@@ -127,9 +127,37 @@ def _container(container: dict[str, Any], volumes: set[str]) -> Iterator[str]:
         yield "volumeMounts: must be unique"
     if any(mount["name"] not in volumes for mount in container.get("volumeMounts") or ()):
         yield "volumeMounts.name: Not found"
+    yield from _security(container.get("securityContext") or {})
+    if probe := container.get("readinessProbe"):
+        yield from _probe(probe)
+    variables = [entry["name"] for entry in container.get("env") or ()]
+    if len(set(variables)) < len(variables):
+        yield "env: duplicate entries for a list map key"  # which server-side apply cannot merge
     for entry in container.get("env") or ():
+        if ("value" in entry) == ("valueFrom" in entry):
+            yield f"env.valueFrom: Invalid value: {entry['name']!r}"
         if not re.fullmatch(r"[-._a-zA-Z][-._a-zA-Z0-9]*", entry["name"]):
             yield f"env.name: {entry['name']!r}"
+
+
+def _security(rights: dict[str, Any]) -> Iterator[str]:
+    if rights.get("allowPrivilegeEscalation") is False:
+        if rights.get("privileged"):
+            yield "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
+        if "CAP_SYS_ADMIN" in (rights.get("capabilities") or {}).get("add", ()):
+            yield "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
+    if rights.get("runAsNonRoot") and rights.get("runAsUser") == 0:
+        yield "container's runAsUser breaks non-root policy"  # the kubelet says so
+
+
+def _probe(probe: dict[str, Any]) -> Iterator[str]:
+    handlers = [key for key in ("exec", "httpGet", "tcpSocket", "grpc") if key in probe]
+    if len(handlers) != 1:
+        yield "readinessProbe: must specify exactly one handler type"
+    for handler in handlers:
+        yield from _port(probe[handler].get("port"), f"readinessProbe.{handler}.port")
+    if "httpGet" in probe and not probe["httpGet"].get("path"):
+        yield "readinessProbe.httpGet.path: Required value"
 
 
 def _service(spec: dict[str, Any]) -> Iterator[str]:
@@ -149,6 +177,11 @@ def _service(spec: dict[str, Any]) -> Iterator[str]:
             if key in seen and not (key[0] == "node" and key[1] is None):
                 yield f"ports: Duplicate value {key}"
             seen.add(key)
+    families = spec.get("ipFamilies") or []
+    if not set(families) <= {"IPv4", "IPv6"} or (spec.get("ipFamilyPolicy") == "SingleStack" and len(families) > 1):
+        yield f"spec.ipFamilies: Invalid value {families}"
+    if spec.get("externalTrafficPolicy") and spec.get("type") not in ("LoadBalancer", "NodePort"):
+        yield "spec.externalTrafficPolicy: may only be set for externally-accessible services"
     for cidr in spec.get("loadBalancerSourceRanges") or ():
         yield from _cidr(cidr)
     if spec.get("allocateLoadBalancerNodePorts") is not None and spec.get("type") != "LoadBalancer":
