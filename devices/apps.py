@@ -12,9 +12,14 @@ class DevicesConfig(AppConfig):
     verbose_name = "Devices"
 
     def ready(self) -> None:
-        from . import offers
+        from monitoring import subjects
+
+        from . import alerts, figures, measured, offers
         from .configuration import commands as configuration
         from .deployments import commands as deployments
 
         offers.register(configuration.SOURCE)
         offers.register(deployments.SOURCE)
+        subjects.register("device", measured.find_devices)
+        figures.register()
+        alerts.register()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from . import measured
 from .bundles import services as bundles
 from .deployments import services as deployments
 
 
 def follow_deployments() -> None:
     deployments.follow_deployments()
+
+
+def sample_devices() -> None:
+    measured.sample_devices()
 
 
 def forget_uploads() -> None:

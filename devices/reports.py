@@ -11,6 +11,7 @@ from hub.exceptions import HubError, Invalid
 
 LONGEST_BODY: Final = 16 * 1024
 MOST_MEMORY_MB: Final = 1_000_000
+MOST_LOAD: Final = 100_000
 MOST_VERSION: Final = 2**31 - 1
 
 
@@ -29,6 +30,8 @@ class Report:
     health: str | None = None
     memory_mb: int | None = None
     cpu_percent: float | None = None
+    disk_percent: float | None = None
+    load: float | None = None
     bundle_version: str | None = None
     config_version: int | None = None
 
@@ -48,6 +51,8 @@ def read(body: bytes) -> Report:
         health=_text(data, "status", 50),
         memory_mb=_whole(data, "memory_mb", MOST_MEMORY_MB),
         cpu_percent=_number(data, "cpu_pct", 100),
+        disk_percent=_number(data, "disk_pct", 100),
+        load=_number(data, "load", MOST_LOAD),
         bundle_version=_text(data, "bundle_version", 100),
         config_version=_whole(data, "config_version", MOST_VERSION),
     )

@@ -77,6 +77,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("keep-samples", "monitoring.jobs.keep_partitions", every=timedelta(hours=1), at="00:10"),
     Periodic("add-up-tallies", "hub.tallies.add_up", every=timedelta(hours=1), at="00:05"),
     Periodic("follow-deployments", "devices.jobs.follow_deployments", every=timedelta(seconds=15)),
+    Periodic("sample-devices", "devices.jobs.sample_devices", every=timedelta(minutes=1)),
     Periodic("forget-uploads", "devices.jobs.forget_uploads", every=timedelta(hours=1), at="00:35"),
     Periodic("evaluate-alerts", f"{_ALERTS}.evaluate_rules", every=timedelta(seconds=15), limit=timedelta(minutes=2)),
     Periodic("deliver-alerts", f"{_ALERTS}.deliver_waiting", every=timedelta(seconds=15), limit=timedelta(minutes=5)),

@@ -55,8 +55,15 @@ NODE: Final = (
     BLOCKS,
     PIDS,
 )
+DEVICE: Final = (
+    Chart("cpu", "Processor, of all cores", ("cpu_share",)),
+    MEMORY,
+    Chart("disk", "Disk in use", ("disk_share",)),
+    Chart("load", "Load of the last minute", ("load",)),
+)
+_KINDS: Final = {"node": NODE, "device": DEVICE}
 
 
 def of_kind(kind: str) -> Sequence[Chart]:
     """The charts of a kind of subject."""
-    return NODE if kind == "node" else WORKLOAD
+    return _KINDS.get(kind, WORKLOAD)

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, connection, transaction
 
@@ -58,11 +58,17 @@ def series_ids(subjects: Iterable[str]) -> dict[str, int]:
     known = dict(_series)
     wanted = set(subjects)
     if missing := wanted - known.keys():
-        Series.objects.bulk_create([Series(subject=subject) for subject in sorted(missing)], ignore_conflicts=True)
-        known.update(Series.objects.filter(subject__in=missing).values_list("subject", "id"))
+        known.update(_look_up(missing))  # first, because an insert that meets a conflict still uses up an id
+        if new := missing - known.keys():
+            Series.objects.bulk_create([Series(subject=subject) for subject in sorted(new)], ignore_conflicts=True)
+            known.update(_look_up(new))
         if not connection.in_atomic_block:  # else it may be rolled back
             _series.update(known)
     return {subject: known[subject] for subject in wanted}
+
+
+def _look_up(subjects: set[str]) -> Any:
+    return Series.objects.filter(subject__in=subjects).values_list("subject", "id")
 
 
 def _twice(work: Callable[[], T]) -> T:

@@ -21,6 +21,7 @@ class Reading:
     memory: float
     disk: float
     memory_mb: int
+    load: float = 0.0
 
     @property
     def status(self) -> str:
@@ -47,6 +48,7 @@ class Meter:
             memory=100 * used_kb / total_kb if total_kb else 0.0,
             disk=100 * usage.used / usage.total if usage.total else 0.0,
             memory_mb=used_kb // 1024,
+            load=os.getloadavg()[0],
         )
 
     def _cpu(self) -> float:

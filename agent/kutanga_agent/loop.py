@@ -106,6 +106,8 @@ class Agent:
             "status": reading.status,
             "memory_mb": reading.memory_mb,
             "cpu_pct": reading.cpu,
+            "disk_pct": round(reading.disk, 1),
+            "load": round(reading.load, 2),
         }
         report |= {"bundle_version": memory.bundle_version} if memory.bundle_version else {}
         report |= {"config_version": memory.config_version} if memory.config_version else {}

@@ -1834,6 +1834,8 @@ class Devices(Group):
         status: str | Unset = UNSET,
         memory_mb: float | Unset = UNSET,
         cpu_pct: float | Unset = UNSET,
+        disk_pct: float | Unset = UNSET,
+        load: float | Unset = UNSET,
         bundle_version: str | Unset = UNSET,
         config_version: int | Unset = UNSET,
     ) -> Answer:
@@ -1846,6 +1848,8 @@ class Devices(Group):
                 "status": status,
                 "memory_mb": memory_mb,
                 "cpu_pct": cpu_pct,
+                "disk_pct": disk_pct,
+                "load": load,
                 "bundle_version": bundle_version,
                 "config_version": config_version,
             },

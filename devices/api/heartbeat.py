@@ -27,6 +27,8 @@ class HeartbeatRequestSerializer(serializers.Serializer[Any]):
     status = serializers.CharField(max_length=50, required=False, help_text="healthy, degraded or error.")
     memory_mb = serializers.FloatField(min_value=0, max_value=1_000_000, required=False)
     cpu_pct = serializers.FloatField(min_value=0, max_value=100, required=False)
+    disk_pct = serializers.FloatField(min_value=0, max_value=100, required=False)
+    load = serializers.FloatField(min_value=0, max_value=100_000, required=False, help_text="Of the last minute.")
     bundle_version = serializers.CharField(max_length=100, required=False, help_text="What it runs.")
     config_version = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Func, Q, Value
@@ -184,7 +185,10 @@ class TargetEvent(models.Model):
     class Meta:
         verbose_name = "event of a target"
         ordering = ["-id"]
-        indexes = [models.Index(fields=["target", "-id"], name="target_events")]
+        indexes = [
+            models.Index(fields=["target", "-id"], name="target_events"),
+            BrinIndex(fields=["at"], name="target_events_at"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.status}"

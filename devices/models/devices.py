@@ -76,6 +76,7 @@ class Device(models.Model):
         ordering = ["name", "number"]
         indexes = [
             models.Index(fields=["name", "number"], name="devices_device_name"),
+            models.Index(fields=["name", "id"], name="devices_device_pages"),
             models.Index(fields=["status", "-registered_at"], name="devices_device_status"),
             models.Index(fields=["-registered_at"], name="devices_device_newest"),
             models.Index(fields=["device_type"], name="devices_device_type"),
@@ -118,7 +119,16 @@ class DeviceBeat(models.Model):
     config_version = models.PositiveIntegerField(null=True, blank=True, help_text="The version it says it has applied.")
     memory_mb = models.PositiveIntegerField(null=True, blank=True)
     cpu_percent = models.FloatField(null=True, blank=True)
+    disk_percent = models.FloatField(null=True, blank=True)
+    load = models.FloatField(null=True, blank=True)
     log_sequence = models.BigIntegerField(default=0, help_text="Number of the last batch of log lines stored.")
+    noted = ArrayField(
+        models.CharField(max_length=100),
+        default=list,
+        blank=True,
+        editable=False,
+        help_text="Health, bundle and agent as they were when a change was last marked in the charts.",
+    )
 
     class Meta:
         verbose_name = "heartbeat"

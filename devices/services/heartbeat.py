@@ -15,6 +15,7 @@ JITTER: Final = 0.1
 
 _MORE: Final = (
     ", health = coalesce(%s, health), agent_version = coalesce(%s, agent_version), memory_mb = %s, cpu_percent = %s"
+    ", disk_percent = %s, load = %s"
     ", bundle_version = coalesce(%s, bundle_version), config_version = coalesce(%s, config_version)"
 )
 
@@ -29,6 +30,8 @@ def take_heartbeat(request: HttpRequest, device_id: UUID) -> dict[str, Any]:
         report.agent_version,
         report.memory_mb,
         report.cpu_percent,
+        report.disk_percent,
+        report.load,
         report.bundle_version,
         report.config_version,
     )

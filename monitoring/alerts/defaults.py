@@ -96,6 +96,11 @@ RULES: Final[dict[str, dict[str, Any]]] = {
 }
 
 
+def ship(slug: str, **values: Any) -> None:
+    """Add a rule over what another app knows; called in its `AppConfig.ready`."""
+    RULES[slug] = values
+
+
 def sync_rules() -> list[str]:
     """Bring the shipped rules into the database; says what was made or renewed."""
     known = AlertRule.objects.in_bulk(list(RULES), field_name="slug")
