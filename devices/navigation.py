@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Count as CountOf
-from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -18,7 +17,8 @@ from hub.pages.states import badge
 from hub.statements import statement, totals
 
 from .bundles.lists import find_bundle
-from .choices import DeviceStatus, Liveness
+from .choices import DeviceStatus
+from .fleet import figures
 from .lists import find, find_group, in_queue
 from .models import Bundle, Device, DeviceGroup
 from .presentation import device_badge
@@ -55,33 +55,20 @@ register(
     Place("Devices", "Enrolment tokens", "devices:token_list", "key", _changes, position=70),
 )
 
-IS_ACCEPTED = Q(status=DeviceStatus.ACCEPTED)
-COUNTS = {
-    "all": CountOf("pk", filter=IS_ACCEPTED),
-    "online": CountOf("pk", filter=IS_ACCEPTED & Q(liveness=Liveness.ONLINE)),
-    "overdue": CountOf("pk", filter=IS_ACCEPTED & Q(liveness=Liveness.OVERDUE)),
-    "offline": CountOf("pk", filter=IS_ACCEPTED & Q(liveness=Liveness.OFFLINE)),
-    "pending": CountOf("pk", filter=Q(status=DeviceStatus.PENDING)),
-}
-
 
 def _overview(request: HttpRequest) -> Contribution:
     user: Any = request.user
     if not _sees(user):
         return Contribution()
-    counted = statement(("counts of devices", user.reach), lambda: _counts(user)).rows()
-    counts = dict(zip(COUNTS, counted[0] if counted else [0] * len(COUNTS), strict=True))
+    fleet = figures(user)
+    counts = {"overdue": fleet.overdue, "offline": fleet.offline, "pending": fleet.pending}
     badges = [
         badge(kind, key, word=f"{counts[key]} {key}")
         for kind, key in (("liveness", "overdue"), ("liveness", "offline"), ("device", "pending"))
         if counts[key]
     ]
     url = reverse("devices:device_list")
-    return Contribution([Total("Devices", "chip", str(counts["online"]), f"of {counts['all']} online", url, badges)])
-
-
-def _counts(user: Any) -> Any:
-    return totals(Device.objects.visible_to(user).with_liveness(), **COUNTS)
+    return Contribution([Total("Devices", "chip", str(fleet.online), f"of {fleet.accepted} online", url, badges)])
 
 
 def _find(user: Any, text: str) -> Iterable[palette.Hit]:

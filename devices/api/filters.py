@@ -15,8 +15,8 @@ class DeviceFilter(SearchFilterSet):
     """By name, number, tag or id; by status, how it calls, health, group, type, region and version."""
 
     find = staticmethod(lists.find)
-    status = django_filters.MultipleChoiceFilter(choices=DeviceStatus.choices)
-    liveness = django_filters.MultipleChoiceFilter(choices=Liveness.choices)
+    status = django_filters.MultipleChoiceFilter(choices=DeviceStatus.choices, distinct=False)
+    liveness = django_filters.MultipleChoiceFilter(choices=Liveness.choices, distinct=False)
     health = AnyOf(field_name="beat__health")
     group = AnyOf(field_name="groups__slug")
     type = AnyOf(field_name="device_type")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -77,6 +77,9 @@ class Spec:
     search_hint: str = "Search"
     order: str = ""
     page_size: int = 50
+    counts: Callable[[Any], Mapping[str, int]] | None = None
+    """For lists of very many rows: how many there are in all ("") and under each tab, from whoever knows it sooner. Of
+    such a list the page's keys are found first, so that no further row is joined with what the page shows."""
 
 
 @dataclass(frozen=True)
@@ -203,9 +206,16 @@ class ListPage:
     @cached_property
     def page(self) -> Page[Any]:
         paginator = Paginator(self.rows, self.page_size)
-        if self._count is not None:
+        if self.spec.counts and not self.chosen and not self.q:
+            paginator.count = self._totals[self.tab]
+        elif self._count is not None:
             paginator.count = self._count
-        return paginator.get_page(self.query.get("page"))
+        page = paginator.get_page(self.query.get("page"))
+        if self.spec.counts:
+            found: Any = page.object_list
+            keys = list(found.values_list("pk", flat=True))
+            page.object_list = self.all_rows.filter(pk__in=keys).order_by(*self.rows.query.order_by)
+        return page
 
     def fingerprint(self, *columns: str | Expression) -> str:
         """A digest of these columns of the page's rows and of the number of all rows; no row is fetched. An expression
@@ -215,10 +225,34 @@ class ListPage:
         start = (int(asked) - 1) * self.page_size if asked.isdigit() and 0 < int(asked) < 100_000 else 0
         stop = start + self.page_size
 
+        if self.spec.counts:
+            digest = self._statement(lambda: self._narrow_to(start, stop, columns), "digest", columns, start, stop)
+            return f"{digest.digest()} {self._number_of_all}"
+
         def rows() -> Rows:
             return self.rows.annotate(number_of_all=Window(Count("*"))).values_list(*columns, "number_of_all")
 
         return self._statement(lambda: rows()[start:stop], "fingerprint", columns, start, stop).digest()
+
+    def _narrow_to(self, start: int, stop: int, columns: tuple[Any, ...]) -> Rows:
+        keys = self.rows.values("pk")[start:stop]
+        return self.all_rows.filter(pk__in=keys).order_by(*self.rows.query.order_by).values_list(*columns)
+
+    @property
+    def _number_of_all(self) -> int:
+        if not self.chosen and not self.q:
+            return self._totals[self.tab]
+        counted = self._statement(lambda: totals(self.rows, number=Count("pk")), "number").rows()
+        return counted[0][0] if counted else 0
+
+    @cached_property
+    def _totals(self) -> Mapping[str, int]:
+        """How many rows there are in all and under each tab."""
+        if self.spec.counts:
+            return self.spec.counts(self.request.user)
+        counted = statement(("tabs", *self._whose), self._tab_counts).rows()
+        keys = ("", *(tab.key for tab in self.spec.tabs))
+        return dict(zip(keys, counted[0] if counted else [0] * len(keys), strict=True))
 
     def fetch(self, narrow: Callable[[Any], Rows]) -> list[tuple[Any, ...]]:
         """The rows of the page as `narrow` makes columns of them, which must be a function of a module."""
@@ -289,9 +323,7 @@ class ListPage:
         if not self.spec.tabs:
             return []
         user: Any = self.request.user
-        counted = statement(("tabs", *self._whose), self._tab_counts).rows()
-        keys = ("", *(tab.key for tab in self.spec.tabs))
-        counts = dict(zip(keys, counted[0] if counted else [0] * len(keys), strict=True))
+        counts = self._totals
         if not self.chosen and not self.q:
             self._count = counts[self.tab]  # saves the pager its own count, when the tabs are drawn first
         now = self._bare(self.query)
