@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from hub.admin_base import ReadOnlyAdmin, SettledAdmin
+from hub.exceptions import Invalid
 
-from . import services
+from . import admin_parts, services
 from .choices import ChallengeState
 from .models import (
     Announcement,
@@ -34,7 +37,7 @@ from .models import (
 
 @admin.register(Challenge)
 class ChallengeAdmin(SettledAdmin[Challenge]):
-    """The library of challenges, without their answers; containers, flags, hints and files are changed on its pages."""
+    """The library of challenges with all they are made of; of flags everything but what they are."""
 
     list_display = ["name", "category", "kind", "state", "difficulty", "points", "scoring", "updated_at"]
     list_filter = ["state", "kind", "category", "difficulty"]
@@ -42,7 +45,24 @@ class ChallengeAdmin(SettledAdmin[Challenge]):
     exclude = ["flag_secret"]
     readonly_fields = ["slug", "state", "powers_granted_by", "powers_granted_at", "created_at", "updated_at"]
     actions = ["publish", "test", "withdraw"]
-    service = staticmethod(services.update_challenge)
+    inlines = admin_parts.INLINES
+
+    def save_model(self, request: HttpRequest, obj: Challenge, form: Any, change: bool) -> None:
+        """Together with the parts, because a published challenge is complete at every moment: see below."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        challenge = Challenge.objects.get(pk=form.instance.pk)
+        try:
+            lists = admin_parts.lists_of(formsets)
+            if changes or lists:
+                services.update_challenge(challenge, actor=request.user, **changes, **lists)
+        except Invalid as refusal:
+            raise admin_parts.told_where(refusal) from None
+        for formset in formsets:
+            if formset.model is ChallengeFile:
+                admin_parts.store_files(challenge, formset, request.user)
+            admin_parts.note(formset)
 
     @admin.action(description="Publish")
     def publish(self, request: HttpRequest, queryset: QuerySet[Challenge]) -> None:

@@ -240,16 +240,24 @@ def _container(challenge: Challenge, name: str, field: str) -> ChallengeContaine
 
 
 def _set_hints(challenge: Challenge, rows: list[Mapping[str, Any]]) -> None:
-    """By their place: a hint that was taken stays taken when its words are mended."""
+    """By their id where rows have one, else by their place: a hint that was taken stays taken when its words change."""
     _limit(rows, MOST_HINTS, "hints")
     known = list(challenge.hints.all())
+    by_id = {hint.pk: hint for hint in known}
+    kept = set()
     for position, row in enumerate(rows):
-        hint = known[position] if position < len(known) else Hint(challenge=challenge)
-        assign(hint, {**row, "position": position})
+        values = dict(row)
+        if "id" in values:
+            hint = by_id.get(values.pop("id")) or Hint(challenge=challenge)
+        else:
+            hint = known[position] if position < len(known) else Hint(challenge=challenge)
+        assign(hint, {**values, "position": position})
         clean(hint, prefix=f"hints.{position}.")
         hint.save()
-    for hint in known[len(rows) :]:
-        hint.delete()
+        kept.add(hint.pk)
+    for hint in known:
+        if hint.pk not in kept:
+            Hint.objects.filter(pk=hint.pk).delete()
 
 
 def _check_complete(challenge: Challenge) -> None:

@@ -3,115 +3,33 @@
 from __future__ import annotations
 
 import http.server
+import json
+import subprocess
 import threading
 import time
-import urllib.request
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
 from challenges import flags, services
-from challenges.models import Challenge, Instance
-from hub.engines.docker import DockerEngine
-from hub.engines.docker.__main__ import clear
+from challenges.models import ChallengePort, Instance
 from hub.nodes import ips, reconcile
-from hub.nodes.choices import PoolKind
-from hub.nodes.engines import engine_for
-from hub.nodes.sweep import sweep, tick
-from hub.nodes.tests.factories import NodeFactory, PoolFactory
-from hub.testing import empty_queues, wait_until
+from hub.nodes.sweep import sweep
+from hub.testing import empty_queues
+from hub.tests import reach
 from hub.tests.docker_images import image
 
-from .arena import Arena, lb_pool
-from .factories import (
-    ChallengeFactory,
-    ContainerFactory,
-    EntryFactory,
-    EventFactory,
-    FlagFactory,
-    TeamFactory,
-    participate,
-)
+from .docker_arena import ROW, SECONDS, SHOP, WEB, Docker, open_docker_arena, page, runs
+from .factories import ChallengeFactory, ContainerFactory, EntryFactory
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.django_db]
 
-SECONDS = 90.0
-ROW = "the one row"
-SERVES = "mkdir -p /tmp/www && {} > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www"
-WEB = SERVES.format("cat /flag")
-SHOP = "until wget -qO /tmp/row http://db:5000/row; do sleep 0.1; done; " + SERVES.format("(cat /tmp/row; echo $FLAG)")
-DATABASE = f"mkdir /tmp/db && echo {ROW} > /tmp/db/row && exec httpd -f -p 5000 -h /tmp/db"
-
-
-class Docker(Arena):
-    """The arena with containers."""
-
-    @property
-    def docker(self) -> DockerEngine:
-        engine = engine_for(self.node)
-        assert isinstance(engine, DockerEngine)
-        return engine
-
-    def settle(self, done: Callable[[], object], what: str) -> None:
-        """Do the agent's work until something is so."""
-
-        def look() -> object:
-            tick(self.node)
-            return done()
-
-        wait_until(look, SECONDS, pause=0.1, what=what)
-
-    def run(self, instances: Sequence[Instance]) -> None:
-        self.settle(lambda: all(self.fresh(one).observed_status == "running" for one in instances), "running instances")
-
-    def inside(self, instance: Instance, url: str) -> str:
-        """What a program in an instance's main container gets from an address; "" for nothing within two seconds."""
-        api = self.docker.client.api
-        asked = api.exec_create(instance.engine_name, ["timeout", "2", "wget", "-q", "-O", "-", url], stderr=False)
-        return str(api.exec_start(asked["Id"]).decode())
-
-    def own_address(self, instance: Instance) -> str:
-        """Its container's address on its own network."""
-        seen = self.docker.inspect(instance.engine_name)
-        assert seen is not None
-        return seen.host
-
-    def traces(self) -> set[str]:
-        """Whatever Docker holds of instances."""
-        label = {"label": [f"kutanga.namespace={self.docker.names.namespace}"]}
-        api = self.docker.client.api
-        containers = {name.lstrip("/") for one in api.containers(all=True, filters=label) for name in one["Names"]}
-        volumes = {one["Name"] for one in api.volumes(filters=label)["Volumes"] or ()}
-        networks = {one["Name"] for one in api.networks(filters=label)}
-        return {name for name in containers | volumes | networks if name.startswith("hub-instance-")}
-
-
-def page(url: str) -> str:
-    """What somebody on this machine's network is answered."""
-    try:
-        with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 - an address of our own
-            return str(answer.read().decode())
-    except OSError:
-        return ""
-
-
-def runs(event: Any, script: str, *, sidecar: bool = False) -> Challenge:
-    challenge = ChallengeFactory(kind="container", flag="")
-    shell = {"image": image("busybox"), "memory_mb": 32, "health_kind": "http"}
-    ContainerFactory(challenge=challenge, command=["sh", "-c", script], **shell)
-    if sidecar:
-        shell["health_kind"] = "none"
-        ContainerFactory(challenge=challenge, name="db", is_main=False, command=["sh", "-c", DATABASE], port=0, **shell)
-    FlagFactory(
-        challenge=challenge, kind="team", content="crypto-TRI{{flag_placeholder}}", plant_env="FLAG", plant_path="/flag"
-    )
-    EntryFactory(event=event, challenge=challenge)
-    return challenge
+REACH = Path(reach.__file__).read_text(encoding="utf-8")
+ECHO_PORT = 9000
 
 
 @contextmanager
@@ -128,21 +46,8 @@ def neighbour(ip: str) -> Iterator[str]:
 @pytest.fixture
 def arena(monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
     monkeypatch.setattr(reconcile, "POLL_SECONDS", 0.1)
-    options = {"namespace": f"test-{uuid.uuid4().hex[:8]}"}
-    node = NodeFactory(engine="docker", options=options)
-    lb_pool(node, first_ip="10.204.77.1", last_ip="10.204.77.6")
-    PoolFactory(
-        node=node, kind=PoolKind.SUBNETS, first_ip="10.205.77.0", last_ip="10.205.77.64", prefix_length=29,
-        first_port=None, last_port=None,
-    )  # fmt: skip
-    event = EventFactory(node=node, region=node.region)
-    teams = [TeamFactory() for _ in range(3)]
-    for team in teams:
-        participate(event, team)
-    try:
-        yield Docker(node, event, teams)
-    finally:
-        clear(DockerEngine(node=node.name, options=options))
+    with open_docker_arena() as arena:
+        yield arena
 
 
 def test_three_teams_with_two_challenges_each_from_launch_to_nothing(arena: Docker):
@@ -178,9 +83,9 @@ def test_three_teams_with_two_challenges_each_from_launch_to_nothing(arena: Dock
         assert [url for url in targets if not page(url)] == [], "a target that does not answer proves nothing"
         attacker = made[first.pk, web.pk]
         assert wanted[first.pk, web.pk] in arena.inside(attacker, "http://127.0.0.1:8080/"), "the tool works"
-        assert [url for url in targets if arena.inside(attacker, url)] == []
+        assert arena.answering(attacker, [*targets, "http://127.0.0.1:8080/"]) == ["http://127.0.0.1:8080/"]
         own = {targets[2], f"http://{arena.own_address(others[2])}:8080/"}
-        assert [url for url in targets if url not in own and arena.inside(others[2], url)] == []
+        assert set(arena.answering(others[2], targets)) <= own
 
     # Reset keeps flag, address and time left.
     before = arena.fresh(made[first.pk, shop.pk])
@@ -228,3 +133,39 @@ def test_sidecar_that_ends_is_told_of_and_started_again(arena: Docker):
 
     assert time.monotonic() - began < SECONDS
     assert arena.fresh(instance).observed_status == "running"
+
+
+def test_no_way_from_a_team_to_another_over_either_protocol_and_ip_version(arena: Docker):
+    """Each target is tried from this machine first, and its own port from inside. Egress is on: only that has IPv6."""
+    everywhere = json.dumps([["0.0.0.0", ECHO_PORT], ["::", ECHO_PORT]])  # noqa: S104 - inside the container
+    challenge = ChallengeFactory(kind="container", flag="", allows_egress=True)
+    container = ContainerFactory(
+        challenge=challenge, image=image("python"), command=["python3", "-c", REACH, "serve", everywhere], port=0
+    )
+    for protocol in ("tcp", "udp"):
+        ChallengePort.objects.create(container=container, name=protocol, number=ECHO_PORT, protocol=protocol)
+    EntryFactory(event=arena.event, challenge=challenge)
+    attacker, victim = (arena.launch(team, challenge) for team in arena.teams[:2])
+    arena.run([attacker, victim])
+    line = arena.fresh(victim).connections[0]
+    networks = arena.docker.client.get(f"/containers/{victim.engine_name}/json")["NetworkSettings"]["Networks"]
+    own = [network[key] for network in networks.values() for key in ("IPAddress", "GlobalIPv6Address") if network[key]]
+    targets = [(line.ip, line.port), *((ip, ECHO_PORT) for ip in own)]
+    assert [":" in ip for ip, _ in targets] == [False, False, True]
+    assert attempts(arena, None, targets) == {True}
+
+    assert attempts(arena, attacker, targets) == {False}
+    assert attempts(arena, attacker, [("127.0.0.1", ECHO_PORT), ("::1", ECHO_PORT)]) == {True}
+
+
+def attempts(arena: Docker, instance: Instance | None, targets: Sequence[tuple[str, int]]) -> set[bool]:
+    """What came of asking every target over TCP and UDP, from inside an instance or from this machine."""
+    words = ["python3", "-c", REACH, "attempt", json.dumps(targets)]
+    if instance is None:
+        said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout
+    else:
+        api = arena.docker.client.api
+        said = api.exec_start(api.exec_create(instance.engine_name, words, stderr=False)["Id"]).decode()
+    found = json.loads(said)
+    assert len(found) == 2 * len(targets)
+    return set(found.values())
