@@ -49,7 +49,7 @@ class Play:
 def play_of(event: Event, entry: EventChallenge, participation: Participation | None) -> Play:
     """All that the page of a challenge shows."""
     challenge = entry.challenge
-    worth = scoring.worths(event, scoring.seen_until(event))[entry.pk]
+    worth = scoring.shown_worths(event, [entry.pk])[entry.pk]
     mine = list(_mine(entry, participation))
     taken = {hint for kind, hint, _ in mine if kind == ScoreKind.HINT}
     flags = challenge.flags.count() if challenge.flag_logic == FlagLogic.ALL else 1

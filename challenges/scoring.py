@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,19 +20,22 @@ if TYPE_CHECKING:
 
 CURVE_LENGTH = 50
 KEPT_SECONDS = 3
-"""How old a scoreboard may be that many look at."""
+"""How old a scoreboard, or what challenges are worth, may be where many look at it."""
 CHART_TEAMS = 10
 FAR = datetime(9999, 1, 1, tzinfo=UTC)
 """After all that has happened, whatever this machine's clock says."""
 
 _WORTH = """
-    SELECT e.id, coalesce(e.points_override, c.points), c.scoring, c.minimum_points, c.decay,
-        (SELECT count(*) FROM challenges_scoreevent s
-         JOIN challenges_participation p ON p.event_id = s.event_id AND p.team_id = s.team_id
-         JOIN challenges_team t ON t.id = s.team_id
-         WHERE s.entry_id = e.id AND s.completes AND s.created_at < %(until)s
-         AND p.banned_at IS NULL AND t.banned_at IS NULL)
+    SELECT e.id, coalesce(e.points_override, c.points), c.scoring, c.minimum_points, c.decay, coalesce(n.solves, 0)
     FROM challenges_eventchallenge e JOIN challenges_challenge c ON c.id = e.challenge_id
+    LEFT JOIN (
+        SELECT s.entry_id, count(*) AS solves FROM challenges_scoreevent s
+        JOIN challenges_participation p ON p.event_id = s.event_id AND p.team_id = s.team_id
+        JOIN challenges_team t ON t.id = s.team_id
+        WHERE s.event_id = %(event)s AND s.completes AND s.created_at < %(until)s
+        AND p.banned_at IS NULL AND t.banned_at IS NULL
+        GROUP BY s.entry_id
+    ) n ON n.entry_id = e.id
     WHERE e.event_id = %(event)s
 """
 _STANDINGS = """
@@ -115,6 +119,35 @@ def worths(event: Event, until: datetime) -> dict[int, Worth]:
         }
 
 
+def shown_worths(event: Event, entries: Iterable[int]) -> dict[int, Worth]:
+    """The same as participants see it, a few seconds old at most; what a team has just solved is always in it.
+
+    What is kept carries the mark that stood when counting began, and every solve sets another mark once it is
+    committed: so nothing that was counted before a solve is shown after it.
+    """
+    key, mark = f"challenges:worths:{event.pk}:{_moment(event)}", _mark(event.pk)
+    known = cache.get_many([key, mark])
+    kept = known.get(key)
+    if kept is None or kept[0] != known.get(mark) or not all(pk in kept[1] for pk in entries):
+        found = worths(event, seen_until(event))
+        kept = (known.get(mark), {pk: (each.points, each.solves) for pk, each in found.items()})
+        cache.set(key, kept, KEPT_SECONDS)
+    return {pk: Worth(*each) for pk, each in kept[1].items()}
+
+
+def forget_worths(event_id: int) -> None:
+    """Have the next look count anew. To be called once what has changed is committed."""
+    cache.set(_mark(event_id), uuid.uuid4().hex, 20 * KEPT_SECONDS)
+
+
+def _mark(event_id: int) -> str:
+    return f"challenges:solved:{event_id}"
+
+
+def _moment(event: Event, *, is_live: bool = False) -> str:
+    return "live" if is_live or not event.is_frozen else f"frozen:{event.freeze_at:%s}"
+
+
 def standings(event: Event, until: datetime) -> list[Standing]:
     """Everybody's place: points, then solves, then who had them first (P87)."""
     worth = worths(event, until)
@@ -142,8 +175,7 @@ def board_as_json(event: Event, *, is_live: bool = False) -> bytes:
 
 
 def _kept(form: str, event: Event, is_live: bool, made_of: Callable[[list[Standing]], Any]) -> Any:
-    kind = "live" if is_live or not event.is_frozen else f"frozen:{event.freeze_at:%s}"
-    key = f"challenges:board:{event.pk}:{kind}:{form}"
+    key = f"challenges:board:{event.pk}:{_moment(event, is_live=is_live)}:{form}"
     if (kept := cache.get(key)) is None:
         kept = made_of(standings(event, FAR if is_live else seen_until(event)))
         cache.set(key, kept, KEPT_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.permissions import SAFE_METHODS
@@ -178,6 +178,15 @@ class EventViewSet(HubViewSet):
         "reject": "events.approve",
         "*": "events.change",
     }
+
+    def get_object(self) -> Any:
+        """What a crowd looks at again and again is found by a statement that is kept."""
+        if self.action not in ("board", "scoreboard", "score"):
+            return super().get_object()
+        self.shown = event = services.find_event(self.request.user, self.kwargs["slug"])
+        if event is None:
+            raise Http404
+        return event
 
     def check_object_permissions(self, request: Request, obj: Any) -> None:
         """Who sees an event follows the queryset, who plays it his participation."""

@@ -57,6 +57,7 @@ from .instances import (
 from .play import (
     award_points,
     fetch_file,
+    find_event,
     open_entry,
     participation_of,
     refuse_before_start,
@@ -105,6 +106,7 @@ __all__ = [
     "end_for_event",
     "extend_instance",
     "fetch_file",
+    "find_event",
     "grant_powers",
     "hand_over",
     "instance_of",

@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import DEFAULT_DB_ALIAS, connection, models, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts import audit
 from accounts.actors import SYSTEM
 from accounts.permissions import require
-from challenges import flags
+from challenges import flags, scoring
 from challenges.choices import FlagLogic, Outcome, ScoreKind
 from challenges.content_rules import LONGEST_ANSWER
 from challenges.instances import expiry
@@ -43,6 +46,7 @@ from .common import SAMPLE_KEYS, SAMPLE_TIME
 from .play import refuse_ban, refuse_unless_running, write_score
 
 WINDOW = timedelta(minutes=1)
+SAMPLE_SINCE = SAMPLE_TIME - WINDOW
 USER_AGENT_LENGTH = 200
 
 _HOLD = """
@@ -53,15 +57,6 @@ _HOLD = """
     WHERE m.user_id = %(user)s
     AND p.event_id = coalesce(%(event)s, (SELECT event_id FROM challenges_eventchallenge WHERE id = %(entry)s))
     ORDER BY p.id LIMIT 1 FOR NO KEY UPDATE OF p
-"""
-_COUNTED = """
-    SELECT
-        (SELECT count(*) FROM challenges_submission
-         WHERE participation_id = %(participation)s AND created_at > %(since)s),
-        (SELECT count(*) FROM challenges_submission
-         WHERE participation_id = %(participation)s AND entry_id = %(entry)s AND outcome = 'incorrect'),
-        coalesce(array_agg(flag_id), '{}'), coalesce(bool_or(completes), false)
-    FROM challenges_scoreevent WHERE entry_id = %(entry)s AND team_id = %(team)s AND kind = 'solve'
 """
 
 
@@ -77,6 +72,7 @@ CHALLENGE = _in_order(Challenge, "id", "name", "kind", "flag_logic", "flag_secre
 EVENT = _in_order(
     Event, "id", "name", "region_id", "status", "starts_at", "ends_at", "submissions_per_minute", "stops_on_solve"
 )
+COUNTED = ("is_locked", "recent", "wrong", "found", "is_solved")
 
 
 @dataclass(frozen=True)
@@ -97,6 +93,21 @@ def submit_answer(event: Event, slug: str, *, actor: Any, answer: str, user_agen
 def answer_entry(entry: int, *, actor: Any, answer: str, user_agent: str = "") -> Answered:
     """The same for a challenge of an event that is known by its key alone."""
     return _submit(actor, answer, user_agent, entry=entry)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A challenge that a team answers, `is_locked` until what it needs is solved.
+
+    `recent` are the team's answers of the last minute, `wrong` and `found` its wrong answers and right flags here.
+    """
+
+    entry: EventChallenge
+    is_locked: bool
+    recent: int
+    wrong: int
+    found: Sequence[int | None]
+    is_solved: bool
 
 
 @dataclass(frozen=True)
@@ -141,13 +152,17 @@ def _submit(
         refuse_ban(participation)
         found = _entry(participation, slug, entry)
         if event is not None or found is not None:
-            refuse_unless_running(event or found.event)  # type: ignore[union-attr]  # one of the two is there
+            refuse_unless_running(event or found.entry.event)  # type: ignore[union-attr]  # one of the two is there
         if found is None:
             raise NotFound("There is no such challenge.")
-        if found.is_locked:  # type: ignore[attr-defined]  # annotated
+        if found.is_locked:
             raise Conflict("Solve what it builds on first.", code="locked")
-        participation.event = found.event
-        return _judge(_counted(participation, found, actor, answer, user_agent[:USER_AGENT_LENGTH]))
+        participation.event = found.entry.event
+        if found.recent >= found.entry.event.submissions_per_minute:
+            wait = int(WINDOW.total_seconds())
+            raise TooMany("Too many answers. Wait a moment.", retry_after=wait, code="too_fast")
+        counted = (found.wrong, found.found, found.is_solved)
+        return _judge(_Try(participation, found.entry, actor, answer, user_agent[:USER_AGENT_LENGTH], *counted))
 
 
 def _hold(actor: Any, event: Event | None, entry: int | None) -> Participation:
@@ -162,40 +177,43 @@ def _hold(actor: Any, event: Event | None, entry: int | None) -> Participation:
     return participation
 
 
-def _entry(participation: Participation, slug: str, entry: int | None) -> EventChallenge | None:
-    """The challenge if the team sees it now: shown, released and allowed; `is_locked` until what it needs is solved."""
+def _entry(participation: Participation, slug: str, entry: int | None) -> _Asked | None:
+    """The challenge if the team sees it now: shown, released and allowed; with what the team has answered before."""
     name, key = ("pk", entry) if entry is not None else ("challenge__slug", slug)
 
-    def build(key: Any, event: int, team: int, now: Any) -> Any:
-        solved = ScoreEvent.objects.filter(team=team, completes=True, event=event)
+    def build(key: Any, event: int, team: int, participation: int, now: Any, since: Any) -> Any:
+        scores = ScoreEvent.objects.filter(team=team, event=event).order_by()
         needed = EventChallenge.requires.through.objects.filter(from_eventchallenge=OuterRef("pk"))
+        answers = Submission.objects.filter(participation=participation).order_by()
+        solves = scores.filter(entry=OuterRef("pk"), kind=ScoreKind.SOLVE)
         rows = EventChallenge.objects.filter(**{name: key, "event": event}).shown(now).for_team(Team(pk=team))
-        rows = rows.annotate(is_locked=Exists(needed.exclude(to_eventchallenge__in=solved.values("entry"))))
+        rows = rows.annotate(
+            is_locked=Exists(needed.exclude(to_eventchallenge__in=scores.filter(completes=True).values("entry"))),
+            recent=_number_of(answers.filter(created_at__gt=since)),
+            wrong=_number_of(answers.filter(entry=OuterRef("pk"), outcome=Outcome.INCORRECT)),
+            found=ArraySubquery(solves.values("flag_id")),
+            is_solved=Exists(solves.filter(completes=True)),
+        )
         of_challenge, of_event = (f"challenge__{each}" for each in CHALLENGE), (f"event__{each}" for each in EVENT)
-        return rows.order_by().values_list(*ENTRY, *of_challenge, *of_event, "is_locked")
+        return rows.order_by().values_list(*ENTRY, *of_challenge, *of_event, *COUNTED)
 
-    samples = (SAMPLE_KEYS[0] if entry is not None else "sample of a slug", *SAMPLE_KEYS[1:], SAMPLE_TIME)
+    samples = (SAMPLE_KEYS[0] if entry is not None else "sample of a slug", *SAMPLE_KEYS[1:], SAMPLE_TIME, SAMPLE_SINCE)
     asked = statement(("challenges.answers", name), build, *samples)
-    rows = asked.rows(key, participation.event_id, participation.team_id, timezone.now())
+    now = timezone.now()
+    rows = asked.rows(key, participation.event_id, participation.team_id, participation.pk, now, now - WINDOW)
     if not rows:
         return None
     row, at = rows[0], len(ENTRY)
     found = EventChallenge.from_db(DEFAULT_DB_ALIAS, ENTRY, row[:at])
     found.challenge = Challenge.from_db(DEFAULT_DB_ALIAS, CHALLENGE, row[at : at + len(CHALLENGE)])
-    found.event = Event.from_db(DEFAULT_DB_ALIAS, EVENT, row[at + len(CHALLENGE) : -1])
-    found.is_locked = row[-1]  # type: ignore[attr-defined]  # as if annotated
-    return found
+    found.event = Event.from_db(DEFAULT_DB_ALIAS, EVENT, row[at + len(CHALLENGE) : -len(COUNTED)])
+    return _Asked(found, *row[-len(COUNTED) :])
 
 
-def _counted(participation: Participation, entry: EventChallenge, actor: Any, answer: str, user_agent: str) -> _Try:
-    """The answer with what the team has answered before; refused when that was too much within a minute."""
-    keys = {"participation": participation.pk, "entry": entry.pk, "team": participation.team_id}
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNTED, {**keys, "since": timezone.now() - WINDOW})
-        recent, wrong, found, is_solved = cursor.fetchone()
-    if recent >= entry.event.submissions_per_minute:
-        raise TooMany("Too many answers. Wait a moment.", retry_after=int(WINDOW.total_seconds()), code="too_fast")
-    return _Try(participation, entry, actor, answer, user_agent, wrong, found, is_solved)
+def _number_of(rows: models.QuerySet[Submission]) -> Coalesce:
+    """How many there are, as a subquery."""
+    counted = rows.annotate(whole=Value(1)).values("whole").annotate(number=Count("pk")).values("number")
+    return Coalesce(Subquery(counted), 0)
 
 
 def _judge(given: _Try) -> Answered:
@@ -240,6 +258,8 @@ def _solve(given: _Try, found: Flag, known: list[Flag]) -> Answered:
     if is_first:
         bonus = entry.challenge.first_blood_bonus
         write_score(given.participation, entry, given.actor, ScoreKind.FIRST_BLOOD, points=bonus)
+    if completes:
+        transaction.on_commit(partial(scoring.forget_worths, entry.event_id))
     outcome = Outcome.CORRECT if completes else Outcome.PARTIAL
     given.store(outcome)
     team = given.participation.team.name

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db import connection
+from django.db.models import OuterRef
 from django.utils import timezone
 
 from challenges import scoring
-from challenges.choices import Outcome, ScoreKind
-from challenges.models import Event, EventChallenge, Participation, ScoreEvent, Submission, Team
+from challenges.models import Event, EventChallenge, Participation, Team
 from hub.statements import Row, statement
 
 from .common import SAMPLE_KEYS, SAMPLE_TIME
@@ -29,6 +30,15 @@ COLUMNS = (
     "max_attempts",
     "challenge__max_attempts",
 )
+
+
+_DONE = """
+    SELECT entry_id, count(*), bool_or(completes) FROM challenges_scoreevent
+    WHERE event_id = %(event)s AND team_id = %(team)s AND kind = 'solve' GROUP BY entry_id
+    UNION ALL
+    SELECT entry_id, count(*), NULL FROM challenges_submission
+    WHERE participation_id = %(participation)s AND outcome = 'incorrect' GROUP BY entry_id
+"""
 
 
 @dataclass(frozen=True)
@@ -55,13 +65,12 @@ def cards(event: Event, participation: Participation | None) -> list[Card]:
     if participation is not None:
         refuse_before_start(event)
     team = participation.team_id if participation else None
-    worth = scoring.worths(event, scoring.seen_until(event))
-    solved, found = _solved(event, team)
-    needed = _needed(event)
-    wrong = _wrong(participation)
+    shown = _shown(event, team)
+    worth = scoring.shown_worths(event, [row[0] for row in shown])
+    solved, found, wrong = _done(participation)
     cards = []
-    for pk, slug, name, category, difficulty, kind, tags, own_limit, limit in _shown(event, team):
-        is_locked = participation is not None and not needed.get(pk, set()) <= solved
+    for pk, slug, name, category, difficulty, kind, tags, own_limit, limit, needed in shown:
+        is_locked = participation is not None and not solved.issuperset(needed)
         allowed = limit if own_limit is None else own_limit
         cards.append(
             Card(
@@ -90,49 +99,29 @@ def _shown(event: Event, team: int | None) -> list[Row]:
         rows = EventChallenge.objects.filter(event=event)
         if is_for_team:
             rows = rows.shown(now).for_team(Team(pk=team))
-        return rows.order_by("position", "id").values_list(*COLUMNS)
+        links = EventChallenge.requires.through.objects.filter(from_eventchallenge=OuterRef("pk"))
+        rows = rows.annotate(needed=ArraySubquery(links.values("to_eventchallenge_id")))
+        return rows.order_by("position", "id").values_list(*COLUMNS, "needed")
 
     is_for_team = team is not None
     asked = statement(("challenges.board", is_for_team), build, SAMPLE_KEYS[0], SAMPLE_KEYS[1], SAMPLE_TIME)
     return asked.rows(event.pk, team, timezone.now())
 
 
-def _needed(event: Event) -> dict[int, set[int]]:
-    """For each entry that builds on others, those."""
-
-    def build(event: int) -> Any:
-        links = EventChallenge.requires.through.objects.filter(from_eventchallenge__event=event)
-        return links.values_list("from_eventchallenge_id", "to_eventchallenge_id")
-
-    needed: dict[int, set[int]] = {}
-    for one, other in statement("challenges.board.needed", build, SAMPLE_KEYS[0]).rows(event.pk):
-        needed.setdefault(one, set()).add(other)
-    return needed
-
-
-def _solved(event: Event, team: int | None) -> tuple[set[int], dict[int, int]]:
-    if team is None:
-        return set(), {}
-
-    def build(event: int, team: int) -> Any:
-        rows = ScoreEvent.objects.filter(event=event, team=team, kind=ScoreKind.SOLVE)
-        return rows.order_by().values_list("entry_id", "completes")
-
+def _done(participation: Participation | None) -> tuple[set[int], dict[int, int], dict[int, int]]:
+    """What a team has solved; how many flags it has found, and how often it was wrong, of each challenge."""
     solved: set[int] = set()
     found: dict[int, int] = {}
-    for entry, completes in statement("challenges.board.solved", build, *SAMPLE_KEYS[:2]).rows(event.pk, team):
-        found[entry] = found.get(entry, 0) + 1
-        if completes:
-            solved.add(entry)
-    return solved, found
-
-
-def _wrong(participation: Participation | None) -> dict[int, int]:
-    if participation is None:
-        return {}
-
-    def build(participation: int) -> Any:
-        rows = Submission.objects.filter(participation=participation, outcome=Outcome.INCORRECT)
-        return rows.order_by().values("entry_id").annotate(count=Count("pk")).values_list("entry_id", "count")
-
-    return dict(statement("challenges.board.wrong", build, SAMPLE_KEYS[0]).rows(participation.pk))
+    wrong: dict[int, int] = {}
+    if participation is not None:
+        keys = {"event": participation.event_id, "team": participation.team_id, "participation": participation.pk}
+        with connection.cursor() as cursor:
+            cursor.execute(_DONE, keys)
+            for entry, number, completes in cursor.fetchall():
+                if completes is None:
+                    wrong[entry] = number
+                    continue
+                found[entry] = number
+                if completes:
+                    solved.add(entry)
+    return solved, found, wrong

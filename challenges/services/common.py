@@ -11,7 +11,7 @@ from django.utils.text import slugify
 
 from hub.exceptions import Invalid
 
-SAMPLE_KEYS, SAMPLE_TIME = (1_999_999_901, 1_999_999_902, 1_999_999_903), datetime(2001, 1, 1, tzinfo=UTC)
+SAMPLE_KEYS, SAMPLE_TIME = tuple(range(1_999_999_901, 1_999_999_905)), datetime(2001, 1, 1, tzinfo=UTC)
 """What stands for keys and the time in a statement that is kept, see `hub.statements`."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from accounts import audit
-from accounts.permissions import require
+from accounts.permissions import can, region_limit, require
 from challenges import scoring
 from challenges.choices import EventStatus, ScoreKind
 from challenges.models import (
@@ -22,9 +23,31 @@ from challenges.models import (
 )
 from hub import context
 from hub.exceptions import Conflict, Invalid, NotAllowed, NotFound
+from hub.nodes.models import Region
 from hub.statements import column_names, statement
 
 from .common import SAMPLE_KEYS, clock
+
+
+def find_event(user: Any, slug: str) -> Event | None:
+    """An event that somebody may see. A crowd asks while it plays, so the statement is kept for all of one kind."""
+
+    def build(slug: str, user_pk: int, home: str) -> Any:
+        stand_in = copy(user)
+        stand_in.pk, stand_in.region_preference = user_pk, home if user.region_preference else ""
+        rows = Event.objects.visible_to(stand_in).filter(slug=slug).order_by()
+        return rows.values_list(*column_names(Event), *(f"region__{name}" for name in column_names(Region)))
+
+    rights = (can(user, "events.view"), can(user, "events.view_any"), region_limit(user), bool(user.region_preference))
+    asked = statement(("challenges.event", rights), build, "sample of a slug", SAMPLE_KEYS[0], "sample of a region")
+    rows = asked.rows(slug, user.pk, user.region_preference)
+    if not rows:
+        return None
+    at = len(column_names(Event))
+    event = Event.from_db(DEFAULT_DB_ALIAS, column_names(Event), rows[0][:at])
+    if event.region_id is not None:
+        event.region = Region.from_db(DEFAULT_DB_ALIAS, column_names(Region), rows[0][at:])
+    return event
 
 
 def participation_of(event: Event, user: Any) -> Participation | None:
