@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import VERSION
+from . import VERSION, users
 from .hub import HubError
 from .keys import KINDS, NEXT, Key, KeyStore
 from .loop import Agent
@@ -25,6 +25,8 @@ WAIT_SECONDS = 5.0
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks."""
     chosen = _parser().parse_args(arguments)
+    if chosen.user:
+        users.become(chosen.user, chosen.state)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     state = State(chosen.state)
     store = KeyStore(state, chosen.passphrase_file)
@@ -60,7 +62,8 @@ def _enrol(chosen: argparse.Namespace, state: State, store: KeyStore) -> int:
         key = Key.make(chosen.key)
         store.save(key)
     agent = Agent(state, store, key)
-    answer: dict[str, Any] = agent.enrol(token=chosen.token)
+    token = sys.stdin.read().strip() if chosen.token == "-" else chosen.token  # noqa: S105
+    answer: dict[str, Any] = agent.enrol(token=token)
     while chosen.wait and answer["status"] == "pending":
         time.sleep(WAIT_SECONDS)
         answer = agent.enrol()
@@ -104,11 +107,12 @@ def _status(state: State, key: Key | None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kutanga-agent", description="The agent of Kutanga Hub on an edge device.")
     parser.add_argument("--state", type=Path, default=Path("/var/lib/kutanga-agent"), help="state directory")
+    parser.add_argument("--user", default="", help="become this user first, when started as root")
     parser.add_argument("--passphrase-file", type=Path, help="what encrypts the key")
     commands = parser.add_subparsers(dest="command", required=True)
     enrol = commands.add_parser("enrol", help="make a key and get known to a hub")
     enrol.add_argument("--hub", required=True, help="such as https://hub.example.org")
-    enrol.add_argument("--token", default="", help="an enrolment token")
+    enrol.add_argument("--token", default="", help="an enrolment token; - reads it from standard input")
     enrol.add_argument("--identity", action="append", default=[], metavar="NAME=VALUE", help="such as serial=GW-0042")
     enrol.add_argument("--type", default="", help="the type of device, such as gateway")
     enrol.add_argument("--key", choices=KINDS, default=KINDS[0], help="the kind of key to make")

@@ -81,6 +81,11 @@ class Place:
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared
         return everywhere.get(self.bind, self.bind), self.port
 
+    @property
+    def device_state(self) -> Path:
+        """Where the agent of the first device keeps what it knows."""
+        return self.data / "device"
+
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 

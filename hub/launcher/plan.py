@@ -79,6 +79,29 @@ def hub_services(place: Place) -> list[Service]:
     ]
 
 
+def device(place: Place) -> Service:
+    """Return the agent of a device, which is this machine; it knows the hub's address and nothing of its keys."""
+    return Service(
+        "device",
+        [str(place.python), "-m", "kutanga_agent", "--state", str(place.device_state), *_device_user(), "run"],
+        {**CLEAN_ENVIRONMENT, "PYTHONPATH": str(place.checkout / "agent"), "PYTHONUNBUFFERED": "1"},
+        settled(),
+    )
+
+
+def _device_user() -> list[str]:
+    """It runs what is deployed to it, so never as root; and it gives up root itself, once its code is read."""
+    return ["--user", unprivileged_user().name] if os.geteuid() == 0 else []
+
+
+def device_hub(place: Place) -> str:
+    """Return the address at which a device on this machine finds the hub, by a name that the settings answer to."""
+    host, port = place.own_address
+    if host in ("127.0.0.1", "::1"):
+        host = "localhost" if host == "127.0.0.1" else "[::1]"
+    return f"http://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"http://{host}:{port}"
+
+
 def wal_receiver(place: Place, environment: Mapping[str, str]) -> list[Service]:
     """Return the receiver of WAL where there is a server it may copy; a hub that cannot back up still starts."""
     names = ("HUB_BACKUP_DATABASE_URL", "HUB_BACKUP_DATABASE_URL_FILE")

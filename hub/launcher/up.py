@@ -154,7 +154,20 @@ class Start:
             self.supervisor.start(*plan.hub_services(self.place))
         with self.console.step("First game server"):
             self._first_server()
+        with self.console.step("First device"):
+            self._first_device()
         self._tell()
+
+    def _first_device(self) -> None:
+        """Let this machine be a device, so that there is one to see; a hub without it is still a hub."""
+        command = ("first_device", "--state", str(self.place.device_state), "--hub", plan.device_hub(self.place))
+        try:
+            found = self._manage(*command, log="first-device")
+            if found.get("device"):
+                self.facts.update(found)
+                self.supervisor.start(plan.device(self.place))
+        except errors.LaunchError as error:
+            self.console.say(f"    {error}")
 
     def _first_server(self) -> None:
         """Prove with a game server that all of it works; later starts only look whether it is still there.
@@ -212,7 +225,7 @@ class Start:
     def _tell(self) -> None:
         """Print what a person needs now: where to go, how to log in, and how long each step took."""
         rows = [("Address", self.place.address), ("Login", self._login())]
-        for key, title in (("address", "Game server"), ("console", "Console")):
+        for key, title in (("address", "Game server"), ("console", "Console"), ("device", "Device")):
             if self.facts.get(key):
                 rows.append((title, str(self.facts[key])))
         chosen = read_json(self.place.data / ENGINE_FILE)

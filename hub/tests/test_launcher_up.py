@@ -71,6 +71,14 @@ class Hub:
         found = {name: Identity(child["pid"], child["identity"]) for name, child in state["children"].items()}
         return {**found, "supervisor": Identity(state["pid"], state["identity"])}
 
+    def devices(self) -> list[dict[str, object]]:
+        """Return the devices with whether they call."""
+        script = (
+            "import json; from devices.models import Device; rows = Device.objects.with_liveness(); "
+            "print(json.dumps(list(rows.values('number', 'status', 'liveness', 'beat__counter', 'beat__health'))))"
+        )
+        return json.loads(self.manage("shell", "--no-imports", "-c", script).splitlines()[-1])
+
     def servers(self) -> list[dict[str, object]]:
         """Return the game servers with what the database knows of them."""
         script = (
@@ -106,6 +114,7 @@ def test_up_tells_everything_a_person_needs(hub, first_start):
     assert re.search(r"admin / \S{12,}", first_start)
     assert re.search(r"Game server +\S+:\d+", first_start)
     assert re.search(r"Console +\S+", first_start)
+    assert re.search(rf"Device +\S+, http://localhost:{hub.port}/devices/\S+", first_start)
     assert re.search(r"Total +\d+\.\d s", first_start)
 
 
@@ -116,7 +125,7 @@ def test_web_answers_and_status_is_well(hub, first_start):
     code, output = hub.run("status", HUB_PORT="1")  # what runs is known, whatever the environment says now
 
     assert code == 0, output
-    for name in ("postgres", "valkey", "wal", "agent", "scheduler", "web"):
+    for name in ("postgres", "valkey", "wal", "agent", "scheduler", "web", "device"):
         assert re.search(rf"^{name} +running", output, re.MULTILINE)
 
 
@@ -131,6 +140,16 @@ def test_management_commands_find_the_services(hub, first_start):
     (server,) = hub.servers()
 
     assert server["observed_status"] == "running"
+
+
+def test_this_machine_is_a_device_that_calls(hub, first_start):
+    (device,) = hub.devices()
+
+    assert (device["number"], device["status"], device["liveness"]) == (1, "accepted", "online")
+    assert device["beat__health"]
+    if os.geteuid() == 0:
+        assert Path(f"/proc/{hub.processes()['device'].pid}").stat().st_uid != 0
+        assert (hub.data / "device" / "key.pem").stat().st_uid != 0
 
 
 def test_second_up_says_where_the_hub_is(hub, first_start):
@@ -184,7 +203,7 @@ def test_killed_supervisor_takes_its_children_along_and_the_next_up_works(hub, f
 
 def test_down_stops_everything_and_up_brings_the_server_back_without_a_crash(hub, first_start):
     processes = hub.processes()
-    before = hub.servers()
+    before, devices = hub.servers(), hub.devices()
 
     code, output = hub.run("down")
 
@@ -196,6 +215,8 @@ def test_down_stops_everything_and_up_brings_the_server_back_without_a_crash(hub
     code, output = hub.run("up", "--detach")
     assert code == 0, output
     assert hub.servers() == before
+    assert wait_until(lambda: hub.devices()[0]["beat__counter"] > devices[0]["beat__counter"], 20)
+    assert [device["number"] for device in hub.devices()] == [1]
     assert hub.servers()[0]["restart_count"] == 0
 
 
