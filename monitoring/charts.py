@@ -8,6 +8,8 @@ from typing import Final
 
 from .metrics import BY_NAME
 
+COMPARED: Final = 8  # subjects in the same frames
+
 
 @dataclass(frozen=True)
 class Chart:

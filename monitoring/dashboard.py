@@ -10,17 +10,18 @@ from django.http import HttpRequest
 from redis.exceptions import RedisError
 
 from hub.jobs import DEFAULT_QUEUE, node_queue, rq_queue
-from hub.nodes.facts import node_badge
+from hub.nodes.facts import BADGE_FIELDS, node_badge
 from hub.nodes.models import Node
 from hub.pages import overview
 from hub.pages.states import Badge
+from hub.statements import statement
 
 from . import query, subjects
+from .charts import COMPARED
 from .models import Feed
 
 TOP = 5
 CANDIDATES = 40  # looked up to find the top ones that a person may see
-COMPARED = 8
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Agent:
 
 def collect(request: HttpRequest) -> dict[str, Any]:
     """Everything that the page shows to this person."""
-    nodes = list(Node.objects.visible_to(request.user).select_related("region").order_by("name"))
+    nodes = _nodes(request.user)
     jobs = _jobs([DEFAULT_QUEUE, *(node_queue(node.name) for node in nodes)])
     return {
         **overview.collect(request),
@@ -56,6 +57,16 @@ def collect(request: HttpRequest) -> dict[str, Any]:
         "agents": _agents(nodes, jobs),
         "jobs_waiting": None if jobs is None else sum(jobs.values()),
     }
+
+
+def _nodes(user: Any) -> list[Node]:
+    """Every node that the person may see, with what its badge needs."""
+
+    def ask() -> Any:
+        return Node.objects.visible_to(user).order_by("name").values_list(*BADGE_FIELDS)
+
+    rows = statement(("nodes of the fleet", user.reach), ask).rows()
+    return [Node.from_db("default", BADGE_FIELDS, row) for row in rows]
 
 
 def top_consumers(user: Any) -> list[tuple[str, str, list[Consumer]]]:

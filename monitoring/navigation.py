@@ -83,4 +83,12 @@ def _concern(alert: Alert) -> Concern:
     return Concern(tone, shape, alert.subject_name, f"{alert.rule_name}. {alert.text}".strip(), url, alert.began_at)
 
 
+def _charts(request: HttpRequest) -> Contribution:
+    """The nodes' charts, for those who may see nodes."""
+    if not can(request.user, "nodes.view"):
+        return Contribution()
+    return Contribution((), (), [Panel("monitoring/partials/node_charts.html", {}, is_steady=True)])
+
+
 overview.contribute(45, _overview)
+overview.contribute(46, _charts)

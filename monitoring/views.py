@@ -13,7 +13,6 @@ from hub.pages import live
 
 from . import charts, dashboard, presentation, ranges, subjects
 
-COMPARED = 8
 TABLE_POINTS = 60
 
 
@@ -63,7 +62,7 @@ def kept(request: HttpRequest) -> HttpResponse:
 
 
 def _subjects(request: HttpRequest) -> list[subjects.Subject]:
-    keys = list(dict.fromkeys(request.GET.getlist("subject")))[:COMPARED]
+    keys = list(dict.fromkeys(request.GET.getlist("subject")))[: charts.COMPARED]
     found = subjects.visible(request.user, keys)
     if not keys or len(found) < len(keys):
         raise NotFound("There is nothing measured by this name, or nothing that you may see.")

@@ -24,13 +24,17 @@ def _nodes_for_badges() -> Any:
     return Node.objects.filter(is_enabled=True).values_list(*BADGE_FIELDS)
 
 
-def _enabled_nodes() -> list[Node]:
-    rows = statement("nodes for badges", _nodes_for_badges).rows()
-    return [Node.from_db("default", BADGE_FIELDS, row) for row in rows]
+def _enabled_nodes(user: Any) -> list[Node]:
+    """Asked once for a page that shows both the place's count and the overview: a user object lives for one request."""
+    if not hasattr(user, "_enabled_nodes"):
+        rows = statement("nodes for badges", _nodes_for_badges).rows()
+        user._enabled_nodes = [Node.from_db("default", BADGE_FIELDS, row) for row in rows]
+    found: list[Node] = user._enabled_nodes
+    return found
 
 
 def _silent_nodes(user: Any) -> Count:
-    tones = [node_badge(node).tone for node in _enabled_nodes()]
+    tones = [node_badge(node).tone for node in _enabled_nodes(user)]
     return Count(sum(tone in ("bad", "warn") for tone in tones), "bad" if "bad" in tones else "warn")
 
 
@@ -50,7 +54,7 @@ def _overview(request: HttpRequest) -> Contribution:
     user: Any = request.user
     if not can(user, "nodes.view"):
         return Contribution()
-    nodes = _enabled_nodes()
+    nodes = _enabled_nodes(user)
     badges = [(node, node_badge(node)) for node in nodes]
     answering = sum(node.is_agent_alive for node in nodes)
     concerns = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -67,6 +67,12 @@ def entries(request: HttpRequest) -> tuple[tuple[str, tuple[Entry, ...]], ...]:
         entry = Entry(place.label, url, place.icon, is_current, count if count and count.number else None)
         sections.setdefault(place.section, []).append(entry)
     return tuple((section, tuple(places)) for section, places in sections.items())
+
+
+def attention(sections: Iterable[tuple[str, Iterable[Entry]]]) -> int:
+    """How many things need somebody, as the counts of the places say: the number on the bell."""
+    counts = (place.count for _, places in sections for place in places)
+    return sum(count.number for count in counts if count and count.tone)
 
 
 def usable_places(user: Any) -> list[tuple[Place, str]]:

@@ -43,11 +43,15 @@ class Concern:
 
 @dataclass(frozen=True)
 class Panel:
-    """A card at the side (or below, when `is_wide`): its template and what it needs."""
+    """A card at the side (or below, when `is_wide`): its template and what it needs.
+
+    One that `is_steady` stands below everything and is drawn with the page alone, because it refreshes by itself.
+    """
 
     template: str
     facts: dict[str, Any]
     is_wide: bool = False
+    is_steady: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ def collect(request: HttpRequest) -> dict[str, Any]:
         "totals": [total for part in parts for total in part.totals],
         "concerns": concerns[:ATTENTION_SHOWN],
         "concern_count": len(concerns),
+        "steady_panels": [panel for panel in panels if panel.is_steady],
         "wide_panels": [panel for panel in panels if panel.is_wide],
-        "panels": [panel for panel in panels if not panel.is_wide],
+        "panels": [panel for panel in panels if not (panel.is_wide or panel.is_steady)],
     }

@@ -11,8 +11,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from hub.nodes.models import Node
 from monitoring import ranges
-from monitoring.charts import of_kind
+from monitoring.charts import COMPARED, of_kind
 from monitoring.presentation import told
 
 register = template.Library()
@@ -48,6 +49,13 @@ def charts(context: dict[str, Any], subject: str | Sequence[str], all: bool = Fa
         "table_url": f"{reverse('monitoring:table')}?{urlencode(pairs)}&{shown.query}",
         "is_comparison": len(keys) > 1,
     }
+
+
+@register.simple_tag(takes_context=True)
+def node_keys(context: dict[str, Any]) -> list[str]:
+    """The nodes that charts of the whole compare, among those that the person may see."""
+    nodes = Node.objects.visible_to(context["request"].user).filter(is_enabled=True).order_by("name")
+    return [f"node:{name}" for name in nodes.values_list("name", flat=True)[:COMPARED]]
 
 
 @register.simple_tag

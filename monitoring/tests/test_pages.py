@@ -47,6 +47,19 @@ def test_fleet_shows_top_consumers_and_agents(server: GameServer):
     assert "Last samples" in page
 
 
+def test_overview_charts_the_nodes_for_those_who_may_see_them(server: GameServer):
+    viewer, player = (client_of(role).get("/").content.decode() for role in ("Viewer", "Player"))
+
+    assert f"subject=node%3A{server.node.name}&amp;metric=cpu_share" in viewer
+    assert "data-charts" not in player
+
+
+def test_refreshed_overview_leaves_its_charts_alone(server: GameServer):
+    headers = {"HX-Request": "true", "HX-Target": "overview"}
+
+    assert "data-charts" not in client_of("Viewer").get("/", headers=headers).content.decode()
+
+
 def test_fleet_is_not_for_players(server: GameServer):
     assert client_of("Player").get(reverse("monitoring:fleet")).status_code == 403
 

@@ -12,16 +12,18 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from hub.pages.navigation import entries
+from hub.pages.navigation import attention, entries
 
 register = template.Library()
 
 
 @register.simple_tag(takes_context=True)
 def navigation(context: dict[str, Any]) -> SafeString:
-    """The left navigation of the person who asks."""
+    """The left navigation of the person who asks; leaves what needs attention to the bell, as `request.attention`."""
     request = context["request"]
-    return _navigation(entries(request), getattr(request.user, "timezone", ""), context.get("hub_version", ""))
+    sections = entries(request)
+    request.attention = attention(sections)
+    return _navigation(sections, getattr(request.user, "timezone", ""), context.get("hub_version", ""))
 
 
 @lru_cache(maxsize=512)

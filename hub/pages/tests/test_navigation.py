@@ -7,6 +7,8 @@ from django.test import RequestFactory
 
 from accounts.tests.factories import UserFactory
 from hub.pages import navigation
+from servers.models import GameServer
+from servers.tests.factories import make_server
 
 pytestmark = pytest.mark.django_db
 
@@ -35,3 +37,21 @@ def test_page_below_a_place_marks_the_place():
 def test_overview_is_current_only_on_its_own_page():
     assert labels("Player", "/")["Overview"]
     assert not labels("Player", "/templates/")["Overview"]
+
+
+def test_bell_counts_what_needs_somebody(client):
+    make_server()
+    make_server()
+    GameServer.objects.update(desired_status="running", observed_status="crashed")
+    client.force_login(UserFactory(role="Admin"))
+
+    page = client.get("/").content.decode()
+
+    assert 'aria-label="Notifications, 2 to see"' in page
+    assert '<span class="k-pip" aria-hidden="true">2</span>' in page
+
+
+def test_bell_says_nothing_when_all_is_well(client):
+    client.force_login(UserFactory(role="Admin"))
+
+    assert "k-pip" not in client.get("/").content.decode()
