@@ -23,7 +23,7 @@ import docker
 import docker.errors
 
 REPOSITORY = "kutanga-test"
-EDITION = 3  # of the way images are made
+EDITION = 4  # of the way images are made
 UNNEEDED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl", "usr/share/info", "var/cache")
 APT_SECONDS = 600
 
@@ -44,6 +44,27 @@ class Recipe:
         return f"{REPOSITORY}/{self.name}:{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
+POSTGRES = """#!/bin/sh
+# What the official entrypoint does with what docker-compose.yml tells it: drop root, make a cluster once, serve.
+set -eu
+PATH=/usr/lib/postgresql/15/bin:$PATH
+data=/var/lib/postgresql/data
+if [ "$(id -u)" = 0 ]; then
+  mkdir -p /var/run/postgresql
+  chown 999:999 "$data" /var/run/postgresql
+  chmod 700 "$data"
+  chmod 3777 /var/run/postgresql
+  exec /usr/bin/setpriv --reuid 999 --regid 999 --clear-groups "$0" "$@"
+fi
+if [ ! -s "$data/PG_VERSION" ]; then
+  printf %s "$POSTGRES_PASSWORD" |
+    initdb --pgdata "$data" --username "$POSTGRES_USER" --pwfile /dev/stdin --locale C.UTF-8 $POSTGRES_INITDB_ARGS
+  echo "CREATE DATABASE \"$POSTGRES_DB\"" | postgres --single -D "$data" postgres
+fi
+exec "$@" -D "$data"
+"""
+USERS = "root:x:0:0::/:/bin/sh\npostgres:x:999:999::/var/lib/postgresql:/bin/sh\n"
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -51,6 +72,24 @@ RECIPES = {
         Recipe("python", packages=("python3-minimal", "libpython3-stdlib")),
         Recipe("teeworlds", packages=("teeworlds-server",)),
         Recipe("minetest", packages=("minetest-server",)),
+        Recipe(  # stands in for postgres:17
+            "postgres",
+            packages=("postgresql-15", "util-linux"),
+            changes=('ENTRYPOINT ["/entrypoint"]', "VOLUME /var/lib/postgresql/data"),
+            files={
+                "etc/passwd": USERS,
+                "entrypoint": POSTGRES,
+                "usr/bin/pg_isready": '#!/bin/sh\nexec /usr/lib/postgresql/15/bin/pg_isready "$@"\n',
+            },
+        ),
+        Recipe(  # stands in for valkey/valkey:8, under its names
+            "valkey",
+            packages=("redis-server", "redis-tools"),
+            files={
+                "usr/bin/valkey-server": '#!/bin/sh\nexec redis-server "$@"\n',
+                "usr/bin/valkey-cli": '#!/bin/sh\nexec redis-cli "$@"\n',
+            },
+        ),
         Recipe(  # an image with its own user, its own data and a volume that nobody asked for
             "opinionated",
             changes=("USER 1234:1234", "VOLUME /cache", "HEALTHCHECK --interval=1s CMD false", 'CMD ["sleep", "300"]'),
@@ -89,6 +128,7 @@ def load_into(client: docker.APIClient, recipe: Recipe) -> None:
         for path, text in recipe.files.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text, encoding="utf-8")
+            (root / path).chmod(0o755 if text.startswith("#!") else 0o644)
         archive = Path(directory, "root.tar")
         with tarfile.open(archive, "w") as tar:
             tar.add(root, arcname=".", filter=_as_root)

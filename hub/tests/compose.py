@@ -1,0 +1,170 @@
+"""docker-compose.yml as it stands, started on the machine's Docker Engine without a registry.
+
+The hub's image is built by its own Dockerfile on a base that debootstrap makes; PostgreSQL and Valkey come from
+Debian's packages, behind entrypoints that keep the official images' promises. Needs root.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+import urllib.request
+from collections.abc import Mapping
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+from django.conf import settings
+
+from hub.testing import free_port, wait_until
+
+from .docker_images import REPOSITORY, image, machine_client
+
+BASE = f"{REPOSITORY}/base:bookworm"
+HUB = f"{REPOSITORY}/hub:compose"
+BUILD_SECONDS = 900
+START_SECONDS = 240
+AUTHORITIES = Path("/usr/local/share/ca-certificates")
+# Where the machine's Engine keeps its socket and its data differs from where docker-compose.yml looks for them.
+OVERRIDE = """
+services:
+  agent:
+    volumes:
+      - {socket}:/var/run/docker.sock
+      - {data}/volumes:{data}/volumes
+"""
+
+
+def base_image() -> str:
+    """A Debian with certificates to build on; one that only has what a slim image has. Made once per machine."""
+    client = machine_client()
+    try:
+        client.inspect_image(BASE)
+    except docker.errors.ImageNotFound:
+        with tempfile.TemporaryDirectory(prefix="kutanga-base-") as directory:
+            root = Path(directory, "root")
+            _run("debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", str(root))
+            if AUTHORITIES.is_dir():  # a company's, without which its mirrors are not believed
+                shutil.copytree(AUTHORITIES, root / AUTHORITIES.relative_to("/"), dirs_exist_ok=True)
+                _run("chroot", str(root), "update-ca-certificates")
+            archive = Path(directory, "root.tar")
+            _run("tar", "--create", "--one-file-system", f"--file={archive}", f"--directory={root}", ".")
+            repository, _, tag = BASE.partition(":")
+            client.import_image_from_file(str(archive), repository=repository, tag=tag)
+    finally:
+        client.close()
+    return BASE
+
+
+def hub_image() -> str:
+    """The hub's image, built from this tree by its own Dockerfile."""
+    _run(
+        "docker",
+        "build",
+        "--network=host",
+        f"--build-arg=BASE_IMAGE={base_image()}",
+        f"--tag={HUB}",
+        str(settings.BASE_DIR),
+        timeout=BUILD_SECONDS,
+        env={"DOCKER_BUILDKIT": "0"},
+    )
+    return HUB
+
+
+class Stack:
+    """One project of Compose; `close` takes everything away again."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.project = f"kutanga{secrets.token_hex(4)}"
+        self.port = free_port()
+        self.password = secrets.token_urlsafe(16)
+        client = machine_client()
+        info = client.info()
+        client.close()
+        socket = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+        (directory / "override.yml").write_text(OVERRIDE.format(socket=socket, data=info["DockerRootDir"]))
+        self.environment = {
+            "COMPOSE_PROJECT_NAME": self.project,
+            "HUB_IMAGE": HUB,
+            "POSTGRES_IMAGE": image("postgres"),
+            "VALKEY_IMAGE": image("valkey"),
+            "HUB_DB_PASSWORD": secrets.token_hex(24),
+            "HUB_SECRET_KEY": secrets.token_urlsafe(48),
+            "HUB_SECRET_KEYS": "1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+            "HUB_ADMIN_PASSWORD": self.password,
+            "HUB_PORT": str(self.port),
+            "HUB_URL": f"http://localhost:{self.port}",
+        }
+        for place in (Path("/run/kutanga-hub"), Path("/run/xtables.lock")):  # as docs/docker.md says
+            place.mkdir(mode=0o755, exist_ok=True) if place.suffix == "" else place.touch()
+
+    def compose(self, *words: str, timeout: int = START_SECONDS) -> str:
+        """Run docker-compose; returns what it printed."""
+        files = [settings.BASE_DIR / "docker-compose.yml", self.directory / "override.yml"]
+        named = [word for file in files for word in ("--file", str(file))]
+        return _run("docker-compose", *named, *words, timeout=timeout, env=self.environment)
+
+    def container(self, service: str) -> Mapping[str, Any]:
+        """What Docker tells of a service's container."""
+        told: list[Mapping[str, Any]] = json.loads(_run("docker", "inspect", f"{self.project}_{service}_1"))
+        return told[0]
+
+    def ask(self, path: str, body: object = None, *, token: str = "", method: str = "") -> tuple[int, Any]:
+        """Send a request to the web service: status, and the answer (JSON taken apart)."""
+        request = urllib.request.Request(
+            f"http://localhost:{self.port}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {}),
+            method=method or ("GET" if body is None else "POST"),
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                return answer.status, _content(answer)
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, _content(refusal)
+
+    def is_healthy(self) -> bool:
+        """Say whether every part answers, the agent and the scheduler included."""
+        try:
+            status, health = self.ask("/health")
+        except OSError:
+            return False
+        return status == 200 and health["status"] == "ok"
+
+    def start(self) -> None:
+        """Start everything and wait until all of it is well."""
+        self.compose("up", "--detach")
+        wait_until(self.is_healthy, START_SECONDS, pause=0.5, what="health of the whole")
+
+    def namespace(self) -> str:
+        """What the agent labels everything with that it makes on this machine."""
+        code = "from hub.nodes.models import Node; print(Node.objects.get(name='local').options['namespace'])"
+        return self.compose("exec", "-T", "agent", "python", "manage.py", "shell", "--verbosity=0", "-c", code).strip()
+
+    def close(self) -> None:
+        """Take everything away, what a failed test has left of game servers included."""
+        try:
+            options = json.dumps({"namespace": self.namespace()})
+            self.compose("exec", "-T", "agent", "python", "-m", "hub.engines.docker", "clear", options)
+        finally:
+            self.compose("down", "--volumes", "--remove-orphans")
+
+
+def _content(answer: HTTPResponse | urllib.error.HTTPError) -> Any:
+    body = answer.read()
+    return json.loads(body) if "json" in answer.headers.get("Content-Type", "") else body.decode()
+
+
+def _run(*words: str, timeout: int = BUILD_SECONDS, env: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=timeout, env=dict(os.environ, **(env or {})), check=False
+    )
+    assert done.returncode == 0, f"{words[0]} {words[1]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout

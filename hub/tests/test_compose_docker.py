@@ -1,0 +1,172 @@
+"""docker-compose.yml with the image that our Dockerfile builds: every part runs, and a game server is played.
+
+`test_d89_…` are the nine checks of the seed's integration script, each able to fail; D89 gives their order.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import docker
+import pytest
+
+from hub.testing import wait_until
+
+from .compose import Stack, hub_image
+from .docker_images import image, machine_client
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+SERVERS = "/api/v1/servers"
+TEEWORLDS_IMAGE = ("localhost/kutanga/teeworlds", "latest")
+LAUNCH_SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    hub_image()
+    client = machine_client()
+    client.tag(image("teeworlds"), *TEEWORLDS_IMAGE)
+    stack = Stack(tmp_path_factory.mktemp("compose"))
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.close()
+        client.remove_image(":".join(TEEWORLDS_IMAGE), noprune=True)
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def access(stack: Stack) -> str:
+    status, answer = stack.ask("/api/v1/auth/login", {"username": "admin", "password": stack.password})
+    assert status == 200, answer
+    return str(answer["access"])
+
+
+def test_d89_1_first_page_answers(stack):
+    status, page = stack.ask("/")
+    assert status == 200
+    assert "<title>" in page
+
+
+def test_d89_2_unknown_page_is_404(stack):
+    assert stack.ask("/no/such/page")[0] == 404
+
+
+def test_d89_3_health_names_every_part(stack):
+    status, health = stack.ask("/health")
+    names = {check["name"] for check in health["checks"]}
+    assert status == 200
+    assert names >= {"database", "migrations", "redis", "scheduler", "agents", "disk"}
+    assert {check["state"] for check in health["checks"]} == {"ok"}
+
+
+def test_d89_4_ready_answers(stack):
+    assert stack.ask("/health/ready")[0] == 200
+
+
+def test_d89_5_first_page_says_what_it_is(stack):
+    assert "Kutanga Hub" in stack.ask("/")[1]
+
+
+def test_d89_6_list_has_its_key(stack, access):
+    assert "results" in stack.ask(SERVERS, token=access)[1]
+
+
+def test_d89_7_unknown_route_of_the_api_is_404(stack, access):
+    assert stack.ask("/api/v1/no-such-thing", token=access)[0] == 404
+
+
+def test_d89_8_error_has_its_message(stack):
+    status, problem = stack.ask(SERVERS)
+    assert status == 401
+    assert problem["detail"]
+
+
+def test_d89_9_list_is_an_array(stack, access):
+    assert isinstance(stack.ask("/api/v1/templates", token=access)[1]["results"], list)
+
+
+def test_no_part_but_the_agent_can_touch_the_machine(stack):
+    for service in ("postgres", "valkey", "web", "scheduler"):
+        told = stack.container(service)
+        mounted = {mount["Destination"] for mount in told["Mounts"]}
+        assert told["HostConfig"]["Privileged"] is False
+        assert not any("docker.sock" in path for path in mounted), service
+        assert told["HostConfig"]["PidMode"] == "", service
+    for service in ("web", "scheduler", "agent"):
+        told = stack.container(service)
+        assert told["HostConfig"]["ReadonlyRootfs"], service
+        assert told["HostConfig"]["CapDrop"] == ["ALL"], service
+
+
+def test_no_secret_is_in_an_argument_or_a_log(stack):
+    secrets = [stack.password, *(stack.environment[name] for name in ("HUB_DB_PASSWORD", "HUB_SECRET_KEY"))]
+    secrets.append(stack.environment["HUB_SECRET_KEYS"].partition(":")[2])
+    logs = stack.compose("logs", "--no-color")
+    processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True, timeout=20).stdout
+    assert "bootstrap" in processes or "agent" in processes
+    assert [secret for secret in secrets if secret in logs or secret in processes] == []
+
+
+def test_game_server_is_created_played_and_deleted_without_a_trace(stack, access):
+    region = stack.ask("/api/v1/regions", token=access)[1]["results"][0]["slug"]
+    status, made = stack.ask(SERVERS, {"name": "arena", "template": "teeworlds", "region": region}, token=access)
+    assert status == 201, made
+    path = f"{SERVERS}/{made['id']}"
+
+    def state() -> str:
+        return str(stack.ask(path, token=access)[1].get("status"))
+
+    wait_until(lambda: state() in ("running", "failed"), LAUNCH_SECONDS, pause=0.5, what="its launch")
+    server = stack.ask(path, token=access)[1]
+    assert server["status"] == "running", server
+    held = is_held(server["address"])
+    status, _ = stack.ask(path, method="DELETE", token=access)
+    wait_until(lambda: stack.ask(path, token=access)[0] == 404 or state() == "deleted", LAUNCH_SECONDS, pause=0.5)
+
+    assert held, "nothing held its leased port"
+    assert status == 202
+    assert not is_held(server["address"])
+    assert containers_of_the_hub(stack) == []
+
+
+def test_restart_of_everything_finds_everything_again(stack, access):
+    stack.compose("restart")
+    wait_until(stack.is_healthy, LAUNCH_SECONDS, pause=0.5, what="health after a restart")
+    assert stack.ask("/api/v1/auth/me", token=access)[0] == 200
+
+
+def test_last_command_takes_networks_and_rules_away(stack):
+    mine = f"kutanga-hub:{stack.namespace()}:"
+    before = rules()
+    stack.compose("exec", "-T", "agent", "python", "manage.py", "teardown", "--node", "local")
+    assert mine in before
+    assert mine not in rules()
+
+
+def is_held(address: str) -> bool:
+    """Say whether something holds the port of a server of Teeworlds, which speaks UDP."""
+    ip, _, port = address.rpartition(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((ip, int(port)))
+        except OSError:
+            return True
+    return False
+
+
+def containers_of_the_hub(stack: Stack) -> list[str]:
+    client: docker.APIClient = machine_client()
+    try:
+        found = client.containers(all=True, filters={"label": [f"kutanga.namespace={stack.namespace()}"]})
+    finally:
+        client.close()
+    return [name for each in found for name in each["Names"]]
+
+
+def rules() -> str:
+    return subprocess.run(["iptables-save"], capture_output=True, text=True, check=True, timeout=20).stdout
