@@ -28,6 +28,7 @@ IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDS = {
     "docker": "needs a Docker Engine: install one (apt install docker.io) and let this user reach its socket",
+    "compose": "needs Compose and debootstrap, as root: apt install docker-compose debootstrap",
     "browser": "needs Chromium: install it (apt install chromium)",
     "nginx": "needs nginx (apt install nginx-light)",
     "prometheus": "needs promtool, amtool and prometheus (apt install prometheus prometheus-alertmanager)",
@@ -115,6 +116,7 @@ def skip_what_cannot_run(items: list[pytest.Item]) -> None:
         return
     answers: dict[str, Callable[[], bool]] = {
         "docker": docker_answers,
+        "compose": lambda: os.geteuid() == 0 and all(map(shutil.which, ("docker-compose", "debootstrap"))),
         "browser": lambda: CHROMIUM is not None,
         "nginx": lambda: shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is not None,
         "prometheus": prometheus_is_here,

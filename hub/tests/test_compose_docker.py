@@ -17,7 +17,7 @@ from hub.testing import wait_until
 from .compose import Stack, hub_image
 from .docker_images import image, machine_client
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.compose, pytest.mark.slow]
 
 SERVERS = "/api/v1/servers"
 TEEWORLDS_IMAGE = ("localhost/kutanga/teeworlds", "latest")
