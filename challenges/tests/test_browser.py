@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.core.cache import cache
 from django.db import connection
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from accounts.models import User
 from accounts.tests.factories import PASSWORD, UserFactory
-from challenges import services
+from challenges import flags, services
 from challenges.models import EventChallenge, Participation, ScoreEvent, Team
+from hub.engines.fake import FakeEngine
 from hub.nodes.tests.factories import NodeFactory
 
-from .arena import lb_pool
+from .arena import lb_pool, make_arena, runnable
 from .factories import ContainerFactory, EntryFactory, EventFactory, HintFactory, participate
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -132,3 +134,49 @@ def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) ->
 
     assert not found, "\n".join(found)
     assert not complaints
+
+
+def test_team_launches_from_the_box_and_the_organiser_follows_it(browser: Browser, live_server: Any) -> None:
+    """Launch, countdown, connection line, answer: on a dark phone. Then the organiser's board, wide and narrow."""
+    cache.clear()
+    FakeEngine.reset()
+    arena = make_arena(teams=1)
+    challenge, team = runnable(arena.event), arena.teams[0]
+    flag = flags.flag_for(challenge.flags.get(), team, arena.event)
+    UserFactory(username="tendai", role="Operator")
+    context = browser.new_context(color_scheme="dark", viewport=PHONE)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    log_in(page, live_server.url, team.captain.username)
+    found: list[str] = []
+
+    page.goto(f"{live_server.url}/events/{arena.event.slug}/play/{challenge.slug}")
+    box = page.locator("#instance")
+    box.get_by_role("button", name="Launch").click()
+    expect(box).to_contain_text("Queued")
+    arena.work()
+    expect(box).to_contain_text("Running")
+    expect(box).to_contain_text(re.compile(r"ends in (1 hour|59 min)"))
+    found += wrong_with(page, PHONE)
+    box.get_by_role("button", name="Copy connection").click()
+    expect(page.locator("#toasts")).to_contain_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "http://192.168.250.100:8080/"
+    assert flag not in page.content()
+    page.get_by_label("Flag").fill(flag)
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text("you are the first").first.wait_for()
+    found += wrong_with(page, PHONE)
+
+    for scheme, screen in (("light", WIDE), ("dark", PHONE)):
+        staff = browser.new_context(color_scheme=scheme, viewport=screen).new_page()  # type: ignore[arg-type]  # literals
+        log_in(staff, live_server.url, "tendai")
+        staff.goto(f"{live_server.url}/instances/?event={arena.event.slug}")
+        board = staff.locator("#list")
+        for told in (team.name, challenge.name, "192.168.250.100", "Running"):
+            expect(board).to_contain_text(told)
+        found += wrong_with(staff, screen)
+        staff.goto(f"{live_server.url}/instances/addresses")
+        expect(staff.locator("main")).to_contain_text(team.name)
+        found += wrong_with(staff, screen)
+
+    assert not found, "\n".join(found)
