@@ -6,7 +6,6 @@ Debian's packages, behind entrypoints that keep the official images' promises. N
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import secrets
@@ -90,20 +89,24 @@ class Stack:
         client.close()
         socket = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
         (directory / "override.yml").write_text(OVERRIDE.format(socket=socket, data=info["DockerRootDir"]))
+        _run(str(settings.BASE_DIR / "deploy/compose/secrets"), str(directory / "secrets"))
         self.environment = {
             "COMPOSE_PROJECT_NAME": self.project,
             "HUB_IMAGE": HUB,
             "POSTGRES_IMAGE": image("postgres"),
             "VALKEY_IMAGE": image("valkey"),
-            "HUB_DB_PASSWORD": secrets.token_hex(24),
-            "HUB_SECRET_KEY": secrets.token_urlsafe(48),
-            "HUB_SECRET_KEYS": "1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+            "HUB_SECRETS": str(directory / "secrets"),
             "HUB_ADMIN_PASSWORD": self.password,
             "HUB_PORT": str(self.port),
             "HUB_URL": f"http://localhost:{self.port}",
         }
         for place in (Path("/run/kutanga-hub"), Path("/run/xtables.lock")):  # as docs/docker.md says
             place.mkdir(mode=0o755, exist_ok=True) if place.suffix == "" else place.touch()
+
+    def secrets(self) -> list[str]:
+        """What must be seen nowhere."""
+        kept = [path.read_text() for path in (self.directory / "secrets").iterdir()]
+        return [self.password, *kept, *(text.partition(":")[2] for text in kept if text.startswith("1:"))]
 
     def compose(self, *words: str, timeout: int = START_SECONDS) -> str:
         """Run docker-compose; returns what it printed."""

@@ -57,7 +57,7 @@ if [ "$(id -u)" = 0 ]; then
   exec /usr/bin/setpriv --reuid 999 --regid 999 --clear-groups "$0" "$@"
 fi
 if [ ! -s "$data/PG_VERSION" ]; then
-  printf %s "$POSTGRES_PASSWORD" |
+  cat "$POSTGRES_PASSWORD_FILE" |
     initdb --pgdata "$data" --username "$POSTGRES_USER" --pwfile /dev/stdin --locale C.UTF-8 $POSTGRES_INITDB_ARGS
   echo "CREATE DATABASE \"$POSTGRES_DB\"" | postgres --single -D "$data" postgres
 fi
