@@ -2705,6 +2705,7 @@ class Nodes(Group):
         region: str,
         engine: str,
         options: Any | Unset = UNSET,
+        kubeconfig: str | Unset = UNSET,
         is_enabled: bool | Unset = UNSET,
         is_draining: bool | Unset = UNSET,
         memory_mb: int | Unset = UNSET,
@@ -2721,6 +2722,7 @@ class Nodes(Group):
                 "region": region,
                 "engine": engine,
                 "options": options,
+                "kubeconfig": kubeconfig,
                 "is_enabled": is_enabled,
                 "is_draining": is_draining,
                 "memory_mb": memory_mb,
@@ -2746,6 +2748,7 @@ class Nodes(Group):
         region: str | Unset = UNSET,
         engine: str | Unset = UNSET,
         options: Any | Unset = UNSET,
+        kubeconfig: str | Unset = UNSET,
         is_enabled: bool | Unset = UNSET,
         is_draining: bool | Unset = UNSET,
         memory_mb: int | Unset = UNSET,
@@ -2761,6 +2764,7 @@ class Nodes(Group):
                 "region": region,
                 "engine": engine,
                 "options": options,
+                "kubeconfig": kubeconfig,
                 "is_enabled": is_enabled,
                 "is_draining": is_draining,
                 "memory_mb": memory_mb,
@@ -2818,6 +2822,14 @@ class Nodes(Group):
             body={"key": key},
         )
 
+    def examination(self, name: str) -> Answer:
+        """Show what an examination of the cluster has shown."""
+        return self._answer("GET", f"/api/v1/nodes/{_part(name)}/examination")
+
+    def examine(self, name: str) -> Answer:
+        """Have the cluster examined now."""
+        return self._answer("POST", f"/api/v1/nodes/{_part(name)}/examination")
+
     def images(self, name: str) -> Answer:
         """Show the images on a node."""
         return self._answer("GET", f"/api/v1/nodes/{_part(name)}/images")
@@ -2841,6 +2853,22 @@ class Nodes(Group):
             f"/api/v1/nodes/{_part(name)}/images/remove",
             body={"ids": ids, "preview": preview},
         )
+
+    def kubeconfig(self, name: str) -> Answer:
+        """Say whether a cluster has a kubeconfig."""
+        return self._answer("GET", f"/api/v1/nodes/{_part(name)}/kubeconfig")
+
+    def set_kubeconfig(self, name: str, *, kubeconfig: str) -> None:
+        """Store a cluster's kubeconfig."""
+        self._nothing(
+            "PUT",
+            f"/api/v1/nodes/{_part(name)}/kubeconfig",
+            body={"kubeconfig": kubeconfig},
+        )
+
+    def forget_kubeconfig(self, name: str) -> None:
+        """Forget a cluster's kubeconfig."""
+        self._nothing("DELETE", f"/api/v1/nodes/{_part(name)}/kubeconfig")
 
     def registries(self, name: str, *, ordering: str | None = None) -> Rows:
         """List the registries with credentials."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from hub.admin_base import ReadOnlyAdmin, ServiceAdmin
 
-from . import services
+from . import clusters, services
+from .forms import SecretText
 from .models import Address, AddressPool, Node, NodeReport, NodeTask, Operation, Region
 
 
@@ -34,6 +36,18 @@ class RegionAdmin(ServiceAdmin[Region]):
         services.delete_region(obj, actor=request.user)
 
 
+class NodeAdminForm(forms.ModelForm):
+    """With the one credential that is set here and never shown."""
+
+    kubeconfig = forms.CharField(
+        required=False,
+        strip=False,
+        max_length=clusters.MOST_BYTES,
+        widget=SecretText(attrs={"rows": 4, "autocomplete": "off"}),
+        help_text="Of a cluster whose agent runs outside it. It is never shown again; empty leaves it as it is.",
+    )
+
+
 @admin.register(Node)
 class NodeAdmin(ServiceAdmin[Node]):
     """Capacity and options are edited here; what the agent tells is read-only."""
@@ -43,6 +57,7 @@ class NodeAdmin(ServiceAdmin[Node]):
     list_select_related = ["region"]
     search_fields = ["name"]
     exclude = ["credentials"]
+    form = NodeAdminForm
     readonly_fields = ["agent_seen_at", "agent_version", "agent_facts", "engine_error", "engine_checked_at"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Node | None = None) -> Any:
@@ -50,7 +65,10 @@ class NodeAdmin(ServiceAdmin[Node]):
 
     def save_model(self, request: HttpRequest, obj: Node, form: Any, change: bool) -> None:
         if change:
-            services.update_node(obj, actor=request.user, **_changes(form))
+            changes = _changes(form)
+            if kubeconfig := changes.pop("kubeconfig", ""):
+                clusters.set_kubeconfig(obj, actor=request.user, kubeconfig=kubeconfig)
+            services.update_node(obj, actor=request.user, **changes)
         else:
             _adopt(obj, services.create_node(actor=request.user, **form.cleaned_data))
 

@@ -20,7 +20,8 @@ from accounts.permissions import require
 from hub import jobs
 from hub.engines.base import Check, Engine, EngineError, Verdict
 from hub.engines.kubernetes.gateway import parse_kubeconfig
-from hub.exceptions import Invalid
+from hub.engines.kubernetes.options import KNOWN, Options
+from hub.exceptions import Invalid, NotFound
 
 from .choices import EngineKind, ReportKind
 from .engines import engine_for
@@ -42,11 +43,48 @@ def set_kubeconfig(node: Node, *, actor: Any, kubeconfig: str) -> None:
     check_kubeconfig(node.engine, kubeconfig)
     with transaction.atomic():
         locked = Node.objects.select_for_update(no_key=True).get(pk=node.pk)
-        stored = json.loads(locked.credentials.reveal() or "{}") if locked.credentials else {}
+        stored = _stored(locked)
         locked.credentials = json.dumps({**stored, "kubeconfig": kubeconfig})
         locked.save(update_fields=["credentials"])
         NodeReport.objects.filter(node=locked, kind=ReportKind.CLUSTER).delete()
         audit.record(actor, "node.kubeconfig_set", locked, replaces="kubeconfig" in stored)
+
+
+def forget_kubeconfig(node: Node, *, actor: Any) -> None:
+    """Forget how the agent gets in: it then uses the account of the pod it runs in."""
+    require(actor, "nodes.change", node)
+    with transaction.atomic():
+        locked = Node.objects.select_for_update(no_key=True).get(pk=node.pk)
+        stored = _stored(locked)
+        if "kubeconfig" not in stored:
+            raise NotFound("The node has no kubeconfig.")
+        del stored["kubeconfig"]
+        locked.credentials = json.dumps(stored)
+        locked.save(update_fields=["credentials"])
+        NodeReport.objects.filter(node=locked, kind=ReportKind.CLUSTER).delete()
+        audit.record(actor, "node.kubeconfig_forgotten", locked)
+
+
+def has_kubeconfig(node: Node) -> bool:
+    return "kubeconfig" in _stored(node)
+
+
+def _stored(node: Node) -> dict[str, Any]:
+    return json.loads(node.credentials.reveal() or "{}") if node.credentials else {}
+
+
+def check_options(engine: str, name: str, options: Any) -> None:
+    """Refuse what the engine would not understand; for machines their engines ask. Raises Invalid."""
+    if engine != EngineKind.KUBERNETES:
+        return
+    if not isinstance(options, dict):
+        raise Invalid("Options are names with values.", field="options")
+    if unknown := sorted(set(options) - KNOWN):
+        raise Invalid(f"A cluster has no option `{unknown[0]}`.", field="options")
+    try:
+        Options.parse(name, options)
+    except EngineError as error:
+        raise Invalid(str(error), field="options") from None
 
 
 def check_kubeconfig(engine: str, kubeconfig: str) -> None:
@@ -73,6 +111,38 @@ def ask_if_due(node: Node) -> bool:
         return False
     jobs.enqueue("hub.nodes.jobs.examine_cluster", node.pk, queue=jobs.node_queue(node.name))
     return True
+
+
+def ask_examination(node: Node, *, actor: Any) -> NodeReport:
+    """Have a cluster examined now. It makes two throw-away namespaces there, so who only looks may not ask.
+
+    While one is under way another is not asked for.
+    """
+    require(actor, "nodes.change", node)
+    need_cluster(node)
+    now = timezone.now()
+    with transaction.atomic():
+        Node.objects.select_for_update(no_key=True).only("pk").get(pk=node.pk)
+        report, _ = NodeReport.objects.get_or_create(node=node, kind=ReportKind.CLUSTER)
+        if is_under_way(report):
+            return report
+        report.taken_at, report.error = now, ASKED
+        report.save(update_fields=["taken_at", "error"])
+        audit.record(actor, "node.examination_asked", node)
+        jobs.enqueue("hub.nodes.jobs.examine_cluster", node.pk, queue=jobs.node_queue(node.name))
+    return report
+
+
+def is_under_way(report: NodeReport | None) -> bool:
+    """Whether the agent was asked and has had no time to answer; a job that was lost is asked for again."""
+    if report is None or report.error != ASKED or report.taken_at is None:
+        return False
+    return report.taken_at > timezone.now() - AGAIN
+
+
+def need_cluster(node: Node) -> None:
+    if not is_cluster(node):
+        raise NotFound("This node is no cluster.")
 
 
 def examine(node: Node, *, engine: Engine | None = None) -> list[Check]:

@@ -70,6 +70,7 @@ def create_node(*, actor: Any, name: str, region: Region, engine: str, **values:
     require(actor, "nodes.change")
     if engine not in EngineKind.values:
         raise Invalid(f"There is no engine {engine}.", field="engine")
+    clusters.check_options(engine, name, values.get("options") or {})
     credentials = values.pop("credentials", None)
     if kubeconfig := values.pop("kubeconfig", ""):
         clusters.check_kubeconfig(engine, kubeconfig)
@@ -86,6 +87,8 @@ def create_node(*, actor: Any, name: str, region: Region, engine: str, **values:
 def update_node(node: Node, *, actor: Any, **changes: Any) -> Node:
     """Change a node's settings: region, capacity, overcommit, engine options, enabled, draining."""
     require(actor, "nodes.change", node)
+    if "options" in changes:
+        clusters.check_options(node.engine, node.name, changes["options"])
     with transaction.atomic():
         locked = Node.objects.select_for_update(no_key=True).get(pk=node.pk)
         before = {name: _plain(getattr(locked, name)) for name in changes}

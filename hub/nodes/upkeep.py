@@ -15,7 +15,7 @@ from hub.engines import capabilities_of
 from hub.engines.base import Enforcement
 from hub.pages import live
 
-from . import drift, repairs
+from . import clusters, drift, repairs
 from .choices import Finding, TaskVerb
 from .models import Node, NodeTask
 from .workloads import workload_models
@@ -140,3 +140,18 @@ def limits_of(node: Node) -> list[Limit]:
 def _limit(key: str, label: str, kept: str | None) -> Limit:
     how = Enforcement(kept or Enforcement.ABSENT)
     return Limit(key, label, how.value, LIMIT_WORDS[how])
+
+
+def cluster_facts(node: Node, user: Any) -> dict[str, Any]:
+    """What the card of a cluster shows; it is asked for again while the agent examines it."""
+    is_cluster = clusters.is_cluster(node)
+    report, checks = clusters.checks_of(node) if is_cluster else (None, [])
+    return {
+        "node": node,
+        "is_cluster": is_cluster,
+        "report": report,
+        "checks": checks,
+        "is_under_way": clusters.is_under_way(report),
+        "may_examine": is_cluster and can(user, "nodes.change", node),
+        "seconds": live.SECONDS_BUSY if clusters.is_under_way(report) else 6 * live.SECONDS_CALM,
+    }

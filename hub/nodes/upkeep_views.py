@@ -18,11 +18,11 @@ from hub.exceptions import Conflict, HubError, Invalid, NotFound
 from hub.pages import forms as page_forms
 from hub.pages import live
 
-from . import images, kept, registries, repairs
+from . import clusters, images, kept, registries, repairs
 from .choices import TaskVerb
 from .forms import RegistryForm
 from .models import Node, NodeTask
-from .upkeep import DriftCard
+from .upkeep import DriftCard, cluster_facts
 
 IMAGE_VERBS = (TaskVerb.LIST_IMAGES, TaskVerb.PULL_IMAGE, TaskVerb.REMOVE_IMAGES)
 DATA_VERBS = (TaskVerb.LIST_DATA, TaskVerb.REMOVE_DATA)
@@ -56,6 +56,32 @@ def node_mend(request: HttpRequest, name: str, verb: str) -> HttpResponse:
     if live.is_fragment(request, "node-drift"):
         context = {"node": node, "card": DriftCard(node, request.user), "with_toasts": True}
         return live.private(render(request, "nodes/partials/drift.html", context))
+    return redirect("nodes:node_detail", name=node.name)
+
+
+@login_required
+def node_cluster(request: HttpRequest, name: str) -> HttpResponse:
+    """What an examination has shown; the fragment of the node's page that keeps up with one under way."""
+    node = _node(request, name)
+    if not live.is_fragment(request) or not clusters.is_cluster(node):
+        return redirect("nodes:node_detail", name=node.name)
+    card = cluster_facts(node, request.user)
+    report = card["report"]
+    tag = live.etag(request.user.pk, report and (report.taken_at, report.error), card["may_examine"])
+    return live.answer(request, "nodes/partials/cluster_card.html", card, tag=tag)
+
+
+@login_required
+@require_POST
+def node_examine(request: HttpRequest, name: str) -> HttpResponse:
+    """Have the cluster examined now."""
+    node = _node(request, name)
+    try:
+        clusters.ask_examination(node, actor=request.user)
+        messages.success(request, "The agent is asked; an examination takes a minute or two.")
+        _warn_if_silent(request, node)
+    except NotFound as error:
+        messages.error(request, error.message)
     return redirect("nodes:node_detail", name=node.name)
 
 

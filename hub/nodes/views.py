@@ -19,7 +19,8 @@ from hub.pages import live
 from hub.pages.lists import ListPage
 
 from . import clusters, lists, services
-from .choices import PoolKind
+from .choices import EngineKind, PoolKind
+from .cluster_forms import ClusterOptionsForm
 from .facts import node_facts
 from .forms import NodeForm, PoolForm, RegionForm
 from .models import Address, AddressPool, Node, Operation, Region
@@ -64,27 +65,39 @@ def node_create(request: HttpRequest) -> HttpResponse:
     """Add a node."""
     require(request.user, "nodes.change")
     form = NodeForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        node = page_forms.call(form, services.create_node, actor=request.user, **form.cleaned_data)
+    cluster = ClusterOptionsForm(request.POST or None)
+    is_cluster = request.POST.get("engine") == EngineKind.KUBERNETES and cluster.is_sent
+    if request.method == "POST" and form.is_valid() and (not is_cluster or cluster.is_valid()):
+        options = {"options": cluster.options()} if is_cluster else {}
+        node = page_forms.call(form, services.create_node, actor=request.user, **form.cleaned_data, **options)
         if node:
             messages.success(request, f"Node {node.name} added. Start its agent, then give it a pool.")
             return redirect("nodes:node_detail", name=node.name)
-    return render(request, "nodes/node_form.html", {"form": form}, status=422 if form.errors else 200)
+    has_errors = form.errors or (is_cluster and cluster.errors)
+    context = {"form": form, "cluster": cluster, "is_cluster": is_cluster}
+    return render(request, "nodes/node_form.html", context, status=422 if has_errors else 200)
 
 
 @login_required
 @sensitive_post_parameters("kubeconfig")
 def node_update(request: HttpRequest, name: str) -> HttpResponse:
-    """Change a node's capacity, region and whether it takes new workloads."""
+    """Change a node's capacity, region, whether it takes new workloads, and a cluster's options."""
     node = _node(request, name)
     require(request.user, "nodes.change", node)
     form = NodeForm(request.POST or None, initial=NodeForm.initial_of(node), node=node)
-    if request.method == "POST" and form.is_valid():
+    is_cluster = clusters.is_cluster(node)
+    cluster = ClusterOptionsForm(request.POST or None, options=node.options, node=node.name)
+    has_options = is_cluster and cluster.is_sent
+    if request.method == "POST" and form.is_valid() and (not has_options or cluster.is_valid()):
         changes = {field: form.cleaned_data[field] for field in form.changed_data}
+        if has_options and cluster.options() != node.options:
+            changes["options"] = cluster.options()
         if _change_node(form, node, request.user, changes):
             messages.success(request, f"Node {node.name} changed.")
             return redirect("nodes:node_detail", name=node.name)
-    return render(request, "nodes/node_form.html", {"form": form, "node": node}, status=422 if form.errors else 200)
+    has_errors = form.errors or (has_options and cluster.errors)
+    context = {"form": form, "node": node, "cluster": cluster if is_cluster else None, "is_cluster": is_cluster}
+    return render(request, "nodes/node_form.html", context, status=422 if has_errors else 200)
 
 
 def _change_node(form: NodeForm, node: Node, actor: Any, changes: dict[str, Any]) -> bool:

@@ -701,6 +701,7 @@ def test_a_launch_costs_twelve_requests_at_most_and_a_sweep_three_lists(
     cluster.requests.clear()
 
     engine.list_owned()
+    engine.tidy()
 
     assert len(launch) <= 12, launch
     assert cluster.requests == [("list", "namespaces"), ("list", "pods"), ("list", "services")]

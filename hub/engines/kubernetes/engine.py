@@ -124,6 +124,7 @@ class KubernetesEngine(Engine):
         self.gateway = Gateway(credentials.get("kubeconfig") or "", timeout_seconds=self.timeout_seconds)
         self.pools = Pools(self.gateway, self.policy.address_pool)
         self.meters = Meters()
+        self._half_removed: list[str] | None = None
 
     def limits(self) -> Mapping[str, Enforcement]:
         """A volume's size is a bound only where the cluster's storage says so."""
@@ -209,10 +210,17 @@ class KubernetesEngine(Engine):
 
     @_verb
     def tidy(self) -> None:
-        """Go on where the removal of a workload, data kept, was interrupted."""
-        for namespace in self._namespaces(f",{names.LABEL_KEPT}=removing"):
-            if not namespace["metadata"].get("deletionTimestamp"):
-                self._empty(namespace["metadata"]["name"])
+        """Go on where the removal of a workload, data kept, was interrupted. A sweep has just listed everything, and is
+        not asked to do so again.
+        """
+        found, self._half_removed = self._half_removed, None
+        if found is None:
+            listed = self._namespaces(f",{names.LABEL_KEPT}=removing")
+            found = [namespace["metadata"]["name"] for namespace in listed]
+        for name in found:
+            view = self._look(name)
+            if view is not None and not view.is_terminating and not view.is_kept:
+                self._empty(name)
 
     @_verb
     def inspect(self, name: str) -> Observation | None:
@@ -228,6 +236,9 @@ class KubernetesEngine(Engine):
     def list_owned(self) -> list[Observation]:
         """Three lists and nothing else, however many workloads there are: `inspect` tells why one does not run."""
         namespaces = self._namespaces("")
+        self._half_removed = [
+            one["metadata"]["name"] for one in namespaces if View(one).labels.get(names.LABEL_KEPT) == "removing"
+        ]
         selector = f"{names.LABEL_HUB}={self.policy.hub}"
         pods = _by_namespace(self.gateway.find(PODS, selector=selector))
         services = _by_namespace(self.gateway.find(SERVICES, selector=selector))

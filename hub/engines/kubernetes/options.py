@@ -20,6 +20,26 @@ CLOSED_V6 = ("fc00::/7", "fe80::/10", "::1/128")
 ANYWHERE = ("0.0.0.0/0", "::/0")
 LOAD_BALANCER, NODE_PORTS = "load_balancer", "node_ports"
 NODE_PORT_RANGE = range(30000, 32768)
+KNOWN = frozenset(
+    {
+        "address_pool",
+        "agent_networks",
+        "check_image",
+        "closed_networks",
+        "dns_namespace",
+        "egress",
+        "exposure",
+        "hub",
+        "player_networks",
+        "reach_pods",
+        "runtime_class",
+        "share_addresses",
+        "storage_class",
+        "user",
+        "volume_quota",
+        GRANT_OPTION,
+    }
+)
 
 
 @dataclass(frozen=True)

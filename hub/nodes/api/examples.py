@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hub.api.openapi import example
 
+from . import clusters, upkeep
 from . import serializers as shapes
-from . import upkeep
 
 example(shapes.RegionSerializer, "A region", {"slug": "eu-central-1", "name": "Frankfurt", "position": 1})
 example(
@@ -34,6 +34,24 @@ example(
         "excluded_ports": [25575],
     },
 )
+KUBECONFIG = """apiVersion: v1
+kind: Config
+current-context: hub
+clusters: [{name: hub, cluster: {server: "https://192.168.250.10:6443", certificate-authority-data: LS0t}}]
+users: [{name: hub, user: {token: the-token-of-the-account-challenge-manager}}]
+contexts: [{name: hub, context: {cluster: hub, user: hub}}]
+"""
+example(
+    shapes.NodeSerializer,
+    "A whole cluster",
+    {
+        "name": "k3s-1",
+        "region": "eu-central-1",
+        "engine": "kubernetes",
+        "options": {"address_pool": "challenge-pool", "share_addresses": True},
+    },
+)
+example(clusters.KubeconfigSerializer, "With a token, nothing to run and no files", {"kubeconfig": KUBECONFIG})
 example(shapes.PoolChangeSerializer, "Give no more of them", {"is_enabled": False})
 example(shapes.BlockSerializer, "Used by something else", {"reason": "A printer has it."})
 example(

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from hub.api.bulk import BulkErrorSerializer, ids_field
 from hub.nodes.choices import EngineKind, PoolKind
+from hub.nodes.clusters import MOST_BYTES
 from hub.nodes.models import Address, AddressPool, Node, Operation, Region
 
 
@@ -32,6 +33,13 @@ class NodeSerializer(serializers.ModelSerializer[Node]):
     region = serializers.SlugRelatedField(slug_field="slug", queryset=Region.objects.all())
     engine = serializers.ChoiceField(choices=EngineKind.choices)
     is_agent_alive = serializers.BooleanField(read_only=True)
+    kubeconfig = serializers.CharField(
+        max_length=MOST_BYTES,
+        write_only=True,
+        required=False,
+        trim_whitespace=False,
+        help_text="Of a cluster whose agent runs outside it. It is never shown again.",
+    )
 
     class Meta:
         model = Node
@@ -40,6 +48,7 @@ class NodeSerializer(serializers.ModelSerializer[Node]):
             "region",
             "engine",
             "options",
+            "kubeconfig",
             "is_enabled",
             "is_draining",
             "memory_mb",

@@ -14,10 +14,11 @@ from hub.api.bulk import bulk_entry
 from hub.api.etags import conditional
 from hub.api.filters import orders_of
 from hub.api.views import HubViewSet
-from hub.nodes import lists, services
+from hub.nodes import clusters, lists, services
 from hub.nodes.models import Address, AddressPool, Node, Operation, Region
 from hub.nodes.workloads import operations_visible_to
 
+from .clusters import ClusterActions
 from .filters import AddressFilter, NodeFilter, OperationFilter, PoolFilter, RegionFilter
 from .serializers import (
     AddressBulkResultSerializer,
@@ -71,7 +72,7 @@ class RegionViewSet(HubViewSet):
         return Response(status=204)
 
 
-class NodeViewSet(UpkeepActions, HubViewSet):
+class NodeViewSet(UpkeepActions, ClusterActions, HubViewSet):
     """Machines and clusters that run workloads."""
 
     queryset = Node.objects.select_related("region")
@@ -82,6 +83,7 @@ class NodeViewSet(UpkeepActions, HubViewSet):
         "list": "nodes.view",
         "retrieve": "nodes.view",
         **UpkeepActions.upkeep_verbs,
+        **ClusterActions.cluster_verbs,
         "*": "nodes.change",
     }
     ordering_fields = orders_of(lists.NODES)
@@ -99,7 +101,10 @@ class NodeViewSet(UpkeepActions, HubViewSet):
     def partial_update(self, request: Request, name: str) -> Response:
         asked = NodeSerializer(self.get_object(), data=request.data, partial=True)
         asked.is_valid(raise_exception=True)
-        self.shown = services.update_node(self.get_object(), actor=request.user, **asked.validated_data)
+        changes = dict(asked.validated_data)
+        if kubeconfig := changes.pop("kubeconfig", ""):
+            clusters.set_kubeconfig(self.get_object(), actor=request.user, kubeconfig=kubeconfig)
+        self.shown = services.update_node(self.get_object(), actor=request.user, **changes)
         return Response(NodeSerializer(self.shown).data)
 
     @extend_schema(responses={204: None})

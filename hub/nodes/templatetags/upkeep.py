@@ -6,9 +6,9 @@ from typing import Any
 
 from django import template
 
-from hub.nodes import clusters, images, kept
+from hub.nodes import images, kept
 from hub.nodes.models import Node
-from hub.nodes.upkeep import DriftCard, limits_of
+from hub.nodes.upkeep import DriftCard, cluster_facts, limits_of
 
 register = template.Library()
 
@@ -40,9 +40,8 @@ def data_card(node: Node) -> dict[str, Any]:
     return {"node": node, "keeps_data": keeps_data, "cellar": kept.cellar(node) if keeps_data else None}
 
 
-@register.inclusion_tag("nodes/partials/cluster_card.html")
-def cluster_card(node: Node) -> dict[str, Any]:
+@register.inclusion_tag("nodes/partials/cluster_card.html", takes_context=True)
+def cluster_card(context: dict[str, Any], node: Node) -> dict[str, Any]:
     """What an examination of the cluster has shown; nothing for nodes that are machines."""
-    is_cluster = clusters.is_cluster(node)
-    report, checks = clusters.checks_of(node) if is_cluster else (None, [])
-    return {"node": node, "is_cluster": is_cluster, "report": report, "checks": checks}
+    request = context["request"]
+    return {"csrf_token": context.get("csrf_token"), "request": request, **cluster_facts(node, request.user)}

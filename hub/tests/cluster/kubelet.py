@@ -35,6 +35,7 @@ class Pod:
         self.cluster = cluster
         self.namespace, self.name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         self.spec = pod["spec"]
+        self.ip = cluster.next_ip()
         self.ends_within: float | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.lines: list[tuple[str, str]] = []
@@ -195,7 +196,7 @@ class Pod:
         with self.cluster.store.lock:
             found = self.cluster.store.objects.get(("pods", self.namespace, self.name))
             if found is not None:
-                found["status"] = {"phase": phase, "podIP": "10.42.0.9", "containerStatuses": [status, *beside]}
+                found["status"] = {"phase": phase, "podIP": self.ip, "containerStatuses": [status, *beside]}
                 self.cluster.store.touch("pods", self.namespace, self.name)
 
     def _is_ready(self, state: Object) -> bool:

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import ipaddress
+import itertools
 import json
 import shutil
 import socket
@@ -58,6 +59,7 @@ class Cluster:
         self.forgets = False  # whether a watch finds its place gone
         self.network_verdict = "open=yes closed=no"
         self.version = "v1.33.5+k3s1"
+        self._ips = itertools.count(9)
         self.closing = False
         self._awake = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"cluster": self}))
@@ -113,6 +115,10 @@ class Cluster:
         ranges = [bounds for one in pools for bounds in ranges_of(one)]
         return any(version == address.version and low <= int(address) <= high for version, low, high in ranges)
 
+    def next_ip(self) -> str:
+        """An address of a pod."""
+        return str(ipaddress.ip_address("10.42.0.0") + next(self._ips))
+
     def first_address(self) -> str:
         return "192.168.250.100"
 
@@ -142,7 +148,11 @@ class Cluster:
 
     def sidecar_status(self, name: str) -> Object:
         """Programs beside the main one are not run here."""
-        state = {"waiting": {"reason": "CrashLoopBackOff"}} if name in self.broken_sidecars else {"running": {}}
+        state = (
+            {"waiting": {"reason": "CrashLoopBackOff"}}
+            if name in self.broken_sidecars
+            else {"running": {"startedAt": now()}}
+        )
         return {"name": name, "state": state, "restartCount": 0}
 
     def end_pod(self, pod: Object, grace_seconds: float | None = None) -> None:
