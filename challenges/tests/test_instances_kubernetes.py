@@ -311,6 +311,33 @@ def test_an_address_each_is_not_shared_and_shows_who_plays(cluster: Cluster, mon
     assert all(arena.at(one) == [(one.engine_name, 8080)] for one in made)
 
 
+def test_an_address_that_somebody_else_has_is_blocked_and_the_team_moves(arena: OnCluster) -> None:
+    ports = [{"port": 8080, "protocol": "TCP"}]
+    service = arena.cluster.put("services", "others", "printer", type="LoadBalancer", ports=ports, selector={})
+    service["status"] = {"loadBalancer": {"ingress": [{"ip": "192.168.250.100"}]}}
+
+    instance = arena.launch(arena.teams[0], runs(arena.event))
+    arena.run(instance)
+
+    assert arena.fresh(instance).connections[0].ip != "192.168.250.100"
+    blocked = Address.objects.filter(node=arena.node, state=AddressState.BLOCKED)
+    assert {str(one.ip) for one in blocked} == {"192.168.250.100"}
+    assert "printer" in blocked[0].reason
+    assert [one.port for one in blocked] == [None], "one address, and not its ports one after the other"
+
+
+def test_an_address_that_no_pool_of_the_cluster_has_is_left_at_once(arena: OnCluster) -> None:
+    for pool in arena.cluster.objects("ipaddresspools"):
+        if pool["metadata"]["name"] == "players":
+            pool["spec"]["addresses"] = ["192.168.250.102-192.168.250.130"]
+
+    instance = arena.launch(arena.teams[0], runs(arena.event))
+    arena.run(instance)
+
+    assert arena.fresh(instance).connections[0].ip == "192.168.250.102"
+    assert ips.count(arena.node)["blocked"] == 2
+
+
 def test_granted_powers_run_on_a_marked_cluster_and_nowhere_else(arena: OnCluster) -> None:
     challenge = runs(arena.event, capabilities=["NET_ADMIN"])
     challenge.containers.update(is_privileged=False)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 
 from .choices import AddressState, PoolKind
 from .models import Address, AddressRequest, Node
@@ -124,6 +125,26 @@ def give_up_ports(holder: uuid.UUID) -> Collection[int]:
             others.delete()  # those that were blocked: whoever gets the address next tries them himself
             empty.append(one.pk)
     return empty
+
+
+def abandon(address: Address, *, reason: str) -> bool:
+    """Take the whole IP of a port out of use, with all ports on it; False when others than the port's holder are there.
+
+    Trying one port after the other of an IP that cannot be had would never end.
+    """
+    on_it = Address.objects.filter(pool=address.pool_id, ip=address.ip, port__isnull=False)
+    if on_it.filter(state=AddressState.LEASED).exclude(holder=address.holder).exists():
+        return False
+    found = whole(address.node).filter(pool=address.pool_id, ip=address.ip).first()
+    if found is None:
+        return False
+    if found.holder is not None:
+        hold_lessee(found.holder)
+    on_it.delete()
+    Address.objects.filter(pk=found.pk).update(
+        state=AddressState.BLOCKED, holder=None, port_name="", rest_until=None, released_at=Now(), reason=reason
+    )
+    return True
 
 
 def _take(node: Node, kind: str, holder: uuid.UUID, name: str, overtake: bool) -> Address | None:

@@ -272,10 +272,11 @@ def unblock(address: Address) -> bool:
     return bool(blocked.update(state=AddressState.FREE, reason=""))
 
 
-def replace_blocked(workload: Workload, address: Address, *, reason: str) -> bool:
+def replace_blocked(workload: Workload, address: Address, *, reason: str, is_whole: bool = False) -> bool:
     """Block a leased address that is in use by something else and lease another; False when the pool has no other.
 
-    The caller holds the workload's row: then the address is still its own.
+    `is_whole` says that the IP itself cannot be had, and so no other port on it either. The caller holds the workload's
+    row: then the address is still its own.
     """
     from .workloads import PortRequest
 
@@ -283,7 +284,11 @@ def replace_blocked(workload: Workload, address: Address, *, reason: str) -> boo
     if address.pool.kind != PoolKind.HOST_PORTS:
         wanted = [port for port in workload.ports_wanted() if port.name == address.port_name]
     with transaction.atomic():
-        block(address, reason=reason)
+        is_ours = is_whole and address.pool.kind == PoolKind.LOAD_BALANCER
+        if is_ours and ips.abandon(address, reason=reason):
+            wanted = [port for port in workload.ports_wanted() if port.kind == PoolKind.LOAD_BALANCER]
+        else:
+            block(address, reason=reason)
         if lease_ports(node=workload.node, holder=workload.pk, wanted=wanted, overtake=True):
             return True
         queue_for_ports(workload, wanted)

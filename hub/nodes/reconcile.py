@@ -279,7 +279,8 @@ def _await_start(workload: Workload, engine: Engine, seen: Observation) -> Step:
     if obstacle is not None and obstacle.reason in (Reason.ADDRESS_TAKEN, Reason.ADDRESS_MISSING):
         for address in workload.addresses():
             if address.port == obstacle.port and str(address.ip) == obstacle.ip:
-                return _move_address(workload, address, obstacle.message)
+                is_whole = obstacle.reason == Reason.ADDRESS_MISSING
+                return _move_address(workload, address, obstacle.message, is_whole=is_whole)
     seconds = workload.ready_timeout_seconds + START_SECONDS
     latest = timezone.now() + timedelta(seconds=seconds)
     deadline = min(workload.ready_deadline_at or latest, latest)
@@ -343,8 +344,10 @@ def _launch(workload: Workload, engine: Engine) -> Step:
     for address in addresses:
         # What it has run on before is left to the engine's own bind: connections of its last run linger there a while,
         # and a probe takes them for a stranger.
-        if address.proven_at is None and (taken := _probe(engine, address)):
-            return _move_address(workload, address, taken)
+        if address.proven_at is None:
+            taken, is_whole = _probe(engine, address)
+            if taken:
+                return _move_address(workload, address, taken, is_whole=is_whole)
     operations.begin(workload)
     spec = workload.build_spec(addresses, engine)
     if engine.capabilities.images:
@@ -357,7 +360,8 @@ def _launch(workload: Workload, engine: Engine) -> Step:
         if error.reason in (Reason.ADDRESS_TAKEN, Reason.ADDRESS_MISSING):
             for address in addresses:
                 if address.port == error.port and str(address.ip) == error.ip:
-                    return _move_address(workload, address, str(error))
+                    is_whole = error.reason == Reason.ADDRESS_MISSING
+                    return _move_address(workload, address, str(error), is_whole=is_whole)
         raise
     failpoint("reconcile.after_ensure")
     workload.addresses().filter(proven_at=None).update(proven_at=Now())
@@ -421,12 +425,13 @@ def _image_of(seen: Observation) -> dict[str, Any]:
     return {"image_digest": seen.image_digest, "image_pinned": seen.image} if seen.image else {}
 
 
-def _probe(engine: Engine, address: Address) -> str:
+def _probe(engine: Engine, address: Address) -> tuple[str, bool]:
+    """What stands in the way of an address, and whether that is true of its whole IP."""
     try:
-        return engine.probe_address(str(address.ip), address.port) if address.port else ""
+        return (engine.probe_address(str(address.ip), address.port) if address.port else ""), False
     except EngineError as error:
         if error.reason == Reason.ADDRESS_MISSING:
-            return str(error)
+            return str(error), True
         raise
 
 
@@ -447,13 +452,13 @@ def waiting_reason(workload: Workload) -> str:
     return f"Waiting for a free address, place {place}." if place else ""
 
 
-def _move_address(workload: Workload, address: Address, taken: str) -> Step:
+def _move_address(workload: Workload, address: Address, taken: str, *, is_whole: bool = False) -> Step:
     """The leased address cannot be bound: block it with the reason, take the next, and say so."""
     logger.warning("address %s of %s cannot be used: %s", address, workload.engine_name, taken)
     with transaction.atomic():
         if not _lock_held(workload):
             return OVERTAKEN
-        is_moved = leases.replace_blocked(workload, address, reason=taken)
+        is_moved = leases.replace_blocked(workload, address, reason=taken, is_whole=is_whole)
         _tell_of_move(workload, address, taken)
     if is_moved:
         return Step(S.QUEUED, f"{address} is in use by something else ({taken}); moved to another address.", again=True)

@@ -224,7 +224,7 @@ def test_one_that_shares_is_not_let_onto_an_address_of_another_teams(
 
     engine.ensure(other)
 
-    assert told(engine, other, "can't change sharing key").obstacle.reason is Reason.ADDRESS_TAKEN
+    assert told(engine, other, "can't change sharing key").obstacle.reason is Reason.ADDRESS_MISSING
 
 
 def test_a_quota_that_is_not_counted_yet_is_waited_for(cluster: Cluster, engine: KubernetesEngine) -> None:
@@ -536,7 +536,19 @@ def test_a_kubeconfig_may_neither_run_programs_nor_read_files(user: dict[str, An
         parse_kubeconfig(yaml.safe_dump(config))
 
 
-@pytest.mark.parametrize("text", ["[", "just words", "clusters: 5", "{}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[",
+        "just words",
+        "clusters: 5",
+        "{}",
+        "a: 2001-13-45",
+        "[" * 20_000,
+        "9" * 5_000,
+        "{clusters: [], contexts: [], users: 5}",
+    ],
+)
 def test_what_is_no_kubeconfig_is_refused(text: str) -> None:
     with pytest.raises(EngineError) as refused:
         parse_kubeconfig(text)

@@ -388,12 +388,15 @@ def parse_kubeconfig(text: str) -> Object:
     """The content of a kubeconfig that stands on its own. Raises REFUSED for one that runs programs or reads files."""
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # such as a thirteenth month, or a million brackets
         raise refusal("The kubeconfig is not YAML.") from None
     if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in ("clusters", "contexts")):
         raise refusal("The kubeconfig names no clusters and contexts.")
     for section in ("users", "clusters"):
-        for entry in found.get(section) or ():
+        entries = found.get(section) or []
+        if not isinstance(entries, list):
+            raise refusal(f"The kubeconfig's {section} are not a list.")
+        for entry in entries:
             inner = entry.get(section.removesuffix("s")) if isinstance(entry, dict) else None
             for key in FOREIGN_KEYS:
                 if isinstance(inner, dict) and key in inner:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..base import EngineError, Reason
 from . import names
 from .errors import Refused
 from .gateway import POOLS, SERVICES, Gateway
@@ -48,7 +49,7 @@ class Pools:
         return any(version == address.version and first <= int(address) <= last for version, first, last in ranges)
 
     def user_of(self, ip: str, port: int, *, node_ports: bool) -> str:
-        """Which service uses an address already, in words, or ""."""
+        """Which service uses an address, in words, or "". Raises ADDRESS_MISSING for an IP that others have whole."""
         address = ipaddress.ip_address(ip)
         for service in self.gateway.find(SERVICES):
             spec, metadata = service.get("spec") or {}, service["metadata"]
@@ -56,7 +57,8 @@ class Pools:
             if port in numbers and (node_ports or address in set(_addresses(service))):
                 return f"used by the service {metadata['name']} in {metadata['namespace']}"
             if not node_ports and address in set(_addresses(service)) and names.LABEL_HUB not in labels_of(service):
-                return f"the address belongs to the service {metadata['name']} in {metadata['namespace']}"
+                text = f"The address belongs to the service {metadata['name']} in {metadata['namespace']}."
+                raise EngineError(text, reason=Reason.ADDRESS_MISSING, ip=ip, port=port)
         return ""
 
 
