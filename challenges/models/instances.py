@@ -101,6 +101,8 @@ class Instance(Workload):
     # What reconcile asks of every kind of workload --------------------------------------------------------------
 
     stop_grace_seconds = 5
+    related_in_steps = ("event", "challenge", "team")
+    parts_in_steps = ("challenge__containers__ports",)
 
     @property
     def ready_timeout_seconds(self) -> int:  # type: ignore[override]  # an attribute of the base; the author decides

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import IntegrityError, transaction
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from accounts import audit
@@ -194,6 +195,7 @@ def _entry_for(event: Event, participation: Participation, slug: str, *, is_orga
         entry = open_entry(event, participation, slug)
     if not entry.challenge.is_container:
         raise Conflict("This challenge has nothing to launch.", code="nothing_to_launch")
+    prefetch_related_objects([entry.challenge], "containers__ports")
     return entry
 
 

@@ -114,7 +114,8 @@ def claim(model: type[Workload], pk: uuid.UUID) -> Workload | None:
     failpoint("reconcile.after_claim")
     if not claimed:
         return None
-    return model._base_manager.select_related("node__region").filter(pk=pk, lease_token=token).first()
+    rows = model._base_manager.select_related("node__region", *model.related_in_steps)
+    return rows.prefetch_related(*model.parts_in_steps).filter(pk=pk, lease_token=token).first()
 
 
 def renew(workload: Workload, **changes: Any) -> bool:

@@ -136,6 +136,9 @@ class Workload(models.Model):
 
     stop_grace_seconds: int = 30
     ready_timeout_seconds: int = 120
+    related_in_steps: tuple[str, ...] = ()
+    parts_in_steps: tuple[str, ...] = ()
+    """What a step reads beside the row: fetched along with it, instead of one by one again and again."""
 
     @abstractmethod
     def ports_wanted(self) -> Sequence[PortRequest]:
