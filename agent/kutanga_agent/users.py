@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import encodings.idna  # noqa: F401 - looked up by name at the first connection, when we may not read it any more
+import importlib
 import os
+import pkgutil
 import pwd
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import cryptography
 
 GET_DEATH_SIGNAL, SET_DEATH_SIGNAL = 2, 1
 
@@ -18,6 +22,7 @@ def become(name: str, state: Path) -> None:
     """Be this user from now on, with the state directory as ours; does nothing for who is not root."""
     if os.geteuid() != 0:
         return
+    _read_cryptography()
     account = pwd.getpwnam(name)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in (state, *state.rglob("*")):
@@ -27,6 +32,13 @@ def become(name: str, state: Path) -> None:
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
     os.environ["HOME"] = str(state)
+
+
+def _read_cryptography() -> None:
+    """Import all of it: it looks for its own parts when a key is first made, when we may not read them any more."""
+    for module in pkgutil.walk_packages(cryptography.__path__, "cryptography."):
+        with suppress(ImportError):  # parts for other systems and for older versions
+            importlib.import_module(module.name)
 
 
 @contextmanager
