@@ -36,7 +36,10 @@ def main(argv: list[str]) -> int:
     """Start services, run the benchmarks named (all when none is), and write the table."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=")
     parser.add_argument("names", nargs="*", help="Benchmarks to run; the table is written only when all run.")
-    names = parser.parse_args(argv).names
+    parser.add_argument("--seconds", default="180", help="How long devices call in the benchmark of fleets (180).")
+    chosen = parser.parse_args(argv)
+    names = chosen.names
+    os.environ["BENCH_SECONDS"] = chosen.seconds
     services = Throwaway(durable=True)
     with tempfile.TemporaryDirectory(prefix="kutanga-bench-") as data:
         os.environ |= {

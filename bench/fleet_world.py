@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -17,6 +16,8 @@ from django.db import connection
 from devices.choices import KeyAlgorithm, KeyState
 from devices.models import DeviceKey
 from hub.nodes.models import Region
+
+from ._fleet_load import Signing
 
 PrivateKey = Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 TYPES = ("gateway", "camera", "sensor", "kiosk")
@@ -52,15 +53,6 @@ def add_devices(count: int, *, name: str = "", silence_seconds: int = 120) -> li
         cursor.execute("VACUUM ANALYZE devices_device, devices_devicebeat")
         cursor.execute("SELECT id FROM devices_device WHERE name LIKE %s ORDER BY name", [f"{name}-%"])
         return [id for (id,) in cursor.fetchall()]
-
-
-@dataclass(frozen=True)
-class Signing:
-    """A device that signs: its id and its private key in DER, to be handed to the process that asks."""
-
-    id: str
-    fingerprint: str
-    der: bytes
 
 
 def give_keys(ids: list[uuid.UUID]) -> list[Signing]:
