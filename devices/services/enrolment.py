@@ -19,7 +19,7 @@ from django.http import HttpRequest
 from django.utils.crypto import get_random_string
 
 from accounts import audit
-from accounts.actors import DeviceActor
+from accounts.actors import SYSTEM, DeviceActor
 from accounts.permissions import require
 from hub.exceptions import Conflict, TooMany
 from hub.nodes.models import Region
@@ -29,6 +29,7 @@ from monitoring.models import Event
 from .. import public_keys, signatures
 from ..choices import DEVICE_TRANSITIONS, DeviceStatus, KeyState
 from ..claims import DeviceRefused
+from ..configuration.services import refresh_devices
 from ..models import Device, DeviceBeat, DeviceGroup, DeviceKey
 from ..public_keys import KeyFacts
 from ..signatures import Refusal
@@ -123,6 +124,7 @@ def preauthorise_device(
         _store(device)
         keys.propose_key(device, facts)
         device.groups.set(groups or [])
+        refresh_devices([device.pk], actor=actor, note="Preauthorised")
         audit.record(actor, "device.preauthorised", device, fingerprint=facts.fingerprint)
     return device
 
@@ -186,6 +188,7 @@ def _new(facts: KeyFacts, identity: dict[str, Any], values: dict[str, Any], secr
     if token:
         if token.group:
             device.groups.add(token.group)
+            refresh_devices([device.pk], actor=SYSTEM, note=f"Group {token.group.name}")
         _activate(device, key)
     return Enrolled(device, KeyState(key.state), True)
 

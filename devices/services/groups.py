@@ -12,6 +12,7 @@ from accounts import audit
 from accounts.permissions import require
 from hub.exceptions import Conflict
 
+from ..configuration.services import refresh_devices
 from ..models import Device, DeviceGroup
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def update_group(group: DeviceGroup, *, actor: Asker, **changes: Any) -> DeviceG
             setattr(locked, name, value)
         locked.full_clean()
         locked.save()
+        if before.get("priority", locked.priority) != locked.priority:
+            refresh_devices(locked.devices.values_list("pk", flat=True), actor=actor, note=f"Group {locked.name}")
         if before != changes:
             audit.record(actor, "device_group.updated", locked, **audit.changes(before, changes))
     return locked
@@ -48,9 +51,11 @@ def delete_group(group: DeviceGroup, *, actor: Asker) -> None:
     """Remove a group; its devices stay. One that something still leads into is kept."""
     require(actor, "devices.change")
     with transaction.atomic():
-        audit.record(actor, "device_group.deleted", group, members=group.devices.count())
+        members = list(group.devices.values_list("pk", flat=True))
+        audit.record(actor, "device_group.deleted", group, members=len(members))
         try:
             group.delete()
+            refresh_devices(members, actor=actor, note=f"Group {group.name} is gone")
         except ProtectedError:
             raise Conflict("Something still refers to this group, such as an enrolment token.", code="in_use") from None
 
@@ -69,6 +74,7 @@ def set_members(
         go = [device for device in go if device.pk in members]
         group.devices.add(*come)
         group.devices.remove(*go)
+        refresh_devices([device.pk for device in [*come, *go]], actor=actor, note=f"Members of group {group.name}")
         if come or go:
             names = {"added": [str(each) for each in come[:50]], "removed": [str(each) for each in go[:50]]}
             audit.record(actor, "device_group.members_changed", group, come=len(come), go=len(go), **names)

@@ -14,6 +14,7 @@ from monitoring import events
 from monitoring.models import Event
 
 from ..choices import DEVICE_TRANSITIONS, DeviceStatus, KeyState
+from ..configuration.services import refresh_devices
 from ..models import Device, DeviceGroup, DeviceKey
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def update_device(device: Device, *, actor: Asker, groups: list[DeviceGroup] | N
             locked.save(update_fields=list(changes))
         if groups is not None:
             before["groups"], after["groups"] = _set_groups(locked, groups)
+            refresh_devices([locked.pk], actor=actor, note="Its groups")
         if before != after:
             audit.record(actor, "device.updated", locked, **audit.changes(before, after))
     return locked
@@ -110,6 +112,7 @@ def _move(
                 state=KeyState.REVOKED, revoked_at=Now(), revoked_reason="The device was decommissioned."
             )
             locked.groups.clear()
+            refresh_devices([locked.pk], actor=actor, note="Decommissioned")
         audit.record(actor, action, locked, **({"reason": locked.status_reason} if reason else {}))
         events.record(locked.subject, Event.Kind.NOTE, f"{DeviceStatus(status).label}. {locked.status_reason}".strip())
     return locked

@@ -14,6 +14,7 @@ from devices.configuration.commands import commands_for
 from devices.configuration.models import ConfigRevision, DeviceConfig
 from devices.models import Device, DeviceBeat
 from devices.reports import Report
+from devices.services import delete_group, set_members, update_device, update_group
 from hub.exceptions import Conflict, Invalid, NotAllowed, NotFound
 
 from .factories import DeviceFactory, DeviceGroupFactory
@@ -223,3 +224,42 @@ def test_the_trail_names_what_changed_and_not_its_value(device: Device) -> None:
     entry = AuditEntry.objects.get(action="device.configured")
     assert entry.data["changed"] == ["settings.wifi"]
     assert "hunter2" not in str(entry.data)
+
+
+def desired_level(device: Device) -> str:
+    return str(services.config_of(device).desired["log_level"])
+
+
+def test_who_comes_into_a_group_inherits_at_once_and_who_goes_does_no_longer(device: Device) -> None:
+    group = DeviceGroupFactory()
+    services.set_group_config(group, {"log_level": "DEBUG"}, actor=SYSTEM)
+
+    set_members(group, actor=SYSTEM, add=[device])
+    inside = (desired_level(device), DeviceConfig.objects.get(device=device).version)
+    set_members(group, actor=SYSTEM, remove=[device])
+
+    assert inside == ("DEBUG", 2)
+    assert (desired_level(device), DeviceConfig.objects.get(device=device).version) == ("INFO", 3)
+
+
+def test_deleting_a_group_takes_back_what_it_gave(device: Device) -> None:
+    group = DeviceGroupFactory()
+    services.set_group_config(group, {"log_level": "DEBUG"}, actor=SYSTEM)
+    update_device(device, actor=SYSTEM, groups=[group])
+    assert desired_level(device) == "DEBUG"
+
+    delete_group(group, actor=SYSTEM)
+
+    assert desired_level(device) == "INFO"
+
+
+def test_the_order_of_groups_decides_anew_when_it_changes(device: Device) -> None:
+    low, high = DeviceGroupFactory(priority=1), DeviceGroupFactory(priority=2)
+    for group, level in ((low, "DEBUG"), (high, "ERROR")):
+        services.set_group_config(group, {"log_level": level}, actor=SYSTEM)
+        set_members(group, actor=SYSTEM, add=[device])
+    assert desired_level(device) == "ERROR"
+
+    update_group(low, actor=SYSTEM, priority=3)
+
+    assert desired_level(device) == "DEBUG"
