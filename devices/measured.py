@@ -22,19 +22,26 @@ from monitoring.subjects import Subject
 
 from .choices import Health
 from .models import Device
+from .querysets import OFFLINE_FACTOR, OFFLINE_GRACE_SECONDS
 
 FEED: Final = UUID("350f92ef-3d67-5bae-9a92-28aa624399f6")
 MIB: Final = 2.0**20
+SILENT: Final = "Offline: it has fallen silent."
+BACK: Final = "It calls again."
 _NEWER = """
     SELECT device_id, last_seen_at, cpu_percent, memory_mb, disk_percent, load FROM devices_devicebeat
     WHERE last_seen_at > %s AND last_seen_at <= %s
 """
 _NOTE = """
-    UPDATE devices_devicebeat beat SET noted = ARRAY[old.health, old.bundle_version, old.agent_version]
-    FROM devices_devicebeat old
-    WHERE old.device_id = beat.device_id AND old.last_seen_at IS NOT NULL
-        AND old.noted IS DISTINCT FROM ARRAY[old.health, old.bundle_version, old.agent_version]::varchar(100)[]
-    RETURNING beat.device_id, old.noted, beat.noted, beat.last_seen_at
+    UPDATE devices_devicebeat beat SET noted = now.said
+    FROM devices_devicebeat old, devices_device device, LATERAL (
+        SELECT ARRAY[old.health, old.bundle_version, old.agent_version, CASE WHEN device.status = 'accepted'
+            AND old.last_seen_at < now() - make_interval(secs => old.interval_seconds * %s + %s)
+            THEN 'offline' ELSE '' END]::varchar(100)[] AS said
+    ) now
+    WHERE old.device_id = beat.device_id AND device.id = beat.device_id AND old.last_seen_at IS NOT NULL
+        AND old.noted IS DISTINCT FROM now.said
+    RETURNING beat.device_id, old.noted, beat.noted, beat.last_seen_at, now()
 """
 
 
@@ -72,16 +79,16 @@ def _moment(number: int) -> datetime:
 
 
 def note_changes() -> int:
-    """Mark in the charts what has changed of health and versions since the last look."""
+    """Mark in the charts what has changed of health and versions since the last look, and who is silent or back."""
     with connection.cursor() as cursor:
-        cursor.execute(_NOTE)
+        cursor.execute(_NOTE, [OFFLINE_FACTOR, OFFLINE_GRACE_SECONDS])
         rows = cursor.fetchall()
     found = [event for row in rows for event in _changes(*row)]
     Event.objects.bulk_create(found)
     return len(found)
 
 
-def _changes(device: UUID, old: list[str], new: list[str], at: datetime) -> Iterable[Event]:
+def _changes(device: UUID, old: list[str], new: list[str], at: datetime, now: datetime) -> Iterable[Event]:
     if not old:  # its first look: nothing has changed
         return
     subject = f"device:{device}"
@@ -93,6 +100,9 @@ def _changes(device: UUID, old: list[str], new: list[str], at: datetime) -> Iter
         yield Event(subject=subject, kind=Event.Kind.DEPLOYED, text=text, at=at)
     if old[2] != new[2]:
         yield Event(subject=subject, kind=Event.Kind.NOTE, text=f"Agent {new[2]}, before {old[2] or 'none'}.", at=at)
+    if (was_silent := old[3:] == ["offline"]) != (new[3] == "offline"):
+        kind, text, moment = (Event.Kind.STARTED, BACK, at) if was_silent else (Event.Kind.STOPPED, SILENT, now)
+        yield Event(subject=subject, kind=kind, text=text, at=moment)
 
 
 def find_devices(user: Any, ids: Collection[str]) -> Iterable[Subject]:

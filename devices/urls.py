@@ -38,6 +38,7 @@ urlpatterns = [
     path("bundles/", bundles.bundle_list, name="bundle_list"),
     path("bundles/new", bundles.bundle_upload, name="bundle_upload"),
     path("bundles/<uuid:pk>", bundles.bundle_detail, name="bundle_detail"),
+    path("bundles/<uuid:pk>/file", bundles.bundle_file, name="bundle_file"),
     path("bundles/<uuid:pk>/piece", bundles.bundle_piece, name="bundle_piece"),
     path("bundles/<uuid:pk>/finish", bundles.bundle_finish, name="bundle_finish"),
     path("bundles/<uuid:pk>/invalidate", bundles.bundle_invalidate, name="bundle_invalidate"),

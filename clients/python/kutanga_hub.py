@@ -2571,6 +2571,14 @@ class Logs(Group):
             body={"lines": lines, "sequence": sequence},
         )
 
+    def merged(self, *, device: str | None = None, limit: int | None = None) -> Rows:
+        """Show what happened to devices: log lines, deployments, health and silence."""
+        return self._rows(
+            "GET",
+            "/api/v1/logs/merged",
+            query={"device": device, "limit": limit},
+        )
+
     def get(self, id: int, *, fields: str | None = None) -> Answer:
         """Show a device log line."""
         return self._answer(

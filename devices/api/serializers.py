@@ -12,7 +12,7 @@ from hub.api.bulk import BulkErrorSerializer, ids_field
 from hub.bulk import MOST
 from hub.nodes.models import Region
 
-from ..choices import Liveness
+from ..choices import Liveness, LogLevel
 from ..models import Device, DeviceGroup, DeviceKey, DeviceLog, EnrolmentToken
 from ..services.bulk import DECISIONS
 from ..validators import validate_tag
@@ -266,3 +266,21 @@ class DeviceLogSerializer(serializers.ModelSerializer[DeviceLog]):
         model = DeviceLog
         fields = ["id", "device", "device_name", "at", "received_at", "level", "source", "message"]
         read_only_fields = fields
+
+
+class MergedQuerySerializer(serializers.Serializer[Any]):
+    """How many, and of which device."""
+
+    limit = serializers.IntegerField(min_value=1, max_value=500, default=100)
+    device = serializers.UUIDField(required=False)
+
+
+class HappeningSerializer(serializers.Serializer[Any]):
+    """One moment of one device."""
+
+    timestamp = serializers.DateTimeField()
+    level = serializers.ChoiceField(choices=LogLevel.choices)
+    message = serializers.CharField()
+    source: Any = serializers.CharField(help_text="What a log line names, else `deployment` or `state`.")
+    device = serializers.UUIDField()
+    device_name = serializers.CharField()

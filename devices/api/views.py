@@ -21,7 +21,7 @@ from hub.api.shapes import parse
 from hub.api.views import HubViewSet
 from hub.exceptions import NotFound
 
-from .. import fleet, lists, services
+from .. import fleet, happenings, lists, services
 from ..models import Device, DeviceGroup, DeviceLog, EnrolmentToken
 from ..services.bulk import decide_many
 from . import filters
@@ -274,3 +274,19 @@ class DeviceLogViewSet(HubViewSet):
     filterset_class = filters.LogFilter
     ordering_fields = orders_of(lists.LOGS)
     verbs: ClassVar[dict[str, str]] = {"*": "devices.view"}
+
+    @extend_schema(
+        summary="Show what happened to devices: log lines, deployments, health and silence",
+        parameters=[shapes.MergedQuerySerializer],
+        responses=shapes.HappeningSerializer(many=True),
+    )
+    @action(detail=False, filterset_class=None, pagination_class=None, filter_backends=())
+    def merged(self, request: Request) -> Response:
+        """Newest first. A failed deployment and a device that is offline are of level ERROR, a degraded one WARNING."""
+        query = shapes.MergedQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        device = query.validated_data.get("device")
+        if device is not None and not Device.objects.visible_to(request.user).filter(pk=device).exists():
+            raise NotFound("There is no such device.", field="device")
+        found = happenings.merged(request.user, query.validated_data["limit"], device)
+        return Response(shapes.HappeningSerializer(found, many=True).data)

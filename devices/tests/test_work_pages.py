@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.actors import SYSTEM
+from accounts.models import AuditEntry
 from accounts.tests.factories import UserFactory
 from devices.bundles.choices import BundleStatus
 from devices.bundles.models import Bundle, PublisherKey
-from devices.bundles.services import add_publisher
+from devices.bundles.services import add_publisher, upload_bundle
 from devices.deployments.choices import DeploymentStatus, TargetStatus
 from devices.deployments.models import Deployment
 from devices.models import Device
@@ -351,3 +353,36 @@ def test_limited_operator_reaches_his_regions_only() -> None:
     assert "There is no device other." in refused.content.decode()
     assert [target.device for target in Deployment.objects.get().targets.all()] == [mine]
     assert Device.objects.filter(pk=other.pk, targets=None).exists()
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_a_person_downloads_what_was_uploaded_and_goes_on_after_a_cut(
+    viewer: Client, settings: Any, is_sealed: bool
+) -> None:
+    settings.HUB_BUNDLE_ENCRYPTION = is_sealed
+    data = bundle_files.bundle("1.0", name="camera")
+    stored = upload_bundle(file=io.BytesIO(data), name="camera", version="1.0", size_bytes=len(data), actor=SYSTEM)
+    assert stored.is_sealed is is_sealed
+    where = f"/bundles/{stored.pk}/file"
+    assert f'href="{where}"' in page(viewer, f"/bundles/{stored.pk}")
+
+    whole = viewer.get(where)
+    rest = viewer.get(where, headers={"Range": "bytes=10-", "If-Range": whole["ETag"]})
+
+    assert b"".join(whole.streaming_content) == data
+    assert whole["Content-Disposition"] == 'attachment; filename="camera-1.0.tar.gz"'
+    assert (rest.status_code, b"".join(rest.streaming_content)) == (206, data[10:])
+    assert AuditEntry.objects.filter(action="bundle.downloaded").count() == 1
+
+
+def test_who_may_not_see_bundles_gets_no_file() -> None:
+    stored = make_bundle()
+
+    assert browser(UserFactory(role="Player")).get(f"/bundles/{stored.pk}/file").status_code == 404
+    assert Client().get(f"/bundles/{stored.pk}/file").status_code == 302
+
+
+def test_a_file_that_is_not_there_is_said(viewer: Client) -> None:
+    assert viewer.get(f"/bundles/{make_bundle(stored_sha256='b' * 64).pk}/file").status_code == 410
+    half = make_bundle("2.0", status=BundleStatus.UPLOADING)
+    assert viewer.get(f"/bundles/{half.pk}/file").status_code == 404

@@ -9,17 +9,21 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_POST, require_safe
 
+from accounts import audit
 from accounts.permissions import can, require
 from devices.bundles import services
-from devices.bundles.choices import UPLOAD_PIECE_BYTES
+from devices.bundles.choices import UPLOAD_PIECE_BYTES, BundleKind, BundleStatus
 from devices.bundles.forms import PublisherForm, UploadForm
 from devices.bundles.lists import BUNDLES
 from devices.bundles.models import Bundle, PublisherKey
+from devices.bundles.serving import send_plain
 from devices.models import Deployment, DeviceBeat
-from hub.exceptions import HubError
+from hub.exceptions import HubError, NotFound
 from hub.pages import forms as page_forms
 from hub.pages import live
 from hub.pages.lists import ListPage
@@ -64,6 +68,21 @@ def bundle_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "piece_bytes": UPLOAD_PIECE_BYTES,
     }
     return live.private(render(request, "devices/bundle_detail.html", context))
+
+
+@login_required
+@require_safe
+def bundle_file(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """The file as it was uploaded, to be kept by a person; with ranges, so that a browser may go on with it."""
+    bundle = find_bundle(request, pk)
+    if bundle.status == BundleStatus.UPLOADING:
+        raise NotFound("It has not arrived yet.")
+    response = send_plain(request, bundle)
+    end = "tar.gz" if bundle.kind == BundleKind.ARCHIVE else "bin"
+    response["Content-Disposition"] = content_disposition_header(True, f"{bundle.name}-{bundle.version}.{end}") or ""
+    if request.method == "GET" and "Range" not in request.headers and response.status_code == 200:
+        audit.record(me(request), "bundle.downloaded", bundle)
+    return response
 
 
 @login_required
