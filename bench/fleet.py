@@ -38,7 +38,7 @@ from hub import urls
 from ._fleet_load import BODY, Key, Plan, Signing, headers_of
 from .api import reader
 from .create_server import PORT, gunicorn
-from .fleet_world import add_devices, give_keys
+from .fleet_world import add_devices, give_keys, remove_devices
 from .harness import Figure, benchmark, median_of, per_second
 from .wsgi import ask
 
@@ -201,8 +201,7 @@ def fleet_pages() -> Iterator[Figure]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM devices_device")
         missing = MOST - cursor.fetchone()[0]
-    if missing > 0:
-        add_devices(missing)
+    added = add_devices(missing) if missing > 0 else []
     times = []
     for page in PAGES:
         work = partial(ask, "GET", page, by_session)
@@ -211,6 +210,7 @@ def fleet_pages() -> Iterator[Figure]:
             start = time.perf_counter()
             work()
             times.append(time.perf_counter() - start)
+    remove_devices(added)  # other benchmarks look at the overview, too
     times.sort()
     worst = (statistics.median(times) * 1000, times[-1] * 1000)
     yield Figure(

@@ -19,7 +19,7 @@ from hub.api.filters import orders_of
 from hub.api.idempotency import idempotent
 from hub.api.shapes import parse
 from hub.api.views import HubViewSet
-from hub.exceptions import NotFound
+from hub.exceptions import Invalid, NotFound
 
 from .. import fleet, happenings, lists, services
 from ..models import Device, DeviceGroup, DeviceLog, EnrolmentToken
@@ -287,6 +287,6 @@ class DeviceLogViewSet(HubViewSet):
         query.is_valid(raise_exception=True)
         device = query.validated_data.get("device")
         if device is not None and not Device.objects.visible_to(request.user).filter(pk=device).exists():
-            raise NotFound("There is no such device.", field="device")
+            raise Invalid("There is no such device.", code="no_such_device", field="device")
         found = happenings.merged(request.user, query.validated_data["limit"], device)
         return Response(shapes.HappeningSerializer(found, many=True).data)

@@ -78,7 +78,7 @@ def test_of_one_device_and_what_one_may_not_see(caller: Caller, viewer: Client) 
 
     assert [row["message"] for row in rows(viewer, f"?device={other.pk}")] == [other.name]
     assert rows(elsewhere) == []
-    assert elsewhere.get(f"{API}?device={other.pk}").status_code == 404
+    assert elsewhere.get(f"{API}?device={other.pk}").status_code == 400
 
 
 @pytest.mark.parametrize("query", ["?limit=0", "?limit=501", "?device=x"])
