@@ -305,10 +305,11 @@ class KubernetesEngine(Engine):
 
     @_verb
     def probe_address(self, ip: str, port: int) -> str:
-        """Whether a pool has the address, and whether a service of others uses it."""
+        """Whether a pool has the address, and whether a service of others uses it; leases know of our own."""
         if self.policy.exposure == LOAD_BALANCER and not self.pools.have(ip):
             raise EngineError(f"No pool of the cluster's load balancer has {ip}.", reason=Reason.ADDRESS_MISSING, ip=ip)
-        return self.pools.user_of(ip, port, node_ports=self.policy.exposure != LOAD_BALANCER)
+        node_ports = self.policy.exposure != LOAD_BALANCER
+        return self.pools.user_of(ip, port, hub=self.policy.hub, node_ports=node_ports)
 
     # Steps.
 

@@ -266,13 +266,7 @@ def _pending(view: View, binding: PortBinding) -> Obstacle:
     if not failed:
         return Obstacle(Reason.UNAVAILABLE, f"Waiting for the load balancer to give {binding.ip}.")
     message = sentence(failed[-1].get("message") or "")
-    # Of an IP that somebody else holds, or no pool has, no other port can be had either.
-    is_unknown = (
-        "sharing key" in message
-        or "not compatible" in message
-        or "not allowed in config" in message
-        or "no available" in message.lower()
-    )
+    is_unknown = "not compatible" in message or "not allowed in config" in message or "no available" in message.lower()
     reason = Reason.ADDRESS_MISSING if is_unknown else Reason.ADDRESS_TAKEN
     text = f"The load balancer does not give {binding.ip}:{binding.port}: {message}"
     return Obstacle(reason, text, ip=binding.ip, port=binding.port)

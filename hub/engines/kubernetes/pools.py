@@ -48,15 +48,17 @@ class Pools:
         address = ipaddress.ip_address(ip)
         return any(version == address.version and first <= int(address) <= last for version, first, last in ranges)
 
-    def user_of(self, ip: str, port: int, *, node_ports: bool) -> str:
+    def user_of(self, ip: str, port: int, *, hub: str, node_ports: bool) -> str:
         """Which service uses an address, in words, or "". Raises ADDRESS_MISSING for an IP that others have whole."""
         address = ipaddress.ip_address(ip)
         for service in self.gateway.find(SERVICES):
+            if labels_of(service).get(names.LABEL_HUB) == hub:
+                continue  # leases decide among our own; this may be what a launch that was cut short has made
             spec, metadata = service.get("spec") or {}, service["metadata"]
             numbers = {one.get("nodePort" if node_ports else "port") for one in spec.get("ports") or ()}
             if port in numbers and (node_ports or address in set(_addresses(service))):
                 return f"used by the service {metadata['name']} in {metadata['namespace']}"
-            if not node_ports and address in set(_addresses(service)) and names.LABEL_HUB not in labels_of(service):
+            if not node_ports and address in set(_addresses(service)):
                 text = f"The address belongs to the service {metadata['name']} in {metadata['namespace']}."
                 raise EngineError(text, reason=Reason.ADDRESS_MISSING, ip=ip, port=port)
         return ""

@@ -1,0 +1,81 @@
+"""Whoever looks after instances on a cluster is killed while he works, with Redis emptied; the next one goes on.
+
+The cluster is our stand-in, which lives in this process and sees the dead worker's requests and no more.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db.models.functions import Now
+
+from challenges import services
+from challenges.models import Instance
+from challenges.tests.test_instances_kubernetes import OnCluster, open_arena, runs
+from hub.nodes import ips, reconcile
+from hub.nodes.models import AddressRequest, Operation
+from hub.nodes.sweep import sweep
+from hub.testing import empty_queues, wait_until
+from servers.tests.faults import ending_of, in_child, work
+
+from .cluster import Cluster
+from .cluster.role import shipped_role
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+LAUNCH_POINTS = [
+    "kubernetes.ensure.after_namespace",
+    "kubernetes.ensure.before_deployment",
+    "kubernetes.ensure.after_deployment",
+    "reconcile.in_store",
+]
+END_POINTS = ["reconcile.before_remove", "reconcile.after_remove", "leases.after_release"]
+
+
+@pytest.fixture
+def arena(monkeypatch: pytest.MonkeyPatch) -> Iterator[OnCluster]:
+    monkeypatch.setattr(reconcile, "LEASE_SECONDS", 0.7)
+    for name in ("POLL_SECONDS", "START_POLL_SECONDS", "RETRY_SECONDS"):
+        monkeypatch.setattr(reconcile, name, 0.2)
+    cluster = Cluster(shipped_role())
+    cluster.linger_seconds, cluster.store.reads_schemas = 0.0, False
+    yield open_arena(cluster, teams=1)
+    cluster.close()
+
+
+def killed_at(point: str, arena: OnCluster, done: Callable[[], bool]) -> None:
+    """Redis forgets all jobs, a worker dies at the point, and another does what is left."""
+    empty_queues()
+    assert ending_of(in_child(lambda: work(arena.node, done), failpoint=point)) == -signal.SIGKILL
+    wait_until(lambda: not Instance.objects.filter(lease_until__gt=Now()).exists(), what="the end of all leases")
+    work(arena.node, done)
+    sweep(arena.node)
+
+
+@pytest.mark.parametrize("point", LAUNCH_POINTS)
+def test_launch_on_a_cluster_survives_its_worker_and_the_queue(point: str, arena: OnCluster) -> None:
+    instance = arena.launch(arena.teams[0], runs(arena.event, sidecar=True))
+    line = arena.fresh(instance).connections
+
+    killed_at(point, arena, lambda: arena.fresh(instance).observed_status == "running")
+
+    assert (arena.namespaces(), arena.fresh(instance).connections) == ({instance.engine_name}, line)
+    assert arena.at(instance) == [(instance.engine_name, 8080)]
+    assert len(arena.cluster.objects("pods")) == len(arena.cluster.objects("services")) == 1
+    assert not Operation.objects.open().exists()
+
+
+@pytest.mark.parametrize("point", END_POINTS)
+def test_end_on_a_cluster_survives_its_worker_and_gives_the_address_to_rest_once(point: str, arena: OnCluster) -> None:
+    instance = arena.launch(arena.teams[0], runs(arena.event))
+    work(arena.node, lambda: arena.fresh(instance).observed_status == "running")
+    services.stop_instance(instance, actor=arena.teams[0].captain)
+
+    killed_at(point, arena, lambda: arena.fresh(instance).observed_status == "deleted")
+
+    assert arena.namespaces() == set()
+    assert ips.count(arena.node) == {"free": 30, "leased": 0, "quarantined": 1, "blocked": 0, "waiting": 0}
+    assert not Operation.objects.open().exists()
+    assert not AddressRequest.objects.exists()
