@@ -19,7 +19,7 @@ from challenges import flags, services
 from challenges.models import ChallengePort, Instance
 from hub.nodes import ips, reconcile
 from hub.nodes.sweep import sweep
-from hub.testing import empty_queues
+from hub.testing import empty_queues, wait_until
 from hub.tests import reach
 from hub.tests.docker_images import image
 
@@ -152,7 +152,7 @@ def test_no_way_from_a_team_to_another_over_either_protocol_and_ip_version(arena
     own = [network[key] for network in networks.values() for key in ("IPAddress", "GlobalIPv6Address") if network[key]]
     targets = [(line.ip, line.port), *((ip, ECHO_PORT) for ip in own)]
     assert [":" in ip for ip, _ in targets] == [False, False, True]
-    assert attempts(arena, None, targets) == {True}
+    wait_until(lambda: attempts(arena, None, targets) == {True}, SECONDS, pause=0.2, what="targets that answer")
 
     assert attempts(arena, attacker, targets) == {False}
     assert attempts(arena, attacker, [("127.0.0.1", ECHO_PORT), ("::1", ECHO_PORT)]) == {True}

@@ -276,7 +276,7 @@ def test_port_taken_between_probe_and_bind_leads_to_another_one(
     house: DockerHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The probe saw nothing; Docker's own bind fails."""
-    monkeypatch.setattr(reconcile, "_probe", lambda engine, address: "")
+    monkeypatch.setattr(reconcile, "_probe", lambda engine, address: ("", False))
     server = house.create()
     old = port_of(server)
     with listen(old):
