@@ -100,6 +100,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/instances/bulk": {"verb": "stop", "ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"]},
     "POST api/v1/instances/deploy": {"event": "night-of-flags", "challenge": "leaky-shop"},
     "POST api/v1/instances/kill-all": {"event": "night-of-flags", "phrase": "kill night-of-flags"},
+    "PUT api/v1/nodes/{name}/kubeconfig": {"kubeconfig": "apiVersion: v1"},
     "POST api/v1/teams": {"name": "Foxes"},
     "PATCH api/v1/teams/{id}": {"description": "We fly at night."},
     "POST api/v1/teams/join": {"code": "K7QX4M"},
