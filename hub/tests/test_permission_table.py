@@ -28,6 +28,7 @@ from devices.sessions import GRANT
 from devices.tests.deployment_helpers import signed_camera
 from hub.api.schema import rendered_document
 
+from .cluster.server import kubeconfig
 from .world import BUNDLE_ID, ROLES, World, make_world
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +101,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/instances/bulk": {"verb": "stop", "ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"]},
     "POST api/v1/instances/deploy": {"event": "night-of-flags", "challenge": "leaky-shop"},
     "POST api/v1/instances/kill-all": {"event": "night-of-flags", "phrase": "kill night-of-flags"},
-    "PUT api/v1/nodes/{name}/kubeconfig": {"kubeconfig": "apiVersion: v1"},
+    "PUT api/v1/nodes/{name}/kubeconfig": {"kubeconfig": kubeconfig("https://cluster.example.org:6443")},
     "POST api/v1/teams": {"name": "Foxes"},
     "PATCH api/v1/teams/{id}": {"description": "We fly at night."},
     "POST api/v1/teams/join": {"code": "K7QX4M"},
@@ -266,7 +267,7 @@ class Visitor:
             "servers": world.server.pk,
             "templates": world.template.slug,
             "regions": world.node.region.slug,
-            "nodes": world.node.name,
+            "nodes": world.cluster.name if path.endswith(("/kubeconfig", "/examination")) else world.node.name,
             "address-pools": world.pool.pk,
             "pools": world.pool.pk,
             "addresses": world.address.pk,

@@ -29,6 +29,7 @@ from devices.tests.deployment_helpers import PUBLISHER, make_bundle
 from devices.tests.factories import DeviceFactory, DeviceGroupFactory, make_key
 from devices.tests.signing import pem_of
 from hub.nodes.models import Address, AddressPool, Node, NodeTask, Operation
+from hub.nodes.tests.factories import NodeFactory
 from monitoring.alerts.models import Alert, AlertRule, Channel, Delivery, Mute
 from monitoring.models import ErrorGroup
 from servers.models import GameServer, Template
@@ -44,6 +45,7 @@ class World:
 
     people: dict[str, Any]
     node: Node
+    cluster: Node
     pool: AddressPool
     address: Address
     template: Template
@@ -98,6 +100,7 @@ def make_world(**of_server: Any) -> World:
     return World(
         people=people,
         node=node,
+        cluster=NodeFactory(name="cluster", engine="kubernetes", region=node.region, options={}),
         pool=AddressPool.objects.get(node=node),
         address=free.order_by("port")[0],
         template=template,
