@@ -6,7 +6,8 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from django.db import connection
@@ -16,6 +17,9 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from .jobs import DEFAULT_QUEUE, rq_queue
+
+if TYPE_CHECKING:
+    import pytest
 
 T = TypeVar("T")
 
@@ -36,6 +40,11 @@ def wait_until(predicate: Callable[[], T], timeout: float = 10.0, *, pause: floa
         if time.monotonic() > deadline:
             raise AssertionError(f"{what or 'the condition'} did not come true within {timeout:g} s")
         time.sleep(pause)
+
+
+def replace_sleep(monkeypatch: pytest.MonkeyPatch, module: Any, sleep: Callable[[float], object]) -> None:
+    """Let one module sleep otherwise. Never `time.sleep` itself, which every other thread of the process calls too."""
+    monkeypatch.setattr(module, "time", SimpleNamespace(**{**vars(time), "sleep": sleep}))
 
 
 def run_commit_hooks() -> None:

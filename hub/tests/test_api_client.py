@@ -19,6 +19,7 @@ from accounts.tests.factories import UserFactory, token_for
 from hub.api.client import generator
 from hub.api.schema import rendered_document
 from hub.management.commands import api_client
+from hub.testing import replace_sleep
 from servers.models import GameServer
 from servers.tests.factories import TemplateFactory, make_node, make_server
 
@@ -80,7 +81,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     handler.url = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]  # for the test
     handler.naps = []  # type: ignore[attr-defined]  # for the test
-    monkeypatch.setattr(client_module.time, "sleep", handler.naps.append)  # type: ignore[attr-defined]  # as above
+    replace_sleep(monkeypatch, client_module, handler.naps.append)  # type: ignore[attr-defined]  # for the test
     yield handler
     server.shutdown()
     server.server_close()
@@ -222,7 +223,7 @@ def test_key_stays_one_part_of_the_path(script: Any) -> None:
 
 def test_no_answer_at_all_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
-    monkeypatch.setattr(client_module.time, "sleep", naps.append)  # type: ignore[attr-defined]  # a module loaded here
+    replace_sleep(monkeypatch, client_module, naps.append)
 
     with pytest.raises(HubError) as refusal:
         client_module.Hub("http://127.0.0.1:1").servers.get("7")

@@ -19,6 +19,7 @@ from hub.nodes.choices import ObservedStatus, OperationStatus
 from hub.nodes.models import Node
 from hub.nodes.operations import mark
 from hub.nodes.reconcile import reconcile
+from hub.testing import replace_sleep
 from servers import terminal
 from servers.models import GameServer, ServerLog
 from servers.terminal import find_server, table
@@ -63,7 +64,7 @@ def agent(engine: FakeEngine, games: Any, monkeypatch: pytest.MonkeyPatch) -> Ca
         for server in GameServer.objects.alive():
             reconcile(GameServer, server.pk)
 
-    monkeypatch.setattr(terminal.time, "sleep", step)
+    replace_sleep(monkeypatch, terminal, step)
     return step
 
 
@@ -225,7 +226,7 @@ def test_person_is_asked_before_a_deletion(
 
 
 def test_waiting_too_long_has_its_own_code(shell: Shell, server: GameServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal.time, "sleep", lambda seconds: None)
+    replace_sleep(monkeypatch, terminal, lambda seconds: None)
 
     error = shell.fails("restart", "survival", "--wait", "--timeout", "0.05")
 
@@ -239,7 +240,7 @@ def test_bad_end_is_told(shell: Shell, server: GameServer, monkeypatch: pytest.M
         GameServer.objects.filter(pk=server.pk).update(observed_status=ObservedStatus.FAILED, status_reason="No image.")
         mark(server, OperationStatus.FAILED, error="No image.")
 
-    monkeypatch.setattr(terminal.time, "sleep", fail)
+    replace_sleep(monkeypatch, terminal, fail)
 
     assert shell.fails("restart", "survival", "--wait").returncode == 1
     assert "survival: No image." in shell.err.getvalue()

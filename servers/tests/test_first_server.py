@@ -15,6 +15,7 @@ from hub.engines.base import EngineError, Reason
 from hub.engines.fake import FakeEngine
 from hub.nodes.models import Node
 from hub.nodes.sweep import tick
+from hub.testing import replace_sleep
 from servers import services
 from servers.catalogue import sync_catalogue
 from servers.management.commands import first_server
@@ -28,7 +29,7 @@ def hub(node: Node, engine: FakeEngine, games: Any, monkeypatch: pytest.MonkeyPa
     """A hub as after bootstrap; the agent works while the command waits."""
     sync_catalogue()
     UserFactory(username="admin", role="Admin")
-    monkeypatch.setattr(first_server.time, "sleep", lambda _: tick(node))
+    replace_sleep(monkeypatch, first_server, lambda _: tick(node))
     return engine
 
 
