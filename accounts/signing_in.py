@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from allauth.account.adapter import get_adapter
-from allauth.account.forms import SignupForm
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.conf import settings
@@ -15,6 +14,7 @@ from hub.exceptions import HubError, Invalid, NotAllowed
 
 from . import lockout, second_factor
 from .models import User
+from .registering import RegisterForm
 
 FIELDS = {"password1": "password", "password2": "password", "__all__": ""}
 
@@ -73,14 +73,19 @@ def check_second_factor(user: User, code: str) -> None:
 
 
 @sensitive_variables("password")
-def register(request: HttpRequest, *, username: str, email: str, password: str, invite: str = "") -> None:
+def register(
+    request: HttpRequest, *, username: str, email: str, password: str, invite: str = "", **wishes: str
+) -> None:
     """Make an account by the form of the page. Whose address is taken gets a mail, and the asker learns nothing."""
     request.invite = invite  # type: ignore[attr-defined]  # where the adapter looks for it
     if not get_adapter(request).is_open_for_signup(request):
         raise NotAllowed("This hub takes no registrations. Ask an admin.", code="registration_closed")
-    form = SignupForm(data={"username": username, "email": email, "password1": password, "password2": password})
+    passwords = {"password1": password, "password2": password}
+    form = RegisterForm(data={**wishes, "username": username, "email": email, **passwords})
     if not form.is_valid():
-        if _is_only_taken(form):
+        if form.refusal is not None:
+            raise form.refusal
+        if form.is_only_taken():
             get_adapter(request).send_account_already_exists_mail(email)
             return
         field, messages = next(iter(form.errors.items()))
@@ -88,9 +93,3 @@ def register(request: HttpRequest, *, username: str, email: str, password: str, 
     user, _ = form.try_save(request)
     if user is not None:
         EmailAddress.objects.get(user=user).send_confirmation(request, signup=True)
-
-
-def _is_only_taken(form: SignupForm) -> bool:
-    """Whether all would be well, were the address not somebody's already."""
-    errors = form.errors.as_data()
-    return list(errors) == ["email"] and [error.code for error in errors["email"]] == ["email_taken"]

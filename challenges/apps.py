@@ -12,7 +12,7 @@ class ChallengesConfig(AppConfig):
     verbose_name = "Challenges"
 
     def ready(self) -> None:
-        from accounts import grants
+        from accounts import grants, registering
         from monitoring import subjects
 
         from . import rights, services
@@ -25,5 +25,8 @@ class ChallengesConfig(AppConfig):
         grants.register(Participation, rights.entry_rule)
         grants.register(Instance, rights.instance_rule)
         services.END_HOOKS.append(services.end_for_event)
+        registering.WISHES.append(
+            registering.Wish("Join or make a team", services.team_fields, services.check_team, services.enter_team)
+        )
         subjects.register(Instance.kind, measured.find_instances)
         figures.register()

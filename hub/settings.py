@@ -208,6 +208,7 @@ ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "Kutanga Hub: "
 ACCOUNT_MAX_EMAIL_ADDRESSES = 3
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # who did not change his password or factor learns that somebody did
+ACCOUNT_FORMS = {"signup": "accounts.registering.RegisterForm"}
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 MFA_ADAPTER = "accounts.mfa.HubMfaAdapter"
 MFA_PASSKEY_LOGIN_ENABLED = True

@@ -15,7 +15,7 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import jwt, own_data, signing_in
+from accounts import jwt, own_data, registering, signing_in
 from accounts.models import User
 from hub.api.throttles import ThrottledView
 from hub.exceptions import NotAllowed
@@ -50,6 +50,19 @@ class RegisterSerializer(serializers.Serializer[Any]):
     invite = serializers.CharField(
         max_length=100, required=False, help_text="The last part of an invitation's link, where one is needed."
     )
+    region = serializers.CharField(
+        max_length=50, required=False, allow_blank=True, help_text="The slug of the region where one plays."
+    )
+
+    def get_fields(self) -> dict[str, Any]:
+        """With what other apps let a person ask for in the same step."""
+        asked = {name: field for wish in registering.WISHES for name, field in wish.fields().items()}
+        return super().get_fields() | {
+            name: serializers.CharField(
+                max_length=field.max_length, required=False, allow_blank=True, help_text=str(field.help_text)
+            )
+            for name, field in asked.items()
+        }
 
 
 class RegisteredSerializer(serializers.Serializer[Any]):

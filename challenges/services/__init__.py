@@ -54,6 +54,7 @@ from .instances import (
     reset_instance,
     stop_instance,
 )
+from .joining import check_team, enter_team, team_fields
 from .play import (
     award_points,
     fetch_file,
@@ -95,6 +96,7 @@ __all__ = [
     "ban_team",
     "cancel_event",
     "cards",
+    "check_team",
     "create_challenge",
     "create_event",
     "create_team",
@@ -104,6 +106,7 @@ __all__ = [
     "deploy_for_all",
     "end_event",
     "end_for_event",
+    "enter_team",
     "extend_instance",
     "fetch_file",
     "find_event",
@@ -144,6 +147,7 @@ __all__ = [
     "stop_instance",
     "submit_answer",
     "submit_for_approval",
+    "team_fields",
     "team_of",
     "unban_from_event",
     "unban_team",

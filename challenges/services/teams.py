@@ -84,7 +84,7 @@ def join_team(code: str, *, actor: Any) -> Team:
     )
     if wrong.count() >= WRONG_CODES:
         raise TooMany("Too many wrong codes. Ask the captain, and wait.", retry_after=600, code="too_many_codes")
-    found = Team.objects.filter(join_code=code.strip().upper(), is_personal=False).first()
+    found = find_by_code(code)
     if found is None:
         audit.record(actor, "team.code_wrong")
         raise NotFound("No team has this code. Codes change: ask the captain for the present one.", field="code")
@@ -97,13 +97,23 @@ def join_team(code: str, *, actor: Any) -> Team:
         _refuse_banned(team, actor)
         if team.join_code != found.join_code:
             raise NotFound("The code has just been changed.", field="code")
-        if team.is_locked:
-            raise Conflict("The team takes nobody now.", code="team_locked")
-        if team.memberships.count() >= team.max_members:
-            raise LimitReached("The team is full.", code="team_full")
+        refuse_newcomers(team)
         Membership.objects.create(team=team, user=actor)
         audit.record(actor, "team.joined", team)
     return team
+
+
+def find_by_code(code: str) -> Team | None:
+    """The team that a join code opens."""
+    return Team.objects.filter(join_code=code.strip().upper(), is_personal=False).first()
+
+
+def refuse_newcomers(team: Team) -> None:
+    """Refuse when a team takes nobody, or nobody more."""
+    if team.is_locked:
+        raise Conflict("The team takes nobody now.", code="team_locked")
+    if team.memberships.count() >= team.max_members:
+        raise LimitReached("The team is full.", code="team_full")
 
 
 def leave_team(team: Team, *, actor: Any) -> None:

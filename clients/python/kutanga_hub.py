@@ -816,12 +816,30 @@ class Auth(Group):
             body={"refresh": refresh},
         )
 
-    def register(self, *, username: str, email: str, password: str, invite: str | Unset = UNSET) -> Answer:
+    def register(
+        self,
+        *,
+        username: str,
+        email: str,
+        password: str,
+        invite: str | Unset = UNSET,
+        region: str | Unset = UNSET,
+        team_code: str | Unset = UNSET,
+        team_name: str | Unset = UNSET,
+    ) -> Answer:
         """Register."""
         return self._answer(
             "POST",
             "/api/v1/auth/register",
-            body={"username": username, "email": email, "password": password, "invite": invite},
+            body={
+                "username": username,
+                "email": email,
+                "password": password,
+                "invite": invite,
+                "region": region,
+                "team_code": team_code,
+                "team_name": team_name,
+            },
         )
 
 
