@@ -45,7 +45,7 @@ migrations-check: ## is a migration missing?
 client: ## write clients/python/ again, after the API has changed
 	$(LAUNCH) client $(ARGS)
 
-bench: ## measure; ARGS as documented in docs/performance.md
+bench: ## measure; ARGS="name …" for some of it; the whole of it writes docs/measured.md
 	$(LAUNCH) bench $(ARGS)
 
 docs: ## build the documentation into build/site; a link that leads nowhere is an error

@@ -1,7 +1,8 @@
 """`make bench [ARGS="name …"]`: measure on a PostgreSQL and Valkey of this run's own, print the table and write it to
 the docs.
 
-The servers keep their data safely on disk (fsync on), as in production. Exit code 1 when a budget is missed.
+The servers keep their data safely on disk (fsync on), as in production. Exit code 1 when a budget is missed, for CPU
+at the speed of its reference too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import platform
 import secrets
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 import bench
@@ -26,8 +28,9 @@ TABLE = Path(__file__).parent.parent / "docs" / "measured.md"
 HEAD = """# Measured
 
 Written by `make bench`; every figure and its raw limit come from the same run on the same machine. Repeats differ by
-up to 2–3 × on a busy machine: compare ratios. The last column is the time of 100,000 additions in a Python loop just
-after the figure: a shared machine runs half as fast at one minute as at another, and figures of CPU go with it.
+up to 2–3 × on a busy machine: compare ratios. Figures of CPU are also told at the speed of the machine that their
+budgets were set on, which works out PBKDF2 with SHA-256 and 1,000,000 iterations in 193 ms; the same hash is timed
+between the rounds of each of these figures. "At that speed" means: met there, missed here.
 
 """
 
@@ -75,10 +78,15 @@ def run(names: list[str]) -> int:
     print(HEADER, flush=True)
     rows, missed = [], 0
     for name in names or sorted(BENCHMARKS):
-        for figure in BENCHMARKS[name]():
-            rows.append(row(figure))
-            missed += not figure.is_met
-            print(rows[-1], flush=True)
+        try:
+            for figure in BENCHMARKS[name]():
+                rows.append(row(figure))
+                missed += not (figure.is_met or figure.is_met_at_reference)
+                print(rows[-1], flush=True)
+        except Exception:  # noqa: BLE001 - the others are measured all the same
+            traceback.print_exc()
+            rows.append(f"| {name} | ended with an error | – | – | – | – | **no** |")
+            missed += 1
     if not names:
         TABLE.write_text(HEAD + machine() + "\n\n" + "\n".join([HEADER, *rows]) + "\n", encoding="utf-8")
     return 1 if missed else 0

@@ -32,7 +32,7 @@ from hub.nodes.models import Address, Node, Operation
 from servers.catalogue import sync_catalogue
 from servers.models import GameServer
 
-from .harness import Figure, benchmark, cpu_ms, median_of
+from .harness import Figure, benchmark, cpu_figure, cpu_ms, median_of
 from .lease import make_pool
 from .wsgi import ask
 
@@ -109,9 +109,8 @@ def create_server_cpu() -> Iterator[Figure]:
             bench.tidy()
             return cpu_ms(bench.create, REQUESTS)
 
-        ours, spread = median_of(measure, ROUNDS)
         name = "POST /api/v1/servers, CPU of the web process" + (", with an Idempotency-Key" if with_key else "")
-        yield Figure(name, ours, "ms", budget, spread=spread)
+        yield cpu_figure(name, budget, measure)
 
 
 @benchmark

@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.wsgi import application
 
-from .harness import Figure, cpu_ms, median_of
+from .harness import Figure, cpu_figure, cpu_ms
 
 REPEATS = 40
 
@@ -51,5 +51,4 @@ def figure(name: str, budget: float, work: Callable[[], object]) -> Figure:
     """CPU of one request, the median of several rounds."""
     for _ in range(3):
         work()
-    ours, spread = median_of(lambda: cpu_ms(work, REPEATS))
-    return Figure(f"{name}, CPU of the web process", ours, "ms", budget, spread=spread)
+    return cpu_figure(f"{name}, CPU of the web process", budget, lambda: cpu_ms(work, REPEATS))

@@ -35,8 +35,8 @@ class Plan:
     def statement(self, row: models.Model) -> tuple[str, list[Any], list[models.Field[Any, Any]]]:
         """The INSERT, its parameters, and the columns that the database fills and tells.
 
-        What is empty stands in the text: the driver takes long for each parameter, and parses a statement anew that has
-        more than fifty.
+        What is empty, true or false stands in the text: the driver takes long for each parameter, and parses a
+        statement anew that has more than fifty.
         """
         places: list[str] = []
         values: list[Any] = []
@@ -50,6 +50,8 @@ class Plan:
                 places.append("NULL")
             elif value.__class__ is str and not value:
                 places.append("''")
+            elif value.__class__ is bool:
+                places.append("TRUE" if value else "FALSE")
             else:
                 places.append("%s")
                 values.append(value if is_plain else field.get_db_prep_save(value, connection))
