@@ -16,7 +16,7 @@ class MonitoringConfig(AppConfig):
         from hub import metering, tallies
         from hub.nodes import agent
 
-        from . import keeping, own_subjects, sampler, subjects
+        from . import keeping, machine_figures, own_subjects, sampler, subjects
         from .alerts import own_conditions
         from .errors import store as errors
 
@@ -24,5 +24,6 @@ class MonitoringConfig(AppConfig):
         subjects.register("node", own_subjects.find_nodes)
         tallies.register(errors.TALLY, errors.nothing)
         metering.register("errors", errors.collect)
+        machine_figures.register()
         keeping.register()
         own_conditions.register_own()

@@ -14,6 +14,8 @@ from hub.jobs import node_queue
 
 from .choices import AddressState, PoolKind
 from .models import AddressPool, Node
+from .placement import RESOURCES
+from .workloads import reserved_on
 
 
 def count_operations(after: datetime, until: datetime | None) -> Iterator[tallies.Row]:
@@ -75,9 +77,23 @@ def collect_addresses() -> Iterator[Metric]:
     yield from (allocated, available, addresses)
 
 
+def collect_room() -> Iterator[Metric]:
+    """What nodes may promise and have promised to workloads, of what the hub limits there."""
+    room = GaugeMetricFamily("node_capacity", "What may be promised, in the unit named.", labels=["node", "resource"])
+    promised = GaugeMetricFamily("node_promised", "What is promised, in the unit named.", labels=["node", "resource"])
+    for node in Node.objects.filter(is_enabled=True):
+        limits = {resource: limit for resource in RESOURCES if (limit := node.capacity(resource))}
+        taken = reserved_on(node) if limits else {}
+        for resource, limit in limits.items():
+            room.add_metric([node.name, resource], limit)
+            promised.add_metric([node.name, resource], taken[resource])
+    yield from (room, promised)
+
+
 def register() -> None:
     """Tell of nodes; called once by the app config."""
     tallies.register("operations", count_operations)
     tallies.register("tasks", count_tasks)
     metering.register("nodes", collect_nodes)
     metering.register("addresses", collect_addresses)
+    metering.register("room", collect_room)

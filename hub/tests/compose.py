@@ -105,7 +105,7 @@ class Stack:
 
     def secrets(self) -> list[str]:
         """What must be seen nowhere."""
-        kept = [path.read_text() for path in (self.directory / "secrets").iterdir()]
+        kept = [text for path in (self.directory / "secrets").iterdir() if (text := path.read_text())]
         return [self.password, *kept, *(text.partition(":")[2] for text in kept if text.startswith("1:"))]
 
     def compose(self, *words: str, timeout: int = START_SECONDS) -> str:

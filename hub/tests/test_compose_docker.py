@@ -9,6 +9,7 @@ import json
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import docker
 import pytest
@@ -110,9 +111,28 @@ def test_no_secret_is_in_an_argument_a_log_or_what_docker_tells(stack):
     told = json.dumps([stack.container(service) for service in ("postgres", "valkey", "web", "scheduler", "agent")])
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True, timeout=20).stdout
     assert "bootstrap" in processes or "agent" in processes
-    assert len(secrets) == 6
+    assert len(secrets) == 8
     assert [secret for secret in secrets if secret in logs or secret in processes] == []
     assert [secret for secret in secrets if secret in told and secret != stack.password] == []
+
+
+def test_lines_lie_where_alloy_looks_with_the_tag_by_which_it_knows_them(stack):
+    told = stack.container("web")
+    path = Path(told["LogPath"])
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    own = [json.loads(line["log"]) for line in lines if line["log"].startswith("{")]
+    assert path.match("containers/*/*-json.log")
+    assert {line["attrs"]["tag"] for line in lines} == {f"kutanga-hub/{told['Name'].lstrip('/')}"}
+    assert {"time", "stream"} <= lines[0].keys()
+    assert any("level" in line for line in own)
+
+
+def test_figures_are_told_to_who_has_the_token_by_the_name_that_prometheus_asks_for(stack):
+    asked = """import sys, urllib.request as r
+q = r.Request("http://web:8000/metrics", headers={"Authorization": "Bearer " + open(sys.argv[1]).read()})
+print(r.urlopen(q).read().decode())"""
+    told = stack.compose("exec", "-T", "web", "python", "-c", asked, "/run/secrets/metrics_token")
+    assert "redis_up 1.0" in told
 
 
 def test_game_server_is_created_played_and_deleted_without_a_trace(stack, access):

@@ -246,3 +246,14 @@ def test_workflows_call_targets_that_exist_and_nothing_passes_by_itself() -> Non
         assert ".ci/run" in text
         assert set(re.findall(r"(?:run: |- )make ([a-z-]+)", text)) == {"deploy"} <= targets
         assert not re.search(r"\|\| true|continue-on-error|allow_failure", text), name
+
+
+def test_labels_of_the_hub_survive_the_scrape() -> None:
+    """Without it `job="backup-database"` of jobs_total is called exported_job, and an alert on it never fires."""
+    monitors = [each for _, each in documents("cloud") if each["kind"] == "ServiceMonitor"]
+    config = yaml.safe_load((KUBERNETES.parent / "prometheus" / "prometheus.yml").read_text())
+
+    (endpoint,) = (endpoint for each in monitors for endpoint in each["spec"]["endpoints"])
+    assert endpoint["honorLabels"] is True
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "hub"}]  # as the rules ask: up{job="hub"}
+    assert [job["honor_labels"] for job in config["scrape_configs"] if job["job_name"] == "hub"] == [True]

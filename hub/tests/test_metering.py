@@ -27,6 +27,8 @@ from hub.nodes.models import Node, NodeTask, Operation, Region
 from hub.nodes.tests.factories import NodeFactory, PoolFactory
 from hub.postgres.metering import kind_of
 from hub.testing import child_environment, wait_until
+from monitoring import store
+from monitoring.measure import Reading
 from servers.models import GameServer
 from servers.tests.factories import make_server
 
@@ -194,6 +196,48 @@ def test_ports_servers_and_beats() -> None:
     assert value(found, "agent_up", node="alpha") == 1
     assert value(found, "agent_seen_timestamp_seconds", node="alpha") == pytest.approx(time.time(), abs=30)
     assert value(found, "beat_timestamp_seconds", process="scheduler") == pytest.approx(time.time(), abs=30)
+
+
+def test_machines_are_told_as_they_were_in_the_last_minute() -> None:
+    NodeFactory(name="alpha")
+    NodeFactory(name="away", is_enabled=False)
+    now = timezone.now()
+    store.store(
+        [
+            Reading("node:alpha", now, {"cpu_share": 25.0, "memory_bytes": 2.0**30}).line(),
+            Reading("node:alpha", now - timedelta(hours=1), {"cpu_share": 99.0, "load": 3.0}).line(),
+            Reading("node:away", now, {"cpu_share": 50.0}).line(),
+            Reading("server:1", now, {"cpu_share": 75.0}).line(),
+        ]
+    )
+
+    found = {key: number for key, number in figures().items() if key[0].startswith("machine_")}
+
+    alpha = frozenset({("node", "alpha")})
+    assert found == pytest.approx({("machine_cpu_ratio", alpha): 0.25, ("machine_memory_bytes", alpha): 2.0**30})
+
+
+def test_room_of_nodes_is_told_where_the_hub_limits_it() -> None:
+    node = NodeFactory(name="alpha", memory_mb=4096, overcommit={"memory": 2})
+    NodeFactory(name="free")
+    server = make_server(node=node)
+
+    found = {key: number for key, number in figures().items() if key[0].startswith("node_")}
+
+    labels = frozenset({("node", "alpha"), ("resource", "memory_mb")})
+    assert found == {("node_capacity", labels): 8192, ("node_promised", labels): server.memory_mb}
+
+
+def test_launches_of_instances_are_told_apart_from_those_of_servers() -> None:
+    server = make_server()
+    finish(server, OperationStatus.DONE, seconds=4)
+    Operation.objects.update(workload_kind="instance")
+
+    found = figures()
+
+    labels = {"node": server.node.name, "verb": "create"}
+    assert value(found, "instance_launch_duration_seconds_count", **labels) == 1
+    assert value(found, "server_launch_duration_seconds_count", **labels) == 0
 
 
 def test_counters_do_not_fall_when_their_rows_are_forgotten() -> None:

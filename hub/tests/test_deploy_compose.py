@@ -1,0 +1,317 @@
+"""docker-compose.yml as Debian's Compose reads it, small and full, and what deploy/ gives to those who watch."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+
+from hub.launcher.processes import follow_parent
+from hub.testing import free_port, wait_until
+
+ROOT = Path(settings.BASE_DIR)
+DEPLOY = ROOT / "deploy"
+SMALL = {"postgres", "valkey", "migrate", "web", "scheduler", "agent"}
+PROXY = {"web-1", "web-2", "proxy"}
+WATCHERS = {"prometheus", "alertmanager", "loki", "alloy", "grafana"}
+DAYS = {"d": 1, "h": 1 / 24}
+
+needs_compose = pytest.mark.skipif(shutil.which("docker-compose") is None, reason="needs docker-compose")
+
+
+@cache
+def composed(*profiles: str) -> dict[str, Any]:
+    """The whole file as Compose understands it."""
+    named = [word for profile in profiles for word in ("--profile", profile)]
+    done = subprocess.run(
+        ["docker-compose", *named, "config"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = yaml.safe_load(done.stdout)
+    return found
+
+
+def chosen(*profiles: str) -> set[str]:
+    """The services that a start with these profiles starts; `config` of Compose 1 lists all of them."""
+    found = composed(*profiles)["services"].items()
+    return {name for name, each in found if "profiles" not in each or {*each["profiles"]} & {*profiles}}
+
+
+def services() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = composed("full")["services"]
+    return found
+
+
+def days(text: str) -> float:
+    return int(text[:-1]) * DAYS[text[-1]]
+
+
+def default_of(text: str) -> str:
+    """What Compose puts in for `${NAME:-default}` where nobody says another."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+@needs_compose
+def test_small_is_as_it_was_and_full_adds_proxy_and_watchers() -> None:
+    assert chosen() == SMALL
+    assert chosen("proxy") == SMALL | PROXY
+    assert chosen("full") == SMALL | PROXY | WATCHERS
+
+
+@needs_compose
+def test_every_service_has_limits_rotated_logs_and_comes_back() -> None:
+    for name, service in services().items():
+        assert {"mem_limit", "pids_limit"} <= service.keys(), name
+        assert service["restart"] == ("no" if name == "migrate" else "unless-stopped"), name
+        assert service["logging"]["options"].keys() >= {"max-size", "max-file"}, name
+        assert ":" in service["image"] or service["image"] == "kutanga-hub", name
+        assert not service["image"].endswith(":latest"), name
+
+
+@needs_compose
+def test_watchers_have_no_right_and_no_part_but_the_agent_sees_the_engine() -> None:
+    for name, service in services().items():
+        mounted = [volume.split(":")[0] for volume in service.get("volumes", ())]
+        assert ("/var/run/docker.sock" in mounted) == (name == "agent"), name
+    for name in WATCHERS:
+        service = services()[name]
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert {"user", "cpus", "healthcheck"} <= service.keys(), name
+        assert service["user"].startswith("0:") == (name == "alloy"), name  # Docker's files of lines are root's
+
+
+@needs_compose
+def test_networks_keep_apart_who_has_no_business_with_each_other() -> None:
+    networks = {name: {*service.get("networks", ())} for name, service in services().items()}
+
+    assert composed("full")["networks"]["watch"] == {"internal": True}
+    for name in ("postgres", "valkey", "migrate"):
+        assert services()[name]["network_mode"] == "none", name
+    assert networks["prometheus"] == networks["loki"] == networks["alloy"] == {"watch"}
+    assert {name for name, joined in networks.items() if "watch" in joined} == WATCHERS | {"web", "web-1", "web-2"}
+    assert networks["proxy"] == {"edge"}
+    assert {name for name, service in services().items() if "ports" in service} == {"web", "proxy", "grafana"}
+    assert services()["grafana"]["ports"] == ["127.0.0.1:3000:3000/tcp"]
+
+
+@needs_compose
+def test_parts_start_when_what_they_need_is_well() -> None:
+    def needed(name: str) -> dict[str, str]:
+        return {other: how["condition"] for other, how in services()[name].get("depends_on", {}).items()}
+
+    for name in ("web", "web-1", "web-2", "scheduler", "agent"):
+        assert needed(name)["migrate"] == "service_completed_successfully", name
+    assert needed("prometheus") == {"web": "service_healthy", "alertmanager": "service_healthy"}
+    assert needed("grafana") == {"prometheus": "service_healthy", "loki": "service_healthy"}
+    assert needed("alloy") == {"loki": "service_healthy"}
+    for name in services():
+        for other, condition in needed(name).items():
+            assert condition != "service_healthy" or "healthcheck" in services()[other], other
+
+
+def test_secrets_are_files_and_nothing_else_d85(tmp_path: Path) -> None:
+    """D85: the seed's default password of Grafana stood in its manifest."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    plain = yaml.safe_load(text)
+    subprocess.run([DEPLOY / "compose" / "secrets", tmp_path / "secrets"], check=True, capture_output=True)
+
+    assert {path.name for path in (tmp_path / "secrets").iterdir()} == plain["secrets"].keys()
+    assert all(each["file"].startswith("${HUB_SECRETS:-./secrets}/") for each in plain["secrets"].values())
+    for name, service in plain["services"].items():
+        for variable, value in service.get("environment", {}).items():
+            is_secret = re.search(r"PASSWORD|TOKEN|SECRET|KEY", variable) and not variable.endswith("_FILE")
+            assert not is_secret or value in ("${HUB_ADMIN_PASSWORD:-}", "<<"), f"{name} {variable}"
+    grafana = plain["services"]["grafana"]["environment"]
+    assert grafana["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_password"
+    assert grafana["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+
+
+def test_metrics_and_logs_are_kept_on_volumes_for_more_than_15_days_d84_d86() -> None:
+    """D84: nothing was kept. D86: deletion was off, the oldest line accepted was the only period, nothing was kept."""
+    plain = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    flags = dict(flag.lstrip("-").split("=", 1) for flag in plain["services"]["prometheus"]["command"])
+    loki = yaml.safe_load((DEPLOY / "loki" / "loki.yml").read_text())
+
+    assert days(default_of(flags["storage.tsdb.retention.time"])) >= 15
+    assert days(loki["limits_config"]["retention_period"]) >= 15
+    assert loki["compactor"]["retention_enabled"] is True
+    assert loki["compactor"]["delete_request_store"] == loki["schema_config"]["configs"][0]["object_store"]
+    for name, place in {"prometheus": "/prometheus", "loki": "/loki", "grafana": "/var/lib/grafana"}.items():
+        assert f"{name}:{place}" in plain["services"][name]["volumes"]
+        assert name in plain["volumes"]
+    assert loki["common"]["path_prefix"] == "/loki"
+
+
+def test_alloy_reads_the_files_that_are_mounted_d86() -> None:
+    """D86: the seed's collector had no path and so collected nothing."""
+    plain = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    text = (DEPLOY / "alloy" / "config.alloy").read_text()
+    mounted = [volume.rsplit(":", 2)[1] for volume in plain["services"]["alloy"]["volumes"]]
+    tag = plain["x-logging"]["options"]["tag"]
+
+    (path,) = re.findall(r'"__path__" = "([^"]+)"', text)
+    assert path == "/var/lib/docker/containers/*/*-json.log"
+    assert str(Path(path).parent.parent) in mounted
+    assert plain["x-logging"]["driver"] == "json-file"
+    (selector,) = re.findall(r'tag!~"([^"]+)"', text)
+    assert re.fullmatch(selector, tag.replace("{{.Name}}", "hub_web_1"))
+    assert not re.fullmatch(selector, "")  # another container's
+    assert re.findall(r'url = "http://([^"/]+)', text) == ["loki:3100"]
+    named = re.findall(r'^([a-z.]+) "(\w+)" {', text, re.MULTILINE)
+    receivers = re.findall(r"(loki\.\w+)\.(\w+)\.receiver", text)
+    assert {*receivers} <= {*named}
+    assert (text.count("{"), text.count("[")) == (text.count("}"), text.count("]"))
+
+
+def test_grafana_finds_its_dashboards_and_asks_services_that_are_there() -> None:
+    plain = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    home = plain["services"]["grafana"]["environment"]["GF_PATHS_PROVISIONING"]
+    sources = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/hub.yml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/hub.yml").read_text())["providers"]
+
+    assert f"./deploy/grafana:{provider['options']['path']}:ro" in plain["services"]["grafana"]["volumes"]
+    assert home == f"{provider['options']['path']}/provisioning"
+    assert list((DEPLOY / "grafana").glob("*.json"))
+    assert {re.sub(r"http://|:\d+", "", source["url"]) for source in sources} <= plain["services"].keys()
+    assert [source["name"] for source in sources if source.get("isDefault")] == ["Prometheus"]
+
+
+def test_prometheus_scrapes_services_that_are_there_and_is_let_in_d84() -> None:
+    """D84: in the seed each looked for the other in a namespace where it was not, and the backend told nothing."""
+    plain = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    targets = {
+        target.split(":")[0]
+        for job in config["scrape_configs"]
+        for each in job["static_configs"]
+        for target in each["targets"]
+    }
+    (hub,) = (job for job in config["scrape_configs"] if job["job_name"] == "hub")
+    asked = {target.split(":")[0] for target in hub["static_configs"][0]["targets"]}
+
+    assert targets - {"localhost"} <= plain["services"].keys()
+    assert asked <= {*plain["x-hub"]["environment"]["HUB_HOSTS"].split(",")}
+    assert hub["authorization"]["credentials_file"] == plain["x-hub"]["environment"]["HUB_METRICS_TOKEN_FILE"]
+    assert config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["alertmanager:9093"]
+
+
+class Channels(BaseHTTPRequestHandler):
+    """Stands in for Slack and PagerDuty: keeps what is sent to either."""
+
+    sent: list[tuple[str, str]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.sent.append((self.path, body))
+        self.send_response(202 if "pager" in self.path else 200)
+        self.end_headers()
+        self.wfile.write(b'{"status": "success", "dedup_key": "1"}' if "pager" in self.path else b"ok")
+
+    def log_message(self, format: str, *words: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def channels() -> Iterator[str]:
+    Channels.sent = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Channels)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def with_secrets(directory: Path, name: str) -> dict[str, Any]:
+    """A file of deploy/prometheus, whose secrets lie below the directory."""
+    text = (DEPLOY / "prometheus" / name).read_text().replace("/run/secrets", str(directory / "secrets"))
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+@contextmanager
+def alertmanager(directory: Path, channel: str) -> Iterator[str]:
+    """A real one with our file and Compose's flags, whose only change are the channels' addresses and shorter waits."""
+    for name, value in {"slack_url": f"{channel}/slack", "pagerduty_key": "k" * 32}.items():
+        (directory / "secrets" / name).unlink()
+        (directory / "secrets" / name).write_text(value)
+    config = with_secrets(directory, "alertmanager.yml")
+    config["global"] = {"pagerduty_url": f"{channel}/pager"}
+    config["route"]["group_wait"] = "500ms"
+    (directory / "alertmanager.yml").write_text(yaml.safe_dump(config))
+    flags = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["alertmanager"]["command"]
+    places = {"/etc/alertmanager": str(directory), "/alertmanager": str(directory / "kept")}
+    for place, ours in places.items():
+        flags = [re.sub(f"={place}(?=/|$)", f"={ours}", flag) for flag in flags]
+    address = f"127.0.0.1:{free_port()}"
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(shutil.which("prometheus-alertmanager")), *flags, f"--web.listen-address={address}"],
+            stdout=log,
+            stderr=log,
+            preexec_fn=follow_parent(9),
+        )
+    try:
+        yield f"http://{address}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.prometheus
+def test_prometheus_takes_the_settings_with_all_files_they_name(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY / "prometheus", tmp_path, dirs_exist_ok=True)
+    subprocess.run([DEPLOY / "compose" / "secrets", tmp_path / "secrets"], check=True, capture_output=True)
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(with_secrets(tmp_path, "prometheus.yml")))
+
+    done = subprocess.run(
+        ["promtool", "check", "config", "prometheus.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 rule files found" in done.stdout
+
+
+@pytest.mark.prometheus
+@pytest.mark.slow
+def test_alertmanager_tells_the_channels_and_a_critical_one_silences_the_rest(tmp_path: Path) -> None:
+    subprocess.run([DEPLOY / "compose" / "secrets", tmp_path / "secrets"], check=True, capture_output=True)
+
+    with channels() as channel, alertmanager(tmp_path, channel) as address:
+        amtool = ["amtool", f"--alertmanager.url={address}", "alert"]
+
+        def add(*labels: str) -> bool:
+            done = subprocess.run([*amtool, "add", *labels], capture_output=True, check=False)
+            return done.returncode == 0
+
+        wait_until(lambda: add("alertname=AgentDown", "severity=critical", "node=a"), 10, what="Alertmanager")
+        assert add("alertname=PoolAlmostFull", "severity=warning", "node=a")
+        assert add("alertname=PoolAlmostFull", "severity=warning", "node=b")
+        wait_until(lambda: len(Channels.sent) >= 3, 10, pause=0.1, what="messages")
+        told = subprocess.run(
+            [*amtool, "query", "--inhibited", "-o", "json"], capture_output=True, text=True, check=True
+        )
+
+    inhibited = [each["labels"] for each in json.loads(told.stdout) if each["status"]["inhibitedBy"]]
+    assert [(each["alertname"], each["node"]) for each in inhibited] == [("PoolAlmostFull", "a")]
+    slack = [json.loads(body) for path, body in Channels.sent if path == "/slack"]
+    assert sorted(each["channel"] for each in slack) == ["#hub", "#hub-critical"]
+    assert [path for path, _ in Channels.sent].count("/pager") == 1
