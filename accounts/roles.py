@@ -91,6 +91,8 @@ VERBS: Final[dict[str, frozenset[str]]] = {
     "events.play": _OWNERS,  # register, answer, take hints, fetch files
     "events.moderate": _OWNERS,  # ban and unban teams: the administrator of an event
     "events.moderate_any": _STAFF,
+    "events.reset": _OWNERS,  # a new password for a player: the administrator of an event
+    "events.reset_any": _ADMINS,
     "events.change": _STAFF,
     "events.approve": _ADMINS,
     "events.broadcast": _ADMINS,  # tell everybody

@@ -163,6 +163,19 @@ class AwardForm(forms.Form):
     reason = forms.CharField(max_length=200, help_text="The team reads it.")
 
 
+class PlayerPasswordForm(forms.Form):
+    """A password for a player of an event."""
+
+    username = forms.CharField(max_length=150, help_text="Of a player of this event.")
+    password = forms.CharField(
+        label="New password",
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="10 characters or more. Tell it to the player, who changes it in his profile.",
+    )
+
+
 class ChallengeForm(forms.ModelForm):
     """A challenge with one flag, its containers and hints; more flags by the API."""
 

@@ -11,7 +11,7 @@ CAPTAIN_VERBS = frozenset({"teams.view", "teams.change"})
 MEMBER_VERBS = frozenset({"teams.view"})
 INSTANCE_VERBS = frozenset({"instances.view", "instances.control", "instances.extend"})
 ORGANISER_VERBS = frozenset({"events.view", "events.change", "events.moderate"})
-ADMINISTRATOR_VERBS = frozenset({"events.moderate"})
+ADMINISTRATOR_VERBS = frozenset({"events.moderate", "events.reset"})
 
 
 def team_rule(actor: User, verb: str, team: Any) -> bool:

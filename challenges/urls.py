@@ -29,6 +29,7 @@ urlpatterns = [
         for verb in ("ban", "unban")
     ),
     path(f"{EVENT}/teams/<int:team>/award", events.event_award, name="event_award"),
+    path(f"{EVENT}/password", events.event_password, name="event_password"),
     path(f"{EVENT}/challenges", events.entry_add, name="entry_add"),
     path(f"{EVENT}/challenges/<int:entry>/edit", events.entry_update, name="entry_update"),
     *(

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.http import Http404, HttpResponse
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.api.auth import asker
 from accounts.models import User
 from accounts.permissions import can
 from challenges import lists, scoring, services
@@ -153,6 +156,7 @@ class TeamViewSet(HubViewSet):
         return self.get_serializer(self.queryset.all().get(pk=team.pk)).data
 
 
+@method_decorator(sensitive_post_parameters("password"), name="dispatch")
 class EventViewSet(HubViewSet):
     """Events: their states, teams, boards and scores."""
 
@@ -174,6 +178,7 @@ class EventViewSet(HubViewSet):
         "teams": "events.moderate",
         "ban_team": "events.moderate",
         "unban_team": "events.moderate",
+        "reset_password": "events.reset",
         "approve": "events.approve",
         "reject": "events.approve",
         "*": "events.change",
@@ -328,6 +333,17 @@ class EventViewSet(HubViewSet):
         asked = parse(shapes.EventTeamSerializer, request)
         playing = services.unban_from_event(self._of(asked["team"]), actor=request.user)
         return Response(shapes.ParticipationSerializer(playing).data)
+
+    @extend_schema(
+        summary="Give a player a new password", request=shapes.PlayerPasswordSerializer, responses={204: None}
+    )
+    @action(detail=True, methods=["post"], url_path="reset-password")
+    def reset_password(self, request: Request, slug: str) -> Response:
+        """Of the players of its teams, from its announcement to its end; 429 after ten an hour."""
+        services.reset_player(
+            self.get_object(), actor=asker(request), **parse(shapes.PlayerPasswordSerializer, request)
+        )
+        return Response(status=204)
 
     @extend_schema(
         summary="Give a team points, or take some", request=shapes.AwardSerializer, responses=shapes.ScoreSerializer

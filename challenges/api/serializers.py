@@ -106,6 +106,12 @@ class PersonSerializer(serializers.Serializer[Any]):
     username = serializers.CharField(max_length=150)
 
 
+class PlayerPasswordSerializer(PersonSerializer):
+    """A player of the event, and his new password."""
+
+    password = serializers.CharField(max_length=1024, trim_whitespace=False, write_only=True)
+
+
 class MaybePersonSerializer(serializers.Serializer[Any]):
     """Somebody by user name, or nobody."""
 

@@ -55,6 +55,7 @@ from .instances import (
     stop_instance,
 )
 from .joining import check_team, enter_team, team_fields
+from .passwords import find_player, reset_player
 from .play import (
     award_points,
     fetch_file,
@@ -110,6 +111,7 @@ __all__ = [
     "extend_instance",
     "fetch_file",
     "find_event",
+    "find_player",
     "grant_powers",
     "hand_over",
     "instance_of",
@@ -136,6 +138,7 @@ __all__ = [
     "remove_entry",
     "remove_file",
     "reset_instance",
+    "reset_player",
     "resume_event",
     "revoke_powers",
     "rotate_code",

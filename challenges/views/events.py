@@ -9,12 +9,13 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import can, require
 from challenges import lists, services
 from challenges.choices import EVENT_TRANSITIONS, EventStatus, Visibility
-from challenges.forms import AnnounceForm, AwardForm, EntryForm, EntrySettingsForm, EventForm
+from challenges.forms import AnnounceForm, AwardForm, EntryForm, EntrySettingsForm, EventForm, PlayerPasswordForm
 from challenges.models import Event, EventChallenge, Participation
 from hub.exceptions import HubError
 from hub.pages import forms as page_forms
@@ -63,6 +64,7 @@ def event_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "announcements": event.announcements.all()[:NEWEST] if participation or may_change else [],
         "may_change": may_change,
         "may_moderate": may_moderate,
+        "may_reset": can(request.user, "events.reset", event),
         "may_play": can(request.user, "events.play"),
         "moves": _moves(request, event) if may_change else [],
     }
@@ -265,6 +267,21 @@ def event_award(request: HttpRequest, slug: str, team: int) -> HttpResponse:
             messages.success(request, f"Told to {participation.team.name}.")
             return redirect(event)
     return _part(request, event, form, f"Points for {participation.team.name}", "Give")
+
+
+@login_required
+@sensitive_post_parameters("password")
+def event_password(request: HttpRequest, slug: str) -> HttpResponse:
+    """A new password for a player who cannot get one himself."""
+    event = find_event(request, slug)
+    require(request.user, "events.reset", event)
+    form = PlayerPasswordForm(request.POST or None, initial={"username": request.GET.get("player", "")})
+    if request.method == "POST" and form.is_valid():
+        done = page_forms.call(form, services.reset_player, event, actor=me(request), **form.cleaned_data)
+        if done:
+            messages.success(request, f"{done.username} has a new password and is logged out everywhere.")
+            return redirect(event)
+    return _part(request, event, form, f"New password for a player of {event.name}", "Set")
 
 
 def _part(request: HttpRequest, event: Event, form: Any, title: str, action: str) -> HttpResponse:

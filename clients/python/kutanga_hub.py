@@ -2403,6 +2403,14 @@ class Events(Group):
             body={"reason": reason},
         )
 
+    def reset_password(self, slug: str, *, username: str, password: str) -> None:
+        """Give a player a new password."""
+        self._nothing(
+            "POST",
+            f"/api/v1/events/{_part(slug)}/reset-password",
+            body={"username": username, "password": password},
+        )
+
     def resume(self, slug: str) -> Answer:
         """Go on."""
         return self._answer("POST", f"/api/v1/events/{_part(slug)}/resume")

@@ -97,6 +97,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/events/{slug}/unban-team": {"team": 7007},
     "POST api/v1/events/{slug}/cancel": REASON,
     "POST api/v1/events/{slug}/reject": REASON,
+    "POST api/v1/events/{slug}/reset-password": {"username": "owner", "password": "correct horse battery"},
     "POST api/v1/instances": {"event": "night-of-flags", "challenge": "leaky-shop"},
     "POST api/v1/instances/bulk": {"verb": "stop", "ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"]},
     "POST api/v1/instances/deploy": {"event": "night-of-flags", "challenge": "leaky-shop"},
