@@ -10,11 +10,10 @@ from django.http import HttpRequest
 from redis.exceptions import RedisError
 
 from hub.jobs import DEFAULT_QUEUE, node_queue, rq_queue
-from hub.nodes.facts import BADGE_FIELDS, node_badge
+from hub.nodes.facts import node_badge, nodes_for_badges
 from hub.nodes.models import Node
 from hub.pages import overview
 from hub.pages.states import Badge
-from hub.statements import statement
 
 from . import query, subjects
 from .charts import COMPARED
@@ -61,12 +60,7 @@ def collect(request: HttpRequest) -> dict[str, Any]:
 
 def _nodes(user: Any) -> list[Node]:
     """Every node that the person may see, with what its badge needs."""
-
-    def ask() -> Any:
-        return Node.objects.visible_to(user).order_by("name").values_list(*BADGE_FIELDS)
-
-    rows = statement(("nodes of the fleet", user.reach), ask).rows()
-    return [Node.from_db("default", BADGE_FIELDS, row) for row in rows]
+    return nodes_for_badges(("fleet", user.reach), lambda: Node.objects.visible_to(user).order_by("name"))
 
 
 def top_consumers(user: Any) -> list[tuple[str, str, list[Consumer]]]:

@@ -19,7 +19,6 @@ from hub.exceptions import Conflict, Invalid, LimitReached, NotAllowed, NotFound
 from hub.nodes import leases, operations, placement
 from hub.nodes.choices import DesiredStatus, EngineKind, ObservedStatus, PoolKind
 from hub.nodes.models import Node, Operation, Region
-from hub.nodes.reconcile import waiting_reason
 
 from .play import open_entry
 
@@ -309,7 +308,7 @@ def _lease(made: Instance) -> None:
     wanted = made.ports_wanted()
     if wanted and leases.lease_ports(node=made.node, holder=made.pk, wanted=wanted) is None:
         leases.queue_for_ports(made, wanted)
-        made.status_reason = waiting_reason(made)
+        made.status_reason = leases.waiting_reason(made.pk)
 
 
 def _lock(instance: Instance) -> Instance:

@@ -231,6 +231,9 @@ class Obstacle:
     ip: str = ""
     port: int | None = None
 
+    def __str__(self) -> str:
+        return self.message
+
 
 @dataclass(frozen=True)
 class Observation:

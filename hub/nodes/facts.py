@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from hub.pages.states import Badge, badge
+from hub.statements import statement
 
 from .choices import LIVE, ObservedStatus
 from .models import Node
 from .workloads import workload_models
 
 # The name and all that `node_badge` asks for, in the order of the model, as `from_db` wants it.
-BADGE_FIELDS = ("id", "name", "is_enabled", "is_draining", "agent_seen_at", "engine_error")
+_BADGE_FIELDS = ("id", "name", "is_enabled", "is_draining", "agent_seen_at", "engine_error")
 RESOURCES = (("memory_mb", "Memory"), ("cpu_percent", "Processor"), ("disk_mb", "Disk"))
 
 
@@ -62,6 +63,12 @@ class NodeFacts:
     @property
     def disk(self) -> Share:
         return self.share("disk_mb")
+
+
+def nodes_for_badges(key: Hashable, build: Callable[[], QuerySet[Node]]) -> list[Node]:
+    """Nodes with only what `node_badge` asks for; by a kept statement, because many pages ask. See `hub.statements`."""
+    kept = statement(("nodes for badges", key), lambda: build().values_list(*_BADGE_FIELDS))
+    return [Node.from_db(kept.alias, _BADGE_FIELDS, row) for row in kept.rows()]
 
 
 def node_badge(node: Node) -> Badge:

@@ -172,6 +172,12 @@ def place_in_queue(holder: uuid.UUID) -> int | None:
     return ahead.values("holder").distinct().count() + 1
 
 
+def waiting_reason(holder: uuid.UUID) -> str:
+    """Say where a holder stands in the queue; "" when it does not wait."""
+    place = place_in_queue(holder)
+    return f"Waiting for a free address, place {place}." if place else ""
+
+
 def count_waiting(node: Node, kind: str = PoolKind.HOST_PORTS) -> int:
     """How many holders wait for addresses of a node."""
     return AddressRequest.objects.filter(node=node, pool_kind=kind).values("holder").distinct().count()

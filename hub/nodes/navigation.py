@@ -14,21 +14,16 @@ from hub.pages.navigation import Count, Place, register
 from hub.pages.overview import Concern, Contribution, Panel, Total
 from hub.statements import statement
 
-from .facts import BADGE_FIELDS, node_badge
+from .facts import node_badge, nodes_for_badges
 from .models import AddressPool, Node, Region
 
 LOW_POOL_PERCENT = 90
 
 
-def _nodes_for_badges() -> Any:
-    return Node.objects.filter(is_enabled=True).values_list(*BADGE_FIELDS)
-
-
 def _enabled_nodes(user: Any) -> list[Node]:
     """Asked once for a page that shows both the place's count and the overview: a user object lives for one request."""
     if not hasattr(user, "_enabled_nodes"):
-        rows = statement("nodes for badges", _nodes_for_badges).rows()
-        user._enabled_nodes = [Node.from_db("default", BADGE_FIELDS, row) for row in rows]
+        user._enabled_nodes = nodes_for_badges("enabled", lambda: Node.objects.filter(is_enabled=True))
     found: list[Node] = user._enabled_nodes
     return found
 

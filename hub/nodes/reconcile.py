@@ -1,7 +1,7 @@
 """Close the gap between what was asked of a workload and what its engine holds: the only code that drives an engine.
 
-`reconcile` claims the row's lease with one compare-and-set UPDATE, takes one short step, stores what it saw only if
-token and generation still match, and lets go; it goes on while another step can be taken at once. Nobody waits here:
+`reconcile` claims the row's lease (`steps`), takes one short step, stores what it saw only if the wish is still the
+newest, and lets go; it goes on while another step can be taken at once. Nobody waits here:
 a stop sends its signal, notes the deadline, and a later pass kills. So at any point the process may be killed: the
 lease runs out, and the next pass sees with `inspect` what is really there.
 
@@ -14,32 +14,28 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts import audit
-from accounts.actors import SYSTEM
 from hub.engines.base import Engine, EngineError, Observation, PullProgress, Reason, State, WorkloadSpec
 from hub.failpoints import declare, failpoint
 
-from . import clocks, crashes, ips, leases, operations
-from .choices import LIVE, WORKLOAD_TRANSITIONS, DesiredStatus, ObservedStatus, OperationStatus, PoolKind
+from . import clocks, crashes, ips, operations
+from .choices import LIVE, DesiredStatus, ObservedStatus, OperationStatus, PoolKind
 from .engines import engine_for
-from .models import Address
+from .moves import lease_missing, move_away, probe
+from .steps import RETRY_SECONDS, Step, claim, let_go, renew, store
 from .workloads import Workload
 
 logger = logging.getLogger(__name__)
 S = ObservedStatus
 
-LEASE_SECONDS = 60
 MAX_STEPS = 12
-RETRY_SECONDS = 15.0
 POLL_SECONDS = 0.5
 SPARE_SECONDS = 5.0
 WORTH_NOTING_SECONDS = 0.1
@@ -48,7 +44,6 @@ START_SECONDS = 300
 START_POLL_SECONDS = 1.0
 
 declare(
-    "reconcile.after_claim",
     "reconcile.before_inspect",
     "reconcile.before_pull",
     "reconcile.after_pull",
@@ -60,26 +55,7 @@ declare(
     "reconcile.after_kill",
     "reconcile.before_remove",
     "reconcile.after_remove",
-    "reconcile.before_store",
-    "reconcile.in_store",
-    "reconcile.after_store",
 )
-
-
-@dataclass
-class Step:
-    """What one step saw: the new status with its reason, when to look again, and what became of the wish."""
-
-    status: ObservedStatus
-    reason: str = ""
-    again: bool = False
-    check_in: float | None = None
-    operation: OperationStatus | None = None
-    changes: dict[str, Any] = field(default_factory=dict)
-    is_adoption: bool = False
-
-
-OVERTAKEN = Step(S.QUEUED, again=True)  # is never stored: token or generation no longer match
 
 
 def reconcile(model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = None) -> None:
@@ -101,82 +77,6 @@ def reconcile(model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = N
             let_go(workload)
         elif not step.again:
             return
-
-
-def claim(model: type[Workload], pk: uuid.UUID) -> Workload | None:
-    """Take the row's lease, or say None: somebody has it, or there is no such live row."""
-    token = uuid.uuid4()
-    claimed = (
-        model._base_manager.filter(clocks.free_lease(), pk=pk)
-        .exclude(observed_status=S.DELETED)
-        .update(lease_token=token, lease_until=Now() + timedelta(seconds=LEASE_SECONDS))
-    )
-    failpoint("reconcile.after_claim")
-    if not claimed:
-        return None
-    rows = model._base_manager.select_related("node__region", *model.related_in_steps)
-    return rows.prefetch_related(*model.parts_in_steps).filter(pk=pk, lease_token=token).first()
-
-
-def renew(workload: Workload, **changes: Any) -> bool:
-    """Keep the lease during long work and note its progress; False when the wish has changed or the lease is lost."""
-    return bool(
-        _held(workload).update(lease_until=Now() + timedelta(seconds=LEASE_SECONDS), observed_at=Now(), **changes)
-    )
-
-
-def let_go(workload: Workload, *, check_in: float = 0.0) -> None:
-    """Give the lease up without storing anything."""
-    type(workload)._base_manager.filter(pk=workload.pk, lease_token=workload.lease_token).update(
-        lease_token=None, lease_until=None, next_check_at=Now() + timedelta(seconds=check_in)
-    )
-
-
-def _held(workload: Workload) -> Any:
-    return type(workload)._base_manager.filter(
-        pk=workload.pk, lease_token=workload.lease_token, generation=workload.generation
-    )
-
-
-def _lock_held(workload: Workload) -> bool:
-    """Lock the row for the transaction at hand; False when somebody else took it over or a newer wish came.
-
-    Without this, a worker that wakes up late would lease addresses for a workload that is deleted.
-    """
-    return _held(workload).select_for_update(no_key=True).values("pk").first() is not None
-
-
-def store(workload: Workload, step: Step) -> bool:
-    """Write what was seen and let go of the lease, if token and generation still match."""
-    failpoint("reconcile.before_store")
-    old_status = workload.observed_status
-    is_old_news = old_status == step.status == S.RUNNING and workload.started_at == step.changes.get("started_at")
-    with transaction.atomic():
-        stored = WORKLOAD_TRANSITIONS.apply(
-            workload,
-            step.status,
-            guard={"lease_token": workload.lease_token, "generation": workload.generation},
-            status_reason=step.reason,
-            observed_at=Now(),
-            next_check_at=None
-            if step.check_in is None and not step.again
-            else Now() + timedelta(seconds=step.check_in or 0),
-            lease_token=None,
-            lease_until=None,
-            **step.changes,
-        )
-        if stored and step.status == S.DELETED:
-            leases.release(workload.pk)
-        if stored and step.operation and not is_old_news:
-            error = step.reason if step.operation == OperationStatus.FAILED else ""
-            operations.mark(workload, step.operation, error=error)
-        if stored and step.status in (S.CRASHED, S.FAILED) and old_status != step.status:
-            audit.record(SYSTEM, f"{workload.kind}.{step.status}", workload, reason=step.reason)
-        if stored and step.is_adoption:
-            audit.record(SYSTEM, "workload.adopted", workload.node, name=workload.name, was=old_status)
-        failpoint("reconcile.in_store")
-    failpoint("reconcile.after_store")
-    return stored
 
 
 def take_step(workload: Workload, engine: Engine) -> Step:
@@ -277,11 +177,8 @@ def _is_starting(workload: Workload, engine: Engine, seen: Observation) -> bool:
 def _await_start(workload: Workload, engine: Engine, seen: Observation) -> Step:
     """Made, and not yet running: say what it waits for; when its time is over, or waiting cannot help, take it back."""
     obstacle = seen.obstacle
-    if obstacle is not None and obstacle.reason in (Reason.ADDRESS_TAKEN, Reason.ADDRESS_MISSING):
-        for address in workload.addresses():
-            if address.port == obstacle.port and str(address.ip) == obstacle.ip:
-                is_whole = obstacle.reason == Reason.ADDRESS_MISSING
-                return _move_address(workload, address, obstacle.message, is_whole=is_whole)
+    if obstacle is not None and (moved := move_away(workload, workload.addresses(), obstacle)):
+        return moved
     seconds = workload.ready_timeout_seconds + START_SECONDS
     latest = timezone.now() + timedelta(seconds=seconds)
     deadline = min(workload.ready_deadline_at or latest, latest)
@@ -339,16 +236,11 @@ def _launch(workload: Workload, engine: Engine) -> Step:
     addresses = list(workload.addresses())
     missing = [port for port in wanted if port.name not in {address.port_name for address in addresses}]
     if missing:
-        return _lease_missing(workload, missing)
+        return lease_missing(workload, missing)
     if any(port.kind == PoolKind.LOAD_BALANCER for port in wanted):
         engine.hold_addresses(ips.all_of(workload.node))
-    for address in addresses:
-        # What it has run on before is left to the engine's own bind: connections of its last run linger there a while,
-        # and a probe takes them for a stranger.
-        if address.proven_at is None:
-            taken, is_whole = _probe(engine, address)
-            if taken:
-                return _move_address(workload, address, taken, is_whole=is_whole)
+    if (obstacle := probe(engine, addresses)) and (moved := move_away(workload, addresses, obstacle)):
+        return moved
     operations.begin(workload)
     spec = workload.build_spec(addresses, engine)
     if engine.capabilities.images:
@@ -358,11 +250,8 @@ def _launch(workload: Workload, engine: Engine) -> Step:
     try:
         seen = engine.ensure(spec)
     except EngineError as error:
-        if error.reason in (Reason.ADDRESS_TAKEN, Reason.ADDRESS_MISSING):
-            for address in addresses:
-                if address.port == error.port and str(address.ip) == error.ip:
-                    is_whole = error.reason == Reason.ADDRESS_MISSING
-                    return _move_address(workload, address, str(error), is_whole=is_whole)
+        if moved := move_away(workload, addresses, error):
+            return moved
         raise
     failpoint("reconcile.after_ensure")
     workload.addresses().filter(proven_at=None).update(proven_at=Now())
@@ -380,20 +269,6 @@ def _launch(workload: Workload, engine: Engine) -> Step:
         **launched,
     }
     return Step(S.STARTING, "Waiting until it answers.", check_in=0.1, changes=changes)
-
-
-def _tell_of_move(workload: Workload, address: Address, taken: str) -> None:
-    """Write down where it went and why: its status says so only until it runs, and players knew the old port."""
-    now = workload.addresses().filter(port_name=address.port_name).first()
-    audit.record(
-        SYSTEM,
-        f"{workload.kind}.port_moved",
-        workload,
-        port=address.port_name,
-        old=str(address),
-        new=str(now or "none free yet"),
-        reason=taken,
-    )
 
 
 def _provide_image(workload: Workload, engine: Engine, spec: WorkloadSpec) -> WorkloadSpec:
@@ -424,46 +299,6 @@ def _provide_image(workload: Workload, engine: Engine, spec: WorkloadSpec) -> Wo
 def _image_of(seen: Observation) -> dict[str, Any]:
     """What to note of the image behind a run."""
     return {"image_digest": seen.image_digest, "image_pinned": seen.image} if seen.image else {}
-
-
-def _probe(engine: Engine, address: Address) -> tuple[str, bool]:
-    """What stands in the way of an address, and whether that is true of its whole IP."""
-    try:
-        return (engine.probe_address(str(address.ip), address.port) if address.port else ""), False
-    except EngineError as error:
-        if error.reason == Reason.ADDRESS_MISSING:
-            return str(error), True
-        raise
-
-
-def _lease_missing(workload: Workload, missing: list[Any]) -> Step:
-    with transaction.atomic():
-        if not _lock_held(workload):
-            return OVERTAKEN
-        if leases.place_in_queue(workload.pk) is None:
-            if leases.lease_ports(node=workload.node, holder=workload.pk, wanted=missing) is not None:
-                return Step(S.QUEUED, "", again=True)
-            leases.queue_for_ports(workload, missing)
-    return Step(S.QUEUED, waiting_reason(workload), check_in=RETRY_SECONDS)
-
-
-def waiting_reason(workload: Workload) -> str:
-    """Say where a workload stands in the queue for addresses."""
-    place = leases.place_in_queue(workload.pk)
-    return f"Waiting for a free address, place {place}." if place else ""
-
-
-def _move_address(workload: Workload, address: Address, taken: str, *, is_whole: bool = False) -> Step:
-    """The leased address cannot be bound: block it with the reason, take the next, and say so."""
-    logger.warning("address %s of %s cannot be used: %s", address, workload.engine_name, taken)
-    with transaction.atomic():
-        if not _lock_held(workload):
-            return OVERTAKEN
-        is_moved = leases.replace_blocked(workload, address, reason=taken, is_whole=is_whole)
-        _tell_of_move(workload, address, taken)
-    if is_moved:
-        return Step(S.QUEUED, f"{address} is in use by something else ({taken}); moved to another address.", again=True)
-    return Step(S.QUEUED, waiting_reason(workload), check_in=RETRY_SECONDS)
 
 
 def _note_progress(workload: Workload, event: PullProgress) -> bool:

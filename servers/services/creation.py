@@ -20,7 +20,6 @@ from hub import secrets
 from hub.exceptions import Conflict, HubError, Invalid, NotAllowed, TooMany
 from hub.nodes import leases, operations, placement
 from hub.nodes.models import Node, Region
-from hub.nodes.reconcile import waiting_reason
 from hub.nodes.workloads import PortRequest
 from hub.postgres.inserts import insert, together
 from servers import names, usage, variables
@@ -210,7 +209,7 @@ def _lease(server: GameServer) -> None:
     server.address_rows = [row_of(address) for address in leased or ()]
     if leased is None:
         leases.queue_for_ports(server, wanted)
-        server.status_reason = waiting_reason(server)
+        server.status_reason = leases.waiting_reason(server.pk)
 
 
 def _likely_address(node: Node, first: PortRequest) -> tuple[ServerAddress | None, int | None]:

@@ -33,8 +33,8 @@ import sys
 import django
 from django.core.management import execute_from_command_line
 django.setup()
-from hub.nodes import agent, reconcile
-reconcile.LEASE_SECONDS = 1
+from hub.nodes import agent, steps
+steps.LEASE_SECONDS = 1
 start = agent.Agent._start
 agent.Agent._start = lambda self, child: None if child.name in {left_out!r} else start(self, child)
 execute_from_command_line(["manage.py", *sys.argv[1:]])

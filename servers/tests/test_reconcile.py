@@ -15,7 +15,8 @@ from hub.engines.fake import Behaviour, FakeEngine, FakeImage
 from hub.nodes import reconcile as mechanism
 from hub.nodes.choices import AddressState, ObservedStatus, OperationStatus
 from hub.nodes.models import Address, Node, Operation
-from hub.nodes.reconcile import claim, kill_now, reconcile, store, take_step
+from hub.nodes.reconcile import kill_now, reconcile, take_step
+from hub.nodes.steps import claim, store
 from hub.nodes.sweep import sweep, tick
 from hub.testing import count_queries
 from servers import services
