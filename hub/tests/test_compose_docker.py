@@ -19,7 +19,8 @@ from hub.testing import wait_until
 from .compose import Stack, hub_image
 from .docker_images import image, machine_client
 
-pytestmark = [pytest.mark.docker, pytest.mark.compose, pytest.mark.slow]
+# The first of them builds images and starts every service.
+pytestmark = [pytest.mark.docker, pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SERVERS = "/api/v1/servers"
 TEEWORLDS_IMAGE = ("localhost/kutanga/teeworlds", "latest")
