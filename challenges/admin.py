@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from hub.admin_base import ReadOnlyAdmin, SettledAdmin
 from hub.exceptions import Invalid
 
-from . import admin_parts, services
+from . import admin_parts, part_forms, services
 from .choices import ChallengeState
 from .models import (
     Announcement,
@@ -54,11 +54,11 @@ class ChallengeAdmin(SettledAdmin[Challenge]):
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
         challenge = Challenge.objects.get(pk=form.instance.pk)
         try:
-            lists = admin_parts.lists_of(formsets)
+            lists = part_forms.lists_of(formsets)
             if changes or lists:
                 services.update_challenge(challenge, actor=request.user, **changes, **lists)
         except Invalid as refusal:
-            raise admin_parts.told_where(refusal) from None
+            raise part_forms.told_where(refusal) from None
         for formset in formsets:
             if formset.model is ChallengeFile:
                 admin_parts.store_files(challenge, formset, request.user)

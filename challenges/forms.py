@@ -7,9 +7,7 @@ from typing import Any
 from django import forms
 from django.db.models import Q
 
-from hub.admin_base import ShallowJSONField
-
-from .choices import CATEGORIES, FlagKind, HintKind
+from .choices import CATEGORIES, HintKind
 from .models import Challenge, Event, EventChallenge, Team
 
 
@@ -177,26 +175,10 @@ class PlayerPasswordForm(forms.Form):
 
 
 class ChallengeForm(forms.ModelForm):
-    """A challenge with one flag, its containers and hints; more flags by the API."""
+    """A challenge; what it is made of has forms of its own, see `part_forms`."""
 
     category = forms.CharField(max_length=50, initial="web", help_text=f"{', '.join(CATEGORIES)}, or one of your own.")
     tags = forms.CharField(required=False, help_text="By comma.")
-    flag_kind = forms.ChoiceField(choices=FlagKind.choices, label="Flag is")
-    flag_content = forms.CharField(
-        required=False,
-        max_length=500,
-        label="Flag",
-        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        help_text="Written, never shown. Of each team: a template such as flag{flag_placeholder}. Empty: as it is.",
-    )
-    flag_env = forms.CharField(required=False, max_length=60, label="Planted in the variable")
-    flag_path = forms.CharField(required=False, max_length=200, label="Planted in the file")
-    containers = ShallowJSONField(
-        required=False, widget=forms.Textarea(attrs={"rows": 6}), help_text="A list, as the API takes it."
-    )
-    hints = ShallowJSONField(
-        required=False, widget=forms.Textarea(attrs={"rows": 4}), help_text='Such as [{"content": "…", "cost": 10}].'
-    )
 
     class Meta:
         model = Challenge
@@ -214,9 +196,15 @@ class ChallengeForm(forms.ModelForm):
             "decay",
             "first_blood_bonus",
             "max_attempts",
+            "flag_logic",
             "allows_egress",
         )
-        labels = {"allows_egress": "Its containers may reach the internet"}
+        labels = {"allows_egress": "Its containers may reach the internet", "flag_logic": "Solved by"}
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        if self.instance.pk:
+            self.initial["tags"] = ", ".join(self.instance.tags)
 
     def _post_clean(self) -> None:
         """As above."""

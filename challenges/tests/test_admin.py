@@ -157,7 +157,7 @@ def test_parts_are_changed_through_the_service(site: Client, challenge: Challeng
         points=300,
         **{
             "containers-0-memory_mb": 512,
-            "containers-0-ports": '[{"name": "web", "number": 9090, "protocol": "tcp"}]',
+            "containers-0-ports": "web 9090 tcp",
             "containers-1-name": "db",
             "containers-1-image": "kutanga/db",
             **dict.fromkeys(("containers-1-memory_mb", "containers-1-disk_mb", "containers-1-pids"), 64),
@@ -218,7 +218,7 @@ def test_files_are_added_replaced_and_removed(site: Client, challenge: Challenge
     [
         ({"containers-0-image": "two words"}, "Container 1, image: Name an image."),
         ({"flags-0-DELETE": "on", "flags-1-DELETE": "on"}, "It has no flag yet."),
-        ({"containers-0-ports": '[{"name": "web"}]'}, "Not as it should be"),
+        ({"containers-0-ports": "web"}, "write name, number, protocol"),
     ],
 )
 def test_parts_that_are_refused_change_nothing(

@@ -117,6 +117,7 @@ def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) ->
         "challenges/",
         "challenges/leaky-shop",
         "challenges/new",
+        f"challenges/{container.challenge.slug}/edit",
         "announcements/",
         "instances/",
         "instances/addresses",
@@ -131,6 +132,14 @@ def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) ->
             page.set_viewport_size(PHONE)
             found += wrong_with(page, PHONE)
             page.set_viewport_size(WIDE)
+
+    page.goto(f"{live_server.url}/challenges/new")
+    page.locator("[name=flags-0-new_content]").fill("flag{typed}")
+    page.get_by_role("button", name="Add a flag").click()
+    assert page.locator("[name=flags-0-new_content]").input_value() == "flag{typed}"
+    assert page.locator("[name=flags-1-new_content]").is_visible()
+    page.set_viewport_size(PHONE)
+    found += wrong_with(page, PHONE)
 
     assert not found, "\n".join(found)
     assert not complaints

@@ -104,8 +104,9 @@ def instance_bulk(request: HttpRequest) -> HttpResponse:
         messages.warning(request, "Tick some instances first.")
         return redirect("challenges:instance_list")
     minutes = request.POST.get("minutes", "")
+    is_number = minutes.isascii() and minutes.isdigit() and len(minutes) < 6
     results = services.act_on_many(
-        ids, verb, actor=request.user, minutes=int(minutes) if minutes.isdigit() and verb == "extend" else None
+        ids, verb, actor=request.user, minutes=int(minutes) if is_number and verb == "extend" else None
     )
     return _results(request, verb.capitalize(), results)
 

@@ -18,8 +18,8 @@ from challenges import lists, scoring, services
 from challenges.choices import CHALLENGE_TRANSITIONS, ChallengeState
 from challenges.forms import ChallengeForm
 from challenges.models import Challenge, Instance, Team
-from challenges.parts import initial_of, values_of
-from hub.exceptions import HubError
+from challenges.part_forms import Parts
+from hub.exceptions import HubError, Invalid
 from hub.pages import forms as page_forms
 from hub.pages import live
 from hub.pages.lists import ListPage
@@ -66,7 +66,7 @@ def challenge_detail(request: HttpRequest, slug: str) -> HttpResponse:
     return live.private(render(request, "challenges/challenge_detail.html", context))
 
 
-@sensitive_post_parameters("flag_content")
+@sensitive_post_parameters()
 @login_required
 def challenge_create(request: HttpRequest) -> HttpResponse:
     """Make a challenge."""
@@ -74,7 +74,7 @@ def challenge_create(request: HttpRequest) -> HttpResponse:
     return _edit(request, None)
 
 
-@sensitive_post_parameters("flag_content")
+@sensitive_post_parameters()
 @login_required
 def challenge_update(request: HttpRequest, slug: str) -> HttpResponse:
     """Change a challenge."""
@@ -160,17 +160,30 @@ def challenge_delete(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _edit(request: HttpRequest, challenge: Challenge | None) -> HttpResponse:
-    form = ChallengeForm(request.POST or None, instance=challenge, initial=initial_of(challenge))
-    if request.method == "POST" and form.is_valid() and (values := values_of(form, challenge)) is not None:
-        if challenge is None:
-            saved = page_forms.call(form, services.create_challenge, actor=request.user, **values)
-        else:
-            saved = page_forms.call(form, services.update_challenge, challenge, actor=request.user, **values)
+    form, parts = ChallengeForm(request.POST or None, instance=challenge), Parts(challenge, request.POST or None)
+    if request.method == "POST" and "add" not in request.POST:
+        are_valid = [form.is_valid(), parts.is_valid()]
+        saved = _save(request, challenge, form, parts) if all(are_valid) else None
         if saved:
             messages.success(request, f"{saved.name} saved.")
             return redirect(saved)
-    context = {"form": form, "challenge": challenge}
-    return live.private(render(request, "challenges/challenge_form.html", context, status=422 if form.errors else 200))
+    is_refused = request.method == "POST" and "add" not in request.POST
+    context = {"form": form, "parts": parts, "challenge": challenge, "is_refused": is_refused}
+    return live.private(render(request, "challenges/challenge_form.html", context, status=422 if is_refused else 200))
+
+
+def _save(request: HttpRequest, challenge: Challenge | None, form: ChallengeForm, parts: Parts) -> Challenge | None:
+    values = {**form.cleaned_data, **parts.values()}
+    try:
+        if challenge is None:
+            return services.create_challenge(actor=request.user, **values)
+        return services.update_challenge(challenge, actor=request.user, **values)
+    except Invalid as refusal:
+        if not parts.refuse(refusal):
+            form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
+    except HubError as refusal:
+        form.add_error(None, refusal.message)
+    return None
 
 
 def _done(request: HttpRequest, challenge: Challenge, do: Callable[[], Any], done: str) -> HttpResponse:

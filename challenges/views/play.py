@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.permissions import can
 from challenges import scoring, services
-from challenges.choices import Outcome
+from challenges.choices import HintKind, Outcome
 from challenges.models import Event, EventChallenge, Participation
 from challenges.presentation import play_of
 from hub.exceptions import HubError
@@ -94,11 +94,14 @@ def play_hint(request: HttpRequest, slug: str, challenge: str, hint: int) -> Htt
     """Take a hint."""
     event = find_event(request, slug)
     try:
-        services.unlock_hint(event, challenge, hint, actor=me(request))
+        taken = services.unlock_hint(event, challenge, hint, actor=me(request))
     except HubError as error:
         if error.code in ("not_allowed", "not_found"):
             raise
         messages.error(request, error.message)
+    else:
+        if taken.kind == HintKind.TOAST:  # it stays in the page as well; an alert stands on top of it
+            messages.info(request, f"{taken}: {taken.content}")
     return redirect("challenges:play_challenge", event.slug, challenge)
 
 

@@ -135,6 +135,19 @@ on("input", (event) => {
   if (pair.type === "range") other.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
+// One row more of a list in a form, without sending what was typed so far; without scripts the button sends it.
+on("click", (event) => {
+  const button = closest(event, "[data-rows] button[name=add]");
+  const rows = button?.closest("[data-rows]");
+  const total = rows?.querySelector(`[name="${rows.dataset.rows}-TOTAL_FORMS"]`);
+  const blank = rows?.querySelector("template");
+  if (!total || !blank) return;
+  event.preventDefault();
+  blank.insertAdjacentHTML("beforebegin", blank.innerHTML.replaceAll("__prefix__", total.value));
+  total.value = Number(total.value) + 1;
+  blank.previousElementSibling.querySelector("input:not([type=hidden])")?.focus();
+});
+
 // Another template makes another form; what was typed goes along.
 on("click", (event) => {
   const link = closest(event, "a[data-carry]");
