@@ -32,16 +32,6 @@ def admin() -> APIClient:
     return client_of(UserFactory(role="Admin"))
 
 
-@pytest.fixture
-def entry() -> EventChallenge:
-    return EntryFactory()
-
-
-@pytest.fixture
-def mine(entry: EventChallenge) -> Participation:
-    return participate(entry.event)
-
-
 def test_team_from_making_to_leaving() -> None:
     captain, friend = client_of(UserFactory()), UserFactory()
     made = captain.post("/api/v1/teams", {"name": "Owls"}).json()

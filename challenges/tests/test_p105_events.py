@@ -38,17 +38,6 @@ def organiser() -> APIClient:
 
 
 @pytest.fixture
-def entry() -> EventChallenge:
-    """A challenge of an event that runs."""
-    return EntryFactory()
-
-
-@pytest.fixture
-def mine(entry: EventChallenge) -> Participation:
-    return participate(entry.event)
-
-
-@pytest.fixture
 def player(mine: Participation) -> APIClient:
     return api_client(mine.team.captain)
 
