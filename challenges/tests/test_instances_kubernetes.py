@@ -236,7 +236,7 @@ def test_three_teams_with_two_challenges_each_from_launch_to_nothing(arena: OnCl
     arena.settle(lambda: not Instance.objects.alive().exists(), "the end of all instances")
     assert arena.namespaces() == set()
     left = {plural for plural, _, _ in arena.cluster.store.objects}
-    assert left == {"namespaces", "ipaddresspools"}
+    assert left == {"namespaces", "ipaddresspools", "l2advertisements"}
     assert ips.count(arena.node)["leased"] == 0
 
 

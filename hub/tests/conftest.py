@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -27,3 +27,21 @@ def _no_findings_from_before() -> None:
     from hub import health
 
     health._kept.clear()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A stand-in for a Kubernetes cluster."""
+    from .cluster import Cluster
+
+    cluster = Cluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def engine(cluster: Any) -> Any:
+    """The Kubernetes engine that works on it."""
+    from .kubernetes_helpers import engine_of
+
+    return engine_of(cluster)

@@ -21,10 +21,11 @@ from .errors import Refused, sentence, translate
 from .gateway import ACCESS_REVIEWS, DAEMON_SETS, NAMESPACES, POD_METRICS, PODS, Gateway
 from .observe import container_status, moment
 from .options import LOAD_BALANCER, Options
-from .pools import Pools, ranges_of
+from .pools import Announcements, Pools, ranges_of
 
 OLDEST_MINOR = 28
 MANIFEST = "deploy/kubernetes/challenge-manager.yaml"
+POOL_MANIFEST = "deploy/kubernetes/metallb-pool.yaml"
 OPEN_PORT, CLOSED_PORT = 8080, 8081
 WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.25
@@ -47,6 +48,8 @@ RIGHTS = {
     ("apps", "daemonsets"): "list",
     ("networking.k8s.io", "networkpolicies"): "create patch",
     ("metallb.io", "ipaddresspools"): "list",
+    ("metallb.io", "l2advertisements"): "list",
+    ("metallb.io", "bgpadvertisements"): "list",
     ("metrics.k8s.io", "pods"): "list",
 }
 LISTEN = f"for port in {OPEN_PORT} {CLOSED_PORT}; do nc -ll -p $port -e echo hello & done; echo ready; wait"
@@ -70,7 +73,7 @@ class Examination:
             with self.gateway.bounded():
                 checks = [self.version(), self.rights()]
                 if self.options.exposure == LOAD_BALANCER:
-                    checks += [self.pools(), self.service_lb()]
+                    checks += [self.pools(), self.announcements(), self.service_lb()]
                 checks.append(self.metrics())
         except Refused as error:
             raise translate(error) from error
@@ -126,6 +129,27 @@ class Examination:
             text = f"Other services can take addresses of {', '.join(greedy)}."
             return Check(name, Verdict.BAD, text, "Set `autoAssign: false` on the pool.")
         return Check(name, Verdict.GOOD, f"MetalLB has all {len(self.ips)} addresses of the hub's pools.")
+
+    def announcements(self) -> Check:
+        """Whether the network is told where the addresses are; MetalLB gives them out all the same when it is not."""
+        name = "Announcements"
+        try:
+            pools = Pools(self.gateway, self.options.address_pool).found()
+        except Refused as error:
+            if error.status in (403, 404):
+                return Check(name, Verdict.UNKNOWN, "There are no pools to be seen, so nor is who announces them.")
+            raise
+        told = Announcements(self.gateway)
+        ours = [one for one in pools if any(_within(ip, bounds) for ip in self.ips for bounds in ranges_of(one))]
+        silent = [pool["metadata"]["name"] for pool in ours or pools if not told.have(pool)]
+        if not silent:
+            return Check(name, Verdict.GOOD, "MetalLB tells the network where the addresses are.")
+        if told.unseen:
+            text = f"No advertisement for {', '.join(silent)} is seen, but not all are: {', '.join(told.unseen)}."
+            why = "Install MetalLB's CRDs." if 404 in told.unseen.values() else f"Apply {MANIFEST}."
+            return Check(name, Verdict.UNKNOWN, text, why)
+        text = f"Nothing announces {', '.join(silent)}: players' packets to its addresses arrive nowhere."
+        return Check(name, Verdict.BAD, text, f"Make an L2Advertisement or BGPAdvertisement of it: {POOL_MANIFEST}.")
 
     def service_lb(self) -> Check:
         """k3s brings a load balancer of its own, which fights with MetalLB over every service."""

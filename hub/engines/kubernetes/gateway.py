@@ -70,6 +70,8 @@ DEPLOYMENTS = Resource("deployments", "apps")
 DAEMON_SETS = Resource("daemonsets", "apps")
 POLICIES = Resource("networkpolicies", "networking.k8s.io")
 POOLS = Resource("ipaddresspools", "metallb.io", "v1beta1")
+L2_ADVERTISEMENTS = Resource("l2advertisements", "metallb.io", "v1beta1")
+BGP_ADVERTISEMENTS = Resource("bgpadvertisements", "metallb.io", "v1beta1")
 POD_METRICS = Resource("pods", "metrics.k8s.io", "v1beta1")
 ACCESS_REVIEWS = Resource("selfsubjectaccessreviews", "authorization.k8s.io", is_namespaced=False)
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..base import EngineError, Reason
 from . import names
 from .errors import Refused
-from .gateway import POOLS, SERVICES, Gateway
+from .gateway import BGP_ADVERTISEMENTS, L2_ADVERTISEMENTS, POOLS, SERVICES, Gateway
 
 KNOWN_SECONDS = 60.0
 
@@ -62,6 +62,49 @@ class Pools:
                 text = f"The address belongs to the service {metadata['name']} in {metadata['namespace']}."
                 raise EngineError(text, reason=Reason.ADDRESS_MISSING, ip=ip, port=port)
         return ""
+
+
+class Announcements:
+    """What tells the network where addresses are: without any, packets to them arrive nowhere."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.found: list[Mapping[str, Any]] = []
+        self.unseen: dict[str, int] = {}  # kind of advertisement → why it cannot be seen
+        for resource in (L2_ADVERTISEMENTS, BGP_ADVERTISEMENTS):
+            try:
+                self.found += gateway.find(resource)
+            except Refused as error:
+                if error.status not in (403, 404):
+                    raise
+                self.unseen[resource.plural] = error.status
+
+    def have(self, pool: Mapping[str, Any]) -> bool:
+        return any(_announces(one, pool) for one in self.found)
+
+
+def _announces(advertisement: Mapping[str, Any], pool: Mapping[str, Any]) -> bool:
+    """One that names no pools and no selectors is for all of its namespace."""
+    spec = advertisement.get("spec") or {}
+    if advertisement["metadata"].get("namespace") != pool["metadata"].get("namespace"):
+        return False
+    pools, selectors = spec.get("ipAddressPools") or (), spec.get("ipAddressPoolSelectors") or ()
+    if not pools and not selectors:
+        return True
+    return pool["metadata"]["name"] in pools or any(_selects(one, labels_of(pool)) for one in selectors)
+
+
+def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """As Kubernetes reads a label selector."""
+    fits = {
+        "In": lambda key, values: labels.get(key) in values,
+        "NotIn": lambda key, values: labels.get(key) not in values,
+        "Exists": lambda key, values: key in labels,
+        "DoesNotExist": lambda key, values: key not in labels,
+    }
+    return all(labels.get(key) == text for key, text in (selector.get("matchLabels") or {}).items()) and all(
+        one.get("operator") in fits and fits[one["operator"]](one.get("key"), one.get("values") or ())
+        for one in selector.get("matchExpressions") or ()
+    )
 
 
 def labels_of(one: Mapping[str, Any]) -> Mapping[str, str]:

@@ -38,6 +38,7 @@ class Pod:
         self.ip = cluster.next_ip()
         self.ends_within: float | None = None
         self.process: subprocess.Popen[bytes] | None = None
+        self.beside: dict[str, subprocess.Popen[bytes]] = {}
         self.lines: list[tuple[str, str]] = []
         self.previous: list[tuple[str, str]] | None = None
         self.restarts = 0
@@ -91,6 +92,7 @@ class Pod:
             self._status({"waiting": {"reason": "ErrImagePull", "message": fault}}, phase="Pending")
             self._pause(None)
             return self._gone()
+        self._run_beside()
         while True:
             ended = self._run()
             if self.ends_within is not None:
@@ -105,6 +107,36 @@ class Pod:
                     return self._gone()
             self.restarts += 1
             self.previous, self.lines = self.lines, []
+
+    def _run_beside(self) -> None:
+        """Programs beside the main one, each with what its own container says; one that ends stays ended."""
+        for container in self.spec["containers"][1:]:
+            self.beside[container["name"]] = subprocess.Popen(
+                [self._expanded(word, container) for word in container.get("args") or ("sleep", "300")],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={"PATH": PATH, **self._variables(container)},
+                cwd=tempfile.gettempdir(),
+                start_new_session=True,
+            )
+
+    def said_beside(self, name: str) -> str:
+        """What a program beside the main one has said until it ended."""
+        output = self.beside[name].stdout
+        assert output is not None
+        return output.read().decode()
+
+    def _state_beside(self, name: str) -> Object:
+        process = self.beside.get(name)
+        if name in self.cluster.broken_sidecars:
+            return {"waiting": {"reason": "CrashLoopBackOff"}}
+        if process is None:
+            return {"waiting": {"reason": "ContainerCreating"}}
+        code = process.poll()
+        if code is None:
+            return {"running": {"startedAt": now()}}
+        return {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed", "finishedAt": now()}}
 
     def _run(self) -> Object:
         args = [self._expanded(word) for word in self.container.get("args") or ("sleep", "300")]
@@ -183,6 +215,9 @@ class Pod:
             return self.ends_within is None
 
     def _gone(self) -> None:
+        for process in self.beside.values():
+            self._signal(process, signal.SIGKILL)
+            process.wait()
         with self.cluster.store.lock:
             self.cluster.pods.pop((self.namespace, self.name), None)
             self.cluster.store.remove("pods", self.namespace, self.name)
@@ -192,7 +227,8 @@ class Pod:
         status: Object = {"name": "main", "state": state, "restartCount": self.restarts, "ready": self._is_ready(state)}
         status |= {"image": self.container["image"], "imageID": self.cluster.image_id(self.container["image"])}
         status["lastState"] = {"terminated": self.last} if self.last else {}
-        beside = [self.cluster.sidecar_status(container["name"]) for container in self.spec["containers"][1:]]
+        names = [container["name"] for container in self.spec["containers"][1:]]
+        beside = [{"name": name, "state": self._state_beside(name), "restartCount": 0} for name in names]
         with self.cluster.store.lock:
             found = self.cluster.store.objects.get(("pods", self.namespace, self.name))
             if found is not None:
@@ -228,8 +264,9 @@ class Pod:
             values[entry["name"]] = base64.b64decode(data[wanted["key"]]).decode()
         return values
 
-    def _expanded(self, word: str) -> str:
-        values = {entry["name"]: entry["value"] for entry in self.container.get("env") or () if "value" in entry}
+    def _expanded(self, word: str, container: Object | None = None) -> str:
+        entries = (container or self.container).get("env") or ()
+        values = {entry["name"]: entry["value"] for entry in entries if "value" in entry}
         return VARIABLE.sub(lambda found: "$" if found[0] == "$$" else values.get(found[1], found[0]), word)
 
 

@@ -68,6 +68,7 @@ class Cluster:
             threading.Thread(target=target, daemon=True).start()
         self.put("ipaddresspools", "metallb-system", "players", addresses=["192.168.250.100-192.168.250.130"])
         self.put("ipaddresspools", "metallb-system", "loopback", addresses=["127.0.0.1/32"])
+        self.put("l2advertisements", "metallb-system", "all")
 
     @property
     def url(self) -> str:
@@ -99,6 +100,10 @@ class Cluster:
                 self.put("namespaces", "", namespace)
             made = {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
             return self.store.create(plural, namespace, made, checked=False)
+
+    def take_away(self, plural: str, namespace: str, name: str) -> None:
+        with self.store.lock:
+            self.store.remove(plural, namespace, name)
 
     def fail(self, verb: str = "", resource: str = "", **how: Any) -> Fault:
         return self.faults.add(Fault(verb=verb, resource=resource, **how))
@@ -145,15 +150,6 @@ class Cluster:
         if "knock()" in args[-1] or "nc -ll" in args[-1]:
             return ["sh", "-c", f"echo verdict {self.network_verdict}; sleep 300"]
         return args
-
-    def sidecar_status(self, name: str) -> Object:
-        """Programs beside the main one are not run here."""
-        state = (
-            {"waiting": {"reason": "CrashLoopBackOff"}}
-            if name in self.broken_sidecars
-            else {"running": {"startedAt": now()}}
-        )
-        return {"name": name, "state": state, "restartCount": 0}
 
     def end_pod(self, pod: Object, grace_seconds: float | None = None) -> None:
         """Mark a pod for deletion, and tell its kubelet; without one it goes at once."""

@@ -32,6 +32,8 @@ KINDS: dict[str, tuple[str, str, bool]] = {
     "daemonsets": ("apps/v1", "DaemonSet", True),
     "networkpolicies": ("networking.k8s.io/v1", "NetworkPolicy", True),
     "ipaddresspools": ("metallb.io/v1beta1", "IPAddressPool", True),
+    "l2advertisements": ("metallb.io/v1beta1", "L2Advertisement", True),
+    "bgpadvertisements": ("metallb.io/v1beta1", "BGPAdvertisement", True),
     "storageclasses": ("storage.k8s.io/v1", "StorageClass", False),
     "runtimeclasses": ("node.k8s.io/v1", "RuntimeClass", False),
 }

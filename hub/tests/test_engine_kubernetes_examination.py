@@ -1,0 +1,282 @@
+"""Credentials and rights in a cluster, and its examination: what it lacks, and what to do about that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+
+from hub.engines.base import EngineError, Reason, Verdict
+from hub.engines.kubernetes import KubernetesEngine
+from hub.engines.kubernetes.examine import RIGHTS
+from hub.engines.kubernetes.gateway import parse_kubeconfig
+from hub.testing import wait_until
+
+from .cluster import Cluster
+from .cluster.role import DEPLOY, shipped_role
+from .cluster.server import kubeconfig
+from .harnesses import ECHOES_INPUT, LIMITS
+from .kubernetes_helpers import GAME, engine_of, run, spec_of, verdicts
+
+# Credentials and rights.
+
+
+@pytest.mark.parametrize(
+    ("user", "told"),
+    [
+        ({"exec": {"command": "reboot"}}, "`exec` is not taken"),
+        ({"client-key": "/root/.ssh/id_rsa"}, "`client-key` is not taken"),
+        ({"tokenFile": "/etc/shadow"}, "`tokenFile` is not taken"),
+    ],
+)
+def test_a_kubeconfig_may_neither_run_programs_nor_read_files(user: dict[str, Any], told: str) -> None:
+    config = yaml.safe_load(kubeconfig("http://127.0.0.1:9"))
+    config["users"][0]["user"] = user
+
+    with pytest.raises(EngineError, match=told):
+        parse_kubeconfig(yaml.safe_dump(config))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[",
+        "just words",
+        "clusters: 5",
+        "{}",
+        "a: 2001-13-45",
+        "[" * 20_000,
+        "9" * 5_000,
+        "{clusters: [], contexts: [], users: 5}",
+    ],
+)
+def test_what_is_no_kubeconfig_is_refused(text: str) -> None:
+    with pytest.raises(EngineError) as refused:
+        parse_kubeconfig(text)
+
+    assert refused.value.permanent
+
+
+def test_without_kubeconfig_and_outside_a_cluster_nothing_works_and_it_says_so() -> None:
+    with pytest.raises(EngineError, match="no kubeconfig") as failed:
+        KubernetesEngine(node="west", options={}).list_owned()
+
+    assert not failed.value.permanent
+
+
+def test_the_role_we_ship_is_what_the_engine_asks_for_and_nothing_more(cluster: Cluster) -> None:
+    """Every verb of the engine with all that can follow, under the shipped role; a real server wants one right more."""
+    cluster.rules = shipped_role()
+    engine = engine_of(cluster)
+    ports = (GAME, replace(GAME, ip="192.168.250.101"))
+    cluster.address_seconds = 1.5
+    spec = run(engine, spec_of(ECHOES_INPUT, ports=ports, data_path="/data", secrets=("x",)))
+    engine.send_input(spec.name, "news")
+    engine.logs(spec.name)
+    engine.usage()
+    engine.list_owned()
+    engine.probe_address(GAME.ip, GAME.port)
+    engine.stop(spec.name)
+    engine.kill(spec.name)
+    wait_until(lambda: not engine.inspect(spec.name).is_running)
+    smaller = replace(spec, generation=2, ports=(GAME,), limits=replace(LIMITS, disk_mb=32))
+    run(engine, smaller)
+    engine.remove(spec.name, keep_data=True)
+    engine.tidy()
+    engine.kept_data()
+    cluster.delete_seconds = 0.3
+    engine.remove(spec.name)
+    engine.examine([])
+
+    assert cluster.called | {("create", "", "pods/attach")} == shipped_role()
+    assert {
+        (v, group, resource) for (group, resource), verbs in RIGHTS.items() for v in verbs.split()
+    } == shipped_role()
+
+
+# The examination.
+
+
+def test_a_cluster_in_order_is_found_so(cluster: Cluster, engine: KubernetesEngine) -> None:
+    for pool in cluster.objects("ipaddresspools"):
+        pool["spec"]["autoAssign"] = False
+
+    checks = verdicts(engine)
+
+    assert {check.verdict for check in checks.values()} == {Verdict.GOOD}
+    assert set(checks) == {
+        "Version",
+        "Rights",
+        "Addresses",
+        "Announcements",
+        "Load balancers",
+        "Usage",
+        "Network policies",
+    }
+    wait_until(lambda: len(cluster.objects("namespaces")) == 1, what="the end of the throw-away namespaces")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected", "words"),
+    [
+        ("open=yes closed=yes", Verdict.BAD, "Not enforced"),
+        ("open=no closed=no", Verdict.UNKNOWN, "open port was not reached"),
+    ],
+)
+def test_policies_that_nobody_enforces_are_found(
+    cluster: Cluster, engine: KubernetesEngine, verdict: str, expected: Verdict, words: str
+) -> None:
+    cluster.network_verdict = verdict
+
+    check = verdicts(engine)["Network policies"]
+
+    assert check.verdict is expected
+    assert words in check.found
+
+
+def test_a_trial_that_cannot_run_is_unknown_not_good(
+    cluster: Cluster, engine: KubernetesEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.engines.kubernetes.examine.WAIT_SECONDS", 0.3)
+    cluster.missing_images.add("busybox:1.37")
+
+    check = verdicts(engine)["Network policies"]
+
+    assert (check.verdict, "did not end in time" in check.found) == (Verdict.UNKNOWN, True)
+
+
+def test_what_a_cluster_lacks_is_named_with_what_to_do(cluster: Cluster, engine: KubernetesEngine) -> None:
+    cluster.rules = shipped_role() - {("delete", "", "services")}
+    cluster.version, cluster.has_metrics = "v1.25.1", False
+    cluster.put("daemonsets", "kube-system", "svclb-traefik-1234")
+
+    checks = verdicts(engine, ("192.168.250.100", "198.51.100.1"))
+
+    assert "delete services" in checks["Rights"].found
+    assert checks["Version"].verdict is Verdict.BAD
+    assert "198.51.100.1" in checks["Addresses"].found
+    assert "servicelb" in checks["Load balancers"].advice
+    assert checks["Usage"].verdict is Verdict.UNKNOWN
+
+
+def test_a_pool_that_others_can_eat_from_is_told(cluster: Cluster, engine: KubernetesEngine) -> None:
+    assert "players" in verdicts(engine)["Addresses"].found
+
+
+def test_the_pool_we_ship_is_the_31_addresses_and_nothing_else_gets_them() -> None:
+    pool, advertisement = yaml.safe_load_all((DEPLOY / "metallb-pool.yaml").read_text())
+
+    assert pool["spec"] == {"addresses": ["192.168.250.100-192.168.250.130"], "autoAssign": False}
+    assert advertisement["spec"]["ipAddressPools"] == [pool["metadata"]["name"]]
+
+
+def test_a_missing_right_is_named(cluster: Cluster, engine: KubernetesEngine) -> None:
+    cluster.rules = shipped_role() - {("create", "", "namespaces")}
+
+    with pytest.raises(EngineError, match='cannot create resource "namespaces"') as refused:
+        engine.ensure(spec_of())
+
+    assert refused.value.permanent
+
+
+def test_input_is_refused_where_it_is_not_permitted(cluster: Cluster, engine: KubernetesEngine) -> None:
+    spec = run(engine, spec_of(ECHOES_INPUT))
+    cluster.rules = shipped_role() - {("get", "", "pods/attach")}
+
+    with pytest.raises(EngineError, match='cannot get resource "pods/attach"') as refused:
+        engine.send_input(spec.name, "news")
+
+    assert (refused.value.reason, refused.value.permanent) == (Reason.REFUSED, True)
+    assert "Handshake" not in str(refused.value)
+
+
+def test_what_a_trial_has_left_is_taken_away_by_the_next(cluster: Cluster, engine: KubernetesEngine) -> None:
+    for name, made in (("hub-check-old", "2026-01-01T00:00:00Z"), ("hub-check-new", None)):
+        left = cluster.put("namespaces", "", name)
+        left["metadata"]["labels"] = {"kutanga.hub": "west-check"}
+        left["metadata"]["creationTimestamp"] = made or left["metadata"]["creationTimestamp"]
+
+    engine.examine([])
+
+    wait_until(
+        lambda: (
+            {one["metadata"]["name"] for one in cluster.objects("namespaces")} == {"metallb-system", "hub-check-new"}
+        ),
+        what="the end of what was left",
+    )
+
+
+# Who tells the network where the addresses are.
+
+
+def announcements_of(cluster: Cluster, **options: Any) -> Any:
+    return verdicts(engine_of(cluster, **options))["Announcements"]
+
+
+def test_addresses_that_nothing_announces_are_found_with_what_to_do(cluster: Cluster) -> None:
+    cluster.take_away("l2advertisements", "metallb-system", "all")
+
+    check = announcements_of(cluster)
+
+    assert check.verdict is Verdict.BAD
+    assert "Nothing announces players" in check.found
+    assert "L2Advertisement or BGPAdvertisement" in check.advice
+    assert "metallb-pool.yaml" in check.advice
+
+
+@pytest.mark.parametrize("plural", ["l2advertisements", "bgpadvertisements"])
+@pytest.mark.parametrize(
+    ("spec", "verdict"),
+    [
+        ({}, Verdict.GOOD),
+        ({"ipAddressPools": ["players"]}, Verdict.GOOD),
+        ({"ipAddressPools": ["loopback"]}, Verdict.BAD),
+        ({"ipAddressPoolSelectors": [{"matchLabels": {"for": "players"}}]}, Verdict.GOOD),
+        ({"ipAddressPoolSelectors": [{"matchLabels": {"for": "staff"}}]}, Verdict.BAD),
+        (
+            {
+                "ipAddressPoolSelectors": [
+                    {"matchExpressions": [{"key": "for", "operator": "In", "values": ["players"]}]}
+                ]
+            },
+            Verdict.GOOD,
+        ),
+        ({"ipAddressPoolSelectors": [{"matchExpressions": [{"key": "for", "operator": "DoesNotExist"}]}]}, Verdict.BAD),
+    ],
+)
+def test_either_kind_of_advertisement_is_enough_when_it_is_for_the_pool(
+    cluster: Cluster, plural: str, spec: dict[str, Any], verdict: Verdict
+) -> None:
+    cluster.take_away("l2advertisements", "metallb-system", "all")
+    next(pool for pool in cluster.objects("ipaddresspools") if pool["metadata"]["name"] == "players")["metadata"][
+        "labels"
+    ] = {"for": "players"}
+    cluster.put(plural, "metallb-system", "ours", **spec)
+
+    assert announcements_of(cluster).verdict is verdict
+
+
+def test_an_advertisement_of_another_namespace_is_none(cluster: Cluster) -> None:
+    cluster.take_away("l2advertisements", "metallb-system", "all")
+    cluster.put("l2advertisements", "elsewhere", "all")
+
+    assert announcements_of(cluster).verdict is Verdict.BAD
+
+
+@pytest.mark.parametrize(("status", "advice"), [(404, "CRDs"), (403, "challenge-manager.yaml")])
+def test_advertisements_that_cannot_be_seen_are_unknown(cluster: Cluster, status: int, advice: str) -> None:
+    cluster.take_away("l2advertisements", "metallb-system", "all")
+    cluster.fail("list", "bgpadvertisements", status=status, times=99)
+
+    check = announcements_of(cluster)
+
+    assert check.verdict is Verdict.UNKNOWN
+    assert advice in check.advice
+
+
+def test_one_kind_that_is_seen_is_enough(cluster: Cluster) -> None:
+    cluster.fail("list", "bgpadvertisements", status=404, times=99)
+
+    assert announcements_of(cluster).verdict is Verdict.GOOD
