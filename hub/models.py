@@ -101,6 +101,8 @@ class BackupReport(models.Model):
         BASE = "base", "Base backup"
         TRIAL = "trial", "Trial restore"
         FILES = "files", "Snapshot of files"
+        STORE = "store", "Copies in the store"
+        STORE_WAL = "store-wal", "WAL in the store"
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
     at = models.DateTimeField(db_default=Now())

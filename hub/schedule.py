@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
 from django.db import close_old_connections, connection
 from django.utils.module_loading import import_string
 from redis.exceptions import RedisError
@@ -55,6 +56,16 @@ class Periodic:
 
 
 _ALERTS = "monitoring.alerts.jobs"
+_SENDING = (
+    Periodic("send-wal", "hub.backups.offsite.run_send_wal", every=timedelta(minutes=1), here=True),
+    Periodic(
+        "send-backups",
+        "hub.backups.offsite.run_send_backups",
+        every=timedelta(minutes=10),
+        limit=timedelta(hours=12),
+        here=True,
+    ),
+)
 PERIODIC: tuple[Periodic, ...] = (
     Periodic("settle-instances", "challenges.jobs.settle_instances", every=timedelta(seconds=15)),
     Periodic("forget-instance-output", "challenges.jobs.forget_outputs", every=timedelta(hours=1), at="00:40"),
@@ -63,6 +74,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("base-backup", "hub.backups.base.run_base", every=timedelta(hours=1), limit=timedelta(hours=6), here=True),
     Periodic("keep-backups", "hub.backups.base.keep", every=timedelta(hours=1), at="00:50", here=True),
     Periodic("backup-files", "hub.backups.files.run_snapshot", at="02:45", limit=timedelta(hours=6), here=True),
+    *(_SENDING if settings.HUB_BACKUP_STORE else ()),  # else it would start a process every minute for nothing
     Periodic("trial-restore", "hub.backups.trial.run_trial", at="04:20", limit=timedelta(hours=6), here=True),
     Periodic("clear-sessions", "hub.cleanup.clear_sessions", at="03:10"),
     Periodic("forget-device-lines", "devices.keeping.forget_past", at="03:20", limit=timedelta(hours=1)),

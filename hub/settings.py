@@ -439,8 +439,29 @@ HUB_BACKUPS_KEPT = env.integer(
     "HUB_BACKUPS_KEPT", 14, minimum=1, help="Nightly dumps and snapshots of files that are kept."
 )
 HUB_BACKUP_PASSPHRASE = env.text(
-    "HUB_BACKUP_PASSPHRASE", "", help="Seals the keys in snapshots of files; unset: the keys stay out of backups."
+    "HUB_BACKUP_PASSPHRASE",
+    "",
+    help="Seals the keys in snapshots of files, and all that goes to HUB_BACKUP_STORE; unset: neither is done.",
 )
+HUB_BACKUP_STORE = env.text(
+    "HUB_BACKUP_STORE",
+    "",
+    help="Where sealed copies of all backups go: `s3://bucket/prefix` or a directory; unset: nowhere.",
+)
+HUB_S3_ENDPOINT = env.text("HUB_S3_ENDPOINT", "https://s3.amazonaws.com", help="Server that speaks S3.")
+HUB_S3_REGION = env.text("HUB_S3_REGION", "us-east-1", help="Region that requests to HUB_S3_ENDPOINT are signed for.")
+HUB_S3_ACCESS_KEY = env.text("HUB_S3_ACCESS_KEY", "", help="Name of the key for HUB_S3_ENDPOINT.")
+HUB_S3_SECRET_KEY = env.text("HUB_S3_SECRET_KEY", "", help="The key itself.")
+if not HUB_S3_ENDPOINT.startswith(("https://", "http://")):
+    raise EnvError("HUB_S3_ENDPOINT", "must begin with https:// or http://")
+if HUB_BACKUP_STORE and not HUB_BACKUP_STORE.startswith(("s3://", "/")):
+    raise EnvError("HUB_BACKUP_STORE", "must be s3://bucket/prefix or the full path of a directory")
+if HUB_BACKUP_STORE and not HUB_BACKUP_PASSPHRASE:
+    raise EnvError(
+        "HUB_BACKUP_PASSPHRASE", "must be set where HUB_BACKUP_STORE is: nothing leaves this machine unsealed"
+    )
+if HUB_BACKUP_STORE.startswith("s3://") and not (HUB_S3_ACCESS_KEY and HUB_S3_SECRET_KEY):
+    raise EnvError("HUB_S3_ACCESS_KEY", "and HUB_S3_SECRET_KEY must be set for a store that speaks S3")
 HUB_BACKUP_CHAINS = env.integer(
     "HUB_BACKUP_CHAINS", 2, minimum=1, help="Full base backups kept, with the incremental ones and the WAL that follow."
 )

@@ -17,8 +17,8 @@ from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
 
 from devices.packaging.digests import BLOCK
-from devices.packaging.sealing import SealedReader, SealError
 from hub.exceptions import HubError
+from hub.sealing import SealedReader, SealError
 
 from . import store
 from .models import Bundle
@@ -69,7 +69,7 @@ def send_plain(request: HttpRequest, bundle: Bundle) -> HttpResponseBase:
         return answer.refusal
     file = _open(bundle)
     try:
-        reader = SealedReader(file, base64.b64decode(bundle.content_key.reveal()), bundle=bundle.pk.bytes)
+        reader = SealedReader(file, base64.b64decode(bundle.content_key.reveal()), about=bundle.pk.bytes)
     except SealError:
         file.close()
         raise FileGone("Its file is damaged.") from None

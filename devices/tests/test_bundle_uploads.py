@@ -19,9 +19,9 @@ from accounts.tests.factories import UserFactory
 from devices.bundles import services, store
 from devices.bundles.choices import BundleStatus
 from devices.bundles.models import Bundle, PublisherKey
-from devices.packaging.sealing import SealedReader
 from devices.packaging.signatures import Statement, sign
 from hub.exceptions import Conflict, HubError, Invalid, LimitReached, NotAllowed
+from hub.sealing import SealedReader
 
 from .bundle_files import archive, bundle, member
 
@@ -60,7 +60,7 @@ def plain_of(row: Bundle) -> bytes:
         if not row.is_sealed:
             return file.read()
         key = base64.b64decode(row.content_key.reveal())
-        return b"".join(SealedReader(file, key, bundle=row.pk.bytes).blocks())
+        return b"".join(SealedReader(file, key, about=row.pk.bytes).blocks())
 
 
 @pytest.mark.parametrize("sealed", [True, False])

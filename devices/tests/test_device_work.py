@@ -21,8 +21,8 @@ from devices.configuration import services as configuration
 from devices.deployments.models import Deployment
 from devices.deployments.services import Chosen, Terms, cancel_deployment, create_deployment
 from devices.models import DeviceKey
-from devices.packaging.sealing import SealedReader
 from devices.packaging.wrapping import unwrap
+from hub.sealing import SealedReader
 
 from .bundle_files import bundle
 from .conftest import Caller
@@ -88,7 +88,7 @@ def test_a_device_goes_all_the_way(caller: Caller) -> None:
     sealed = body(read(caller, work["file"]["url"]))
     made = Bundle.objects.get()
     key = unwrap(work["file"]["wrapped_key"], private, bundle=made.pk.bytes)
-    plain = b"".join(SealedReader(io.BytesIO(sealed), key, bundle=made.pk.bytes).blocks())
+    plain = b"".join(SealedReader(io.BytesIO(sealed), key, about=made.pk.bytes).blocks())
     answer = say(caller, deployment, {"status": "installed"})
 
     assert command["type"] == "deploy"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 
-from devices.packaging.sealing import new_key
 from devices.packaging.wrapping import ECDH_P256, WrapError, can_wrap_for, unwrap, wrap
+from hub.sealing import new_key
 
 BUNDLE = b"bundle 1"
 RSA = rsa.generate_private_key(65537, 2048)

@@ -12,12 +12,12 @@ import shutil
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from django.conf import settings
 from django.utils import timezone
 
-from hub.exceptions import Invalid, NotFound, Unavailable
+from hub.exceptions import Invalid, Unavailable
 from hub.launcher.place import read_json, write_json
 
 from . import programs, reports, wal
@@ -63,9 +63,9 @@ def bases() -> list[Base]:
     return sorted((each for each in found if each), key=lambda base: base.finished_at, reverse=True)
 
 
-def chain_of(base: Base) -> list[Base]:
+def chain_of(base: Base, among: list[Base] | None = None) -> list[Base]:
     """Return the base and all it builds on, the full one first. Raises Invalid when a link is missing."""
-    known = {each.name: each for each in bases()}
+    known = {each.name: each for each in (bases() if among is None else among)}
     links = [base]
     while links[0].parent:
         parent = known.get(links[0].parent)
@@ -108,14 +108,6 @@ def run_base() -> None:
             base = create_base()
             report.name, report.bytes = base.name, base.size_bytes
         logger.info("base backup %s, %d MiB", base.name, mib(base.size_bytes))
-
-
-def find_base(name: str) -> Base:
-    """Return the base backup of that name."""
-    for base in bases():
-        if base.name == name:
-            return base
-    raise NotFound(f"There is no base backup {name} in {folder('base')}.")
 
 
 def verify_base(base: Base) -> None:
@@ -177,7 +169,7 @@ def _copy(source: programs.Source, server: wal.Server, stream: wal.Stream | None
         )
         draft.rename(base.path)
         sync(home)
-        write_json(home / f"{name}.json", {key: _plain(value) for key, value in asdict(base).items()})
+        write_json(home / f"{name}.json", to_record(base))
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return base
@@ -214,27 +206,36 @@ def _start_segment(path: Path) -> str:
     return first.rpartition("(file ")[2].rstrip(")")
 
 
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else value
+def to_record(base: Base) -> dict[str, object]:
+    """Return what is written down beside a backup."""
+    return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in asdict(base).items()}
+
+
+def from_record(content: dict[str, Any]) -> Base | None:
+    """Return the backup that a record tells of; none when it is damaged."""
+    try:
+        times = {name: datetime.fromisoformat(content[name]) for name in ("began_at", "finished_at", "verified_at")}
+        return Base(**{field.name: content[field.name] for field in fields(Base)} | times)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def kept_chains(newest_first: list[Base]) -> list[str]:
+    """Return the chains that are kept, of which others are too many."""
+    return list(dict.fromkeys(base.chain for base in newest_first))[: settings.HUB_BACKUP_CHAINS]
 
 
 def _read(path: Path) -> Base | None:
-    """Return what a record says; one that is damaged or whose directory is gone is no backup."""
-    content = read_json(path)
-    try:
-        for name in ("began_at", "finished_at", "verified_at"):
-            content[name] = datetime.fromisoformat(content[name])
-        base = Base(**{field.name: content[field.name] for field in fields(Base)})
-    except (KeyError, TypeError, ValueError):
-        return None
-    return base if base.path.is_dir() else None
+    """Return what a record says; one whose directory is gone is no backup."""
+    base = from_record(read_json(path))
+    return base if base and base.path.is_dir() else None
 
 
 def keep() -> None:
     """Forget chains that are no longer kept and WAL that no kept backup needs; pack what stays."""
     with alone("clearing"):
         newest_first = bases()
-        kept = list(dict.fromkeys(base.chain for base in newest_first))[: settings.HUB_BACKUP_CHAINS]
+        kept = kept_chains(newest_first)
         for base in newest_first:
             if base.chain not in kept:
                 forget_base(base)

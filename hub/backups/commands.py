@@ -10,8 +10,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from hub.exceptions import HubError, Invalid
 from hub.launcher.processes import wait_until
 
-from . import base, comeback, programs, recovery, wal
+from . import base, comeback, fetching, programs, recovery, wal
 from .place import mib
+from .sealed import SealedStore
+from .store import open_store
 
 RECEIVER_SECONDS = 60
 
@@ -22,9 +24,12 @@ class Recovery(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--into", type=Path, help="Only make this data directory and change nothing else.")
         parser.add_argument("--yes", action="store_true", help="Do not ask.")
+        parser.add_argument("--store", action="store_true", help="Fetch from HUB_BACKUP_STORE what is needed.")
 
     def recover(self, target: recovery.Target, *, name: str = recovery.LATEST, **options: Any) -> None:
         """Look whether the backups suffice, ask, and do it."""
+        if options["store"]:
+            name = fetching.bring_database(SealedStore(open_store()), target, name, self.step)
         found = recovery.plan(target, name=name)
         into: Path | None = options["into"]
         if into is None and not comeback.is_ours():

@@ -159,7 +159,7 @@ def open_keys(snapshot: Snapshot, passphrase: str) -> dict[str, str]:
         raise Invalid("No keys in the snapshot, or HUB_BACKUP_PASSPHRASE is not set: bring secrets.json along.")
     salt, nonce, body = (base64.b64decode(sealed[name]) for name in ("salt", "nonce", "body"))
     try:
-        plain = AESGCM(_derive(passphrase, salt)).decrypt(nonce, body, PURPOSE)
+        plain = AESGCM(derive_key(passphrase, salt)).decrypt(nonce, body, PURPOSE)
     except InvalidTag:
         raise Invalid("The keys do not open: HUB_BACKUP_PASSPHRASE is not the one of then.") from None
     content: dict[str, str] = json.loads(plain)
@@ -173,12 +173,13 @@ def _seal_keys(draft: Path) -> None:
     ring = ",".join(f"{name}:{base64.urlsafe_b64encode(key).decode()}" for name, key in settings.HUB_KEY_RING.items())
     plain = json.dumps({"HUB_SECRET_KEY": settings.SECRET_KEY, "HUB_SECRET_KEYS": ring}).encode()
     salt, nonce = os.urandom(16), os.urandom(12)
-    body = AESGCM(_derive(settings.HUB_BACKUP_PASSPHRASE, salt)).encrypt(nonce, plain, PURPOSE)
+    body = AESGCM(derive_key(settings.HUB_BACKUP_PASSPHRASE, salt)).encrypt(nonce, plain, PURPOSE)
     parts = {"salt": salt, "nonce": nonce, "body": body}
     write_json(draft / KEYS, {name: base64.b64encode(part).decode() for name, part in parts.items()})
 
 
-def _derive(passphrase: str, salt: bytes) -> bytes:
+def derive_key(passphrase: str, salt: bytes) -> bytes:
+    """Make a key of a passphrase, slowly enough that guessing does not pay."""
     return Scrypt(salt=salt, **SCRYPT).derive(passphrase.encode())
 
 

@@ -100,7 +100,7 @@ class Recovered:
 
 def plan(target: Target, *, name: str = LATEST) -> Plan:
     """Choose the backups for a target and look whether all of them are there. Raises Invalid with the reason."""
-    start = _choose(target, name)
+    start = choose(base.bases(), target, name, folder("base"))
     links = base.chain_of(start)
     stream = wal.find_stream(start.stream)
     if target.immediate or (stream is None and target.is_everything):
@@ -161,12 +161,15 @@ def recover(
     return Recovered(into, position, last_change, time.monotonic() - began)
 
 
-def _choose(target: Target, name: str) -> base.Base:
-    known = base.bases()
+def choose(known: list[base.Base], target: Target, name: str, where: object) -> base.Base:
+    """Return the backup to begin with, of those that are known."""
     if name != LATEST:
-        return base.find_base(name)
+        for each in known:
+            if each.name == name:
+                return each
+        raise NotFound(f"There is no base backup {name} in {where}.")
     if not known:
-        raise NotFound(f"There is no base backup in {folder('base')}.")
+        raise NotFound(f"There is no base backup in {where}.")
     if target.time is None:
         return known[0]
     if target.time > timezone.now():

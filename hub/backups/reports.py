@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -44,8 +45,11 @@ def reported(kind: str) -> Iterator[BackupReport]:
 
 
 def newest() -> dict[str, BackupReport]:
-    """Return the latest report of each kind."""
-    return {each.kind: each for each in BackupReport.objects.order_by("kind", "-at").distinct("kind")}
+    """Return the latest report of each kind; what is told of a store that is no longer in use counts no more."""
+    found = BackupReport.objects.order_by("kind", "-at").distinct("kind")
+    of_store = {BackupReport.Kind.STORE, BackupReport.Kind.STORE_WAL}
+    place = settings.HUB_BACKUP_STORE[:100]
+    return {each.kind: each for each in found if each.kind not in of_store or (place and each.name == place)}
 
 
 def receiver() -> tuple[bool, int] | None:

@@ -164,10 +164,10 @@ def missing_backup(rule: AlertRule, now: datetime) -> Iterable[Hit]:
 
 
 def failed_backup_work(rule: AlertRule, now: datetime) -> Iterable[Hit]:
-    """The latest base backup, trial restore or snapshot of files has failed, or is older than so many hours."""
-    for kind in (BackupReport.Kind.BASE, BackupReport.Kind.TRIAL, BackupReport.Kind.FILES):
-        last = BackupReport.objects.filter(kind=kind).first()
-        if last is None:  # not configured, or nothing was due yet
+    """The latest of one kind of backup work has failed, or is older than so many hours."""
+    for name, last in reports.newest().items():  # a kind is missing when it is not configured or was not due yet
+        kind = BackupReport.Kind(name)
+        if kind == BackupReport.Kind.DUMP:  # its own condition looks after it
             continue
         hours = (now - last.at).total_seconds() / 3600
         subject = _hub(f"backup-{kind}", str(kind.label))

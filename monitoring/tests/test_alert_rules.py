@@ -407,11 +407,12 @@ def test_backup_that_is_missing_or_failed(outcome: str, hours: int, alerts: int)
     assert len(found("backup-missing")) == alerts
 
 
-@pytest.mark.parametrize("kind", ["base", "trial", "files"])
+@pytest.mark.parametrize("kind", ["base", "trial", "files", "store", "store-wal"])
 @pytest.mark.parametrize(("good", "hours", "alerts"), [(True, 25, 0), (True, 27, 1), (False, 1, 1)])
-def test_base_backup_or_trial_that_failed_or_is_old(kind: str, good: bool, hours: int, alerts: int):
-    BackupReport.objects.create(kind=kind, is_good=False, at=timezone.now() - timedelta(hours=hours + 1))
-    BackupReport.objects.create(kind=kind, is_good=good, at=timezone.now() - timedelta(hours=hours))
+def test_base_backup_or_trial_that_failed_or_is_old(settings: Any, kind: str, good: bool, hours: int, alerts: int):
+    settings.HUB_BACKUP_STORE = name = "s3://backups"
+    BackupReport.objects.create(kind=kind, name=name, is_good=False, at=timezone.now() - timedelta(hours=hours + 1))
+    BackupReport.objects.create(kind=kind, name=name, is_good=good, at=timezone.now() - timedelta(hours=hours))
 
     assert len(found("backup-failed")) == alerts
 

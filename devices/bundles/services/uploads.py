@@ -21,8 +21,9 @@ from accounts.permissions import require
 from devices.bundles import store
 from devices.bundles.choices import BUNDLE_TRANSITIONS, UPLOAD_PIECE_BYTES, BundleKind, BundleStatus
 from devices.bundles.models import Bundle, PublisherKey
-from devices.packaging import archives, manifest, sealing, signatures
+from devices.packaging import archives, manifest, signatures
 from devices.packaging.digests import Digester, blocks_of
+from hub import sealing
 from hub.exceptions import Conflict, HubError, Invalid, LimitReached, NotFound
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def _store(bundle: Bundle, file: IO[bytes], values: Mapping[str, Any]) -> dict[s
         return {"stored_name": name, "stored_bytes": bundle.size_bytes, "stored_sha256": values["sha256"]}
     file.seek(0)
     name, key, digester = f"{bundle.pk}.khb", sealing.new_key(), Digester()
-    sealed = sealing.seal(blocks_of(file), bundle.size_bytes, key, bundle=bundle.pk.bytes)
+    sealed = sealing.seal(blocks_of(file), bundle.size_bytes, key, about=bundle.pk.bytes)
     store.put(name, bundle.pk, _counted(sealed, digester))
     found = digester.digests()
     return {

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hub.backups import base, dumps, files, programs
+from hub.backups import base, dumps, files, offsite, programs
+from hub.backups.store import open_store
 from hub.exceptions import HubError
 
 
@@ -22,6 +24,7 @@ class Command(BaseCommand):
         kind.add_argument("--incremental", action="store_const", dest="kind", const="incremental", help="Only changes.")
         kind.add_argument("--dump", action="store_const", dest="kind", const="dump", help="Dump the database as SQL.")
         kind.add_argument("--files", action="store_const", dest="kind", const="files", help="Files and keys only.")
+        kind.add_argument("--send", action="store_const", dest="kind", const="send", help="Send all to the store now.")
         kind.add_argument("--list", action="store_true", help="List all backups instead, as `backups` does.")
 
     def handle(self, *args: Any, kind: Any = None, **options: Any) -> None:
@@ -29,6 +32,12 @@ class Command(BaseCommand):
             call_command("backups", stdout=self.stdout)
             return
         try:
+            if kind == "send":
+                open_store()  # says so when there is none
+                offsite.run_send_backups()
+                offsite.run_send_wal()
+                self.stdout.write(f"All backups are in {settings.HUB_BACKUP_STORE}.")
+                return
             if kind == "dump" or (kind is None and not programs.may_replicate()):
                 path = dumps.create_backup()
             elif kind == "files":

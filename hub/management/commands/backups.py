@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from hub.backups import base, dumps, files, wal
+from hub.backups import base, dumps, fetching, files, wal
 from hub.backups.place import mib
+from hub.backups.sealed import SealedStore
+from hub.backups.store import open_store
+from hub.exceptions import HubError
 from hub.launcher.console import columns
 
 HEAD = ("KIND", "MADE", "AGE", "MiB", "CHAIN", "CHECKED", "WAL UNTIL", "NAME")
@@ -20,13 +23,28 @@ class Command(BaseCommand):
 
     help = "List all backups, newest first, and up to when the WAL behind each has been received."
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--store", action="store_true", help="List what is in HUB_BACKUP_STORE instead.")
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["store"]:
+            self.list_store()
+            return
         snapshots = map(_of_snapshot, files.snapshots())
         rows = [*map(_of_base, base.bases()), *map(_of_dump, dumps.list_backups()), *snapshots]
         if not rows:
             self.stdout.write("There are no backups yet.")
             return
         for line in columns([HEAD, *(row for _, row in sorted(rows, reverse=True))]):
+            self.stdout.write(line)
+
+    def list_store(self) -> None:
+        try:
+            found = fetching.contents(SealedStore(open_store()))
+        except HubError as error:
+            raise CommandError(error.message) from error
+        rows = [(kind, _time(at), _age(at), str(mib(size)), name) for at, kind, size, name in found]
+        for line in columns([("KIND", "MADE", "AGE", "MiB", "NAME"), *rows]):
             self.stdout.write(line)
 
 

@@ -7,9 +7,11 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import CommandError, CommandParser
 
-from hub.backups import base, comeback, dumps, files
+from hub.backups import base, comeback, dumps, fetching, files, offsite
 from hub.backups.commands import Recovery
 from hub.backups.recovery import LATEST, Target
+from hub.backups.sealed import SealedStore
+from hub.backups.store import open_store
 from hub.exceptions import HubError
 
 
@@ -28,7 +30,9 @@ class Command(Recovery):
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["backup"]
         try:
-            if (name == LATEST and base.bases()) or name in {each.name for each in base.bases()}:
+            if options["store"]:
+                self.restore_from_store(name, **options)
+            elif (name == LATEST and base.bases()) or name in {each.name for each in base.bases()}:
                 self.recover(Target(immediate=name != LATEST), name=name, **options)
             elif name == "files" or name in {each.path.name for each in files.snapshots()}:
                 self.restore_files(name, **options)
@@ -36,6 +40,17 @@ class Command(Recovery):
                 self.restore_dump(name, **options)
         except HubError as error:
             raise CommandError(error.message) from error
+
+    def restore_from_store(self, name: str, **options: Any) -> None:
+        """The same, fetched first."""
+        store = SealedStore(open_store())
+        stored = {each.name for each in offsite.stored_bases(store)}
+        if (name == LATEST and stored) or name in stored:
+            self.recover(Target(immediate=name != LATEST), name=name, **options)
+        elif name == "files" or name in offsite.stored_snapshots(store.store.names("files/")):
+            self.restore_files(fetching.bring_snapshot(store, self.step, name).path.name, **options)
+        else:
+            self.restore_dump(str(fetching.bring_dump(store, name)), **options)
 
     def restore_files(self, name: str, **options: Any) -> None:
         """Put bundles, files of challenges, process workloads' data and the keys back."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.packaging.sealing import HEADER, TAG_BYTES, SealedReader, SealError, new_key, seal, sealed_size
+from hub.sealing import HEADER, TAG_BYTES, SealedReader, SealError, new_key, seal, sealed_size
 
 BUNDLE = b"bundle 1"
 CHUNK = 64
@@ -17,11 +17,11 @@ CHUNK = 64
 
 def sealed(plain: bytes, key: bytes, *, pieces: int = 7) -> bytes:
     blocks = [plain[at : at + pieces] for at in range(0, len(plain), pieces)]
-    return b"".join(seal(blocks, len(plain), key, bundle=BUNDLE, chunk_bytes=CHUNK))
+    return b"".join(seal(blocks, len(plain), key, about=BUNDLE, chunk_bytes=CHUNK))
 
 
 def opened(data: bytes, key: bytes, bundle: bytes = BUNDLE) -> bytes:
-    return b"".join(SealedReader(io.BytesIO(data), key, bundle=bundle).blocks())
+    return b"".join(SealedReader(io.BytesIO(data), key, about=bundle).blocks())
 
 
 @given(plain=st.binary(max_size=300), start=st.integers(0, 310), length=st.integers(0, 310))
@@ -29,7 +29,7 @@ def test_any_part_is_read_as_it_was(plain: bytes, start: int, length: int) -> No
     key = new_key()
     data = sealed(plain, key)
 
-    reader = SealedReader(io.BytesIO(data), key, bundle=BUNDLE)
+    reader = SealedReader(io.BytesIO(data), key, about=BUNDLE)
 
     assert len(data) == sealed_size(len(plain), CHUNK)
     assert b"".join(reader.blocks()) == plain
@@ -93,7 +93,7 @@ def test_another_key_or_bundle_opens_nothing() -> None:
 @pytest.mark.parametrize("said", [3, 5, 1000])
 def test_a_length_that_is_not_true_is_refused(said: int) -> None:
     with pytest.raises(SealError):
-        list(seal([b"four"], said, new_key(), bundle=BUNDLE))
+        list(seal([b"four"], said, new_key(), about=BUNDLE))
 
 
 def test_the_same_file_never_looks_the_same() -> None:
@@ -110,6 +110,6 @@ def test_nothing_is_given_out_before_its_tag() -> None:
     given_out: list[bytes] = []
 
     with pytest.raises(SealError):
-        given_out.extend(SealedReader(io.BytesIO(bytes(data)), key, bundle=BUNDLE).blocks())
+        given_out.extend(SealedReader(io.BytesIO(bytes(data)), key, about=BUNDLE).blocks())
 
     assert given_out == [bytes(CHUNK)]

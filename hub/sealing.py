@@ -2,7 +2,7 @@
 
 The form is that of STREAM (Hoang, Reyhanitabar, Rogaway, Vizár 2015): the nonce of a chunk holds its number and whether
 it is the last, so that chunks that are swapped, doubled, left out or cut off at the end do not open. The header and the
-bundle's id are authenticated with every chunk. A content key is used for one file only.
+caller's words (`about`: whose file it is) are authenticated with every chunk. A content key is used for one file only.
 
     header  magic "KHB1" | chunk size, 4 bytes | length of the plain file, 8 bytes | random prefix, 7 bytes | 0
     chunk   AES-256-GCM of up to `chunk size` bytes: cipher text and a tag of 16 bytes
@@ -30,7 +30,7 @@ MOST_CHUNKS: Final = 1 << 32
 
 
 class SealError(Exception):
-    """The file is not what was sealed with this key for this bundle."""
+    """The file is not what was sealed with this key for this purpose."""
 
 
 def new_key() -> bytes:
@@ -44,7 +44,7 @@ def sealed_size(size_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> int:
 
 
 def seal(
-    blocks: Iterable[bytes], size_bytes: int, key: bytes, *, bundle: bytes, chunk_bytes: int = CHUNK_BYTES
+    blocks: Iterable[bytes], size_bytes: int, key: bytes, *, about: bytes, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[bytes]:
     """The sealed file. `size_bytes` must be the true length; raises `SealError` when it is not."""
     if _chunks(size_bytes, chunk_bytes) > MOST_CHUNKS:
@@ -58,7 +58,7 @@ def seal(
         taken += len(chunk)
         if number > last:
             raise SealError("The file is longer than was said.")
-        yield cipher.encrypt(_nonce(prefix, number, last), chunk, header + bundle)
+        yield cipher.encrypt(_nonce(prefix, number, last), chunk, header + about)
     if taken != size_bytes:
         raise SealError("The file is shorter than was said.")
 
@@ -66,7 +66,7 @@ def seal(
 class SealedReader:
     """Reads a sealed file as the plain one, from any place; every byte has passed its tag before it is given out."""
 
-    def __init__(self, file: IO[bytes], key: bytes, *, bundle: bytes) -> None:
+    def __init__(self, file: IO[bytes], key: bytes, *, about: bytes) -> None:
         self._file = file
         file.seek(0)
         raw = file.read(HEADER.size)
@@ -76,7 +76,7 @@ class SealedReader:
         if magic != MAGIC or not self.chunk_bytes or self.chunk_bytes > 1 << 26:
             raise SealError("The file was not sealed in this form.")
         self._cipher = AESGCM(key)
-        self._associated = raw + bundle
+        self._associated = raw + about
         self._last = _chunks(self.size_bytes, self.chunk_bytes) - 1
 
     def blocks(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:

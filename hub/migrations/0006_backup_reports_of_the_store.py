@@ -1,0 +1,25 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("hub", "0005_backup_report_of_files"),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name="backupreport",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("dump", "Dump"),
+                    ("base", "Base backup"),
+                    ("trial", "Trial restore"),
+                    ("files", "Snapshot of files"),
+                    ("store", "Copies in the store"),
+                    ("store-wal", "WAL in the store"),
+                ],
+                max_length=10,
+            ),
+        ),
+    ]
