@@ -4,7 +4,7 @@
 PYTHON ?= python3
 LAUNCH := @$(PYTHON) -m hub.launcher
 
-.PHONY: help up down status logs reset install test lint types format migrations-check client bench docs deploy
+.PHONY: help up down status logs reset install test lint types format migrations-check client bench chaos load docs deploy
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ client: ## write clients/python/ again, after the API has changed
 
 bench: ## measure; ARGS="name …" for some of it; the whole of it writes docs/measured.md
 	$(LAUNCH) bench $(ARGS)
+
+chaos: ## break the parts of a hub on scratch data one by one; ARGS="web agent" chooses
+	$(LAUNCH) chaos $(ARGS)
+
+load: ## many people at once on a hub on scratch data; ARGS="mixed" chooses the shape
+	$(LAUNCH) load $(ARGS)
 
 docs: ## build the documentation into build/site; a link that leads nowhere is an error
 	$(LAUNCH) docs $(ARGS)

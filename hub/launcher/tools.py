@@ -18,7 +18,7 @@ NO_SERVICES = {
     "HUB_SECRET_KEYS": "1:" + "A" * 43 + "=",
     "DJANGO_SETTINGS_MODULE": "hub.settings",
 }
-TOOLS = ("test", "lint", "types", "format", "migrations-check", "client", "bench", "docs")
+TOOLS = ("test", "lint", "types", "format", "migrations-check", "client", "bench", "chaos", "load", "docs")
 
 
 def run_tool(name: str, rest: Sequence[str], place: Place, console: Console) -> int:
@@ -47,6 +47,8 @@ def _commands(name: str, rest: list[str], place: Place) -> list[list[str]]:
         "format": [["-m", "ruff", "check", "--fix", *(rest or ["."])], ["-m", "ruff", "format", *(rest or ["."])]],
         "client": [["manage.py", "api_client", *rest]],
         "bench": [["-m", "bench", *rest]],
+        "chaos": [["-m", "bench.chaos", *rest]],
+        "load": [["-m", "bench.load", *rest]],
         "docs": [["-m", "mkdocs", "build", "--quiet", *rest]],
     }[name]
 

@@ -1,0 +1,36 @@
+"""`make chaos` on two of its rows, so that what breaks a whole hub on purpose does not itself break unseen."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+
+
+def test_two_parts_are_killed_under_load_and_the_hub_is_well_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.chaos", "redis", "web"],
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if "| went on |" in line
+    ]
+    assert len(rows) == 2, done.stdout
+    for row in rows:
+        reads, writes = (re.fullmatch(r"(\d+) of (\d+)", cell) for cell in row[3:5])
+        assert reads
+        assert writes
+        assert int(reads[2]) > int(reads[1])
+        assert int(writes[2]) > int(writes[1])
+    assert int(rows[1][3].split(" ")[0]) > 0, "nobody noticed that the web was gone: is anybody asking?"
