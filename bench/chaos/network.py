@@ -26,7 +26,7 @@ from hub.nodes.models import AddressPool, Node, Region
 from hub.nodes.leases import fill_pool
 local = Node.objects.get(name="local")
 region = Region.objects.create(slug="far", name="Far")
-node = Node.objects.create(name="far", region=region, engine="process", options=local.options)
+node = Node.objects.create(name="far", region=region, engine="process", options={**local.options, "root": ROOT})
 pool = AddressPool.objects.create(node=node, name="games", first_ip="127.0.0.1", first_port=25565, last_port=25570)
 fill_pool(pool)
 inner = AddressPool.objects.create(
@@ -97,7 +97,8 @@ class FarNode:
         asked = parse_qs(database.query)
         postgres = Bridge(f"{unquote(asked['host'][0])}/.s.PGSQL.{asked.get('port', ['5432'])[0]}")
         valkey = Bridge(redis.path)
-        self.world.manage("shell", "--no-imports", "-c", FAR)
+        workloads = str(self.world.root / "far" / "workloads")  # its own: what it does not know there it would end
+        self.world.manage("shell", "--no-imports", "-c", f"ROOT = {workloads!r}\n{FAR}")
         secrets = read_json(self.world.data / "secrets.json")
         environment = {
             **self.world.environment,
