@@ -261,6 +261,33 @@ def test_hint_is_shown_as_its_author_wants(
     assert [place for place, is_there in found.items() if is_there] == places
 
 
+def test_announcements_reach_the_pages_of_an_event_as_their_author_wants(
+    entry: EventChallenge, mine: Participation, admin: Client
+) -> None:
+    event, client = entry.event, browser(mine.team.captain)
+    ask = {"HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": "news"}
+    for kind in ("toast", "alert", "background"):
+        page(admin, f"/events/{event.slug}/announce", title=f"A {kind}", message="In the hall.", ui_type=kind)
+
+    first, again = (client.get("/announcements/news", **ask) for _ in range(2))
+    alert = event.announcements.get(title="A alert")
+    page(client, f"/announcements/{alert.pk}/read", x="")
+    read = client.get("/announcements/news", **ask).content.decode()
+
+    assert 'hx-get="/announcements/news"' in page(client, f"/events/{event.slug}/play")
+    shown = first.content.decode()
+    assert [words in shown for words in ("A toast: In the hall.", "<b>A alert</b>", "A background")] == [
+        True,
+        True,
+        False,
+    ]
+    assert "3 unread announcements" in shown
+    assert "A toast: In the hall." not in again.content.decode()
+    assert "<b>A alert</b>" in again.content.decode()
+    assert "<b>A alert</b>" not in read
+    assert client.get("/announcements/news").status_code == 302
+
+
 @pytest.mark.parametrize("minutes", ["²", "9" * 5000, "-1", "x", ""])
 def test_nonsense_in_the_place_of_minutes_is_an_answer(admin: Client, minutes: str) -> None:
     body = {"verb": "extend", "ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"], "minutes": minutes}

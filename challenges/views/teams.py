@@ -9,11 +9,12 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
 from accounts.permissions import can, reaches_any, require
 from challenges import lists, services
+from challenges.choices import HintKind
 from challenges.forms import JoinForm, TeamForm, TeamSettingsForm
 from challenges.models import Announcement, Team
 from hub.exceptions import HubError
@@ -22,6 +23,7 @@ from hub.pages import live
 from hub.pages.lists import ListPage
 from hub.pages.requests import me
 
+TOASTED = "announcements_toasted"  # in the session: the last announcement that came as a toast
 MEMBER_VERBS: dict[str, tuple[Callable[..., Any], str]] = {
     "kick": (services.kick_member, "Out of the team."),
     "captain": (services.hand_over, "Handed over."),
@@ -169,6 +171,27 @@ def announcement_list(request: HttpRequest) -> HttpResponse:
             services.mark_read(each, actor=request.user)
         return redirect("challenges:announcement_list")
     return live.private(render(request, "challenges/announcement_list.html", {"told": told, "unread": len(unread)}))
+
+
+@login_required
+@require_safe
+def announcement_news(request: HttpRequest) -> HttpResponse:
+    """What one has not read yet, for the pages of events: alerts stay on top until they are read, toasts come once."""
+    require(request.user, "events.view")
+    if not live.is_fragment(request, "news"):
+        return redirect("challenges:announcement_list")
+    unread = [each for each in services.newest_for(request.user) if not each.is_read]  # type: ignore[attr-defined]
+    shown = request.session.get(TOASTED, 0)
+    toasts = [each for each in unread if each.ui_type == HintKind.TOAST and each.pk > shown]
+    if toasts:
+        request.session[TOASTED] = max(each.pk for each in toasts)
+    for each in reversed(toasts):
+        messages.info(request, f"{each.title}: {each.message}")
+    alerts = [each for each in unread if each.ui_type == HintKind.ALERT]
+    facts = [each.pk for each in unread], [each.pk for each in toasts]
+    tag = live.etag(me(request).pk, *facts)
+    context = {"alerts": alerts, "unread": len(unread)}
+    return live.answer(request, "challenges/partials/news.html", context, tag=tag)
 
 
 @login_required
