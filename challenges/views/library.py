@@ -161,15 +161,15 @@ def challenge_delete(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _edit(request: HttpRequest, challenge: Challenge | None) -> HttpResponse:
     form, parts = ChallengeForm(request.POST or None, instance=challenge), Parts(challenge, request.POST or None)
-    if request.method == "POST" and "add" not in request.POST:
+    is_sent = bool(request.POST) and "add" not in request.POST
+    if is_sent:
         are_valid = [form.is_valid(), parts.is_valid()]
         saved = _save(request, challenge, form, parts) if all(are_valid) else None
         if saved:
             messages.success(request, f"{saved.name} saved.")
             return redirect(saved)
-    is_refused = request.method == "POST" and "add" not in request.POST
-    context = {"form": form, "parts": parts, "challenge": challenge, "is_refused": is_refused}
-    return live.private(render(request, "challenges/challenge_form.html", context, status=422 if is_refused else 200))
+    context = {"form": form, "parts": parts, "challenge": challenge, "is_refused": is_sent}
+    return live.private(render(request, "challenges/challenge_form.html", context, status=422 if is_sent else 200))
 
 
 def _save(request: HttpRequest, challenge: Challenge | None, form: ChallengeForm, parts: Parts) -> Challenge | None:
