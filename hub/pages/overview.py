@@ -45,7 +45,8 @@ class Concern:
 class Panel:
     """A card at the side (or below, when `is_wide`): its template and what it needs.
 
-    One that `is_steady` stands below everything and is drawn with the page alone, because it refreshes by itself.
+    One that `is_steady` stands below what needs attention and is drawn with the page alone, because it refreshes by
+    itself.
     """
 
     template: str
