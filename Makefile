@@ -4,7 +4,7 @@
 PYTHON ?= python3
 LAUNCH := @$(PYTHON) -m hub.launcher
 
-.PHONY: help up down status logs reset install test lint types format migrations-check client bench chaos load docs deploy
+.PHONY: help up down status logs reset install test lint types format migrations-check client bench chaos load docs sbom deploy
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ types: ## check types; ARGS=path for a part
 format: ## mend style
 	$(LAUNCH) format $(ARGS)
 
-migrations-check: ## is a migration missing?
+migrations-check: ## is a migration missing, or one that the version before cannot live with?
 	$(LAUNCH) migrations-check
 
 client: ## write clients/python/ again, after the API has changed
@@ -56,6 +56,9 @@ load: ## many people at once on a hub on scratch data; ARGS="mixed" chooses the 
 
 docs: ## build the documentation into build/site; a link that leads nowhere is an error
 	$(LAUNCH) docs $(ARGS)
+
+sbom: ## list what the hub is made of, with licences, in build/sbom.json (CycloneDX)
+	$(LAUNCH) sbom $(ARGS)
 
 deploy: ## bring IMAGE=… to the cluster of kubectl's context and wait; SET=base, k3s or cloud
 	@deploy/kubernetes/apply "$(SET)" "$(IMAGE)"

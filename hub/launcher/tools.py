@@ -18,7 +18,7 @@ NO_SERVICES = {
     "HUB_SECRET_KEYS": "1:" + "A" * 43 + "=",
     "DJANGO_SETTINGS_MODULE": "hub.settings",
 }
-TOOLS = ("test", "lint", "types", "format", "migrations-check", "client", "bench", "chaos", "load", "docs")
+TOOLS = ("test", "lint", "types", "format", "migrations-check", "client", "bench", "chaos", "load", "docs", "sbom")
 
 
 def run_tool(name: str, rest: Sequence[str], place: Place, console: Console) -> int:
@@ -26,7 +26,7 @@ def run_tool(name: str, rest: Sequence[str], place: Place, console: Console) -> 
     bootstrap.prepare(place, console, development=True)
     if name == "migrations-check":
         return _migrations_check(place)
-    environment = NO_SERVICES if name in ("types", "client") else {}
+    environment = NO_SERVICES if name in ("types", "client", "sbom") else {}
     codes = [_run(command, place, environment) for command in _commands(name, list(rest), place)]
     return next(filter(None, codes), 0)
 
@@ -49,6 +49,7 @@ def _commands(name: str, rest: list[str], place: Place) -> list[list[str]]:
         "bench": [["-m", "bench", *rest]],
         "chaos": [["-m", "bench.chaos", *rest]],
         "load": [["-m", "bench.load", *rest]],
+        "sbom": [["manage.py", "sbom", *rest]],
         "docs": [["-m", "mkdocs", "build", "--quiet", *rest]],
     }[name]
 
@@ -60,11 +61,16 @@ def _ordinary_tests() -> list[str]:
 
 
 def _migrations_check(place: Place) -> int:
-    """Ask Django whether a model has changed without a migration; it wants a database to look at."""
+    """Ask whether a migration is missing, and whether the version before can live with those that are there.
+
+    Django wants a database to look at.
+    """
     servers = Throwaway(python=place.python)
     try:
         found = {name.upper(): servers.addresses[name] for name in ("database_url", "redis_url")}
-        return _run(["manage.py", "makemigrations", "--check", "--dry-run"], place, {**NO_SERVICES, **found})
+        environment = {**NO_SERVICES, **found}
+        missing = _run(["manage.py", "makemigrations", "--check", "--dry-run"], place, environment)
+        return missing or _run(["manage.py", "lint_migrations"], place, environment)
     finally:
         servers.close()
 
