@@ -27,8 +27,9 @@ ACCOUNTS = 100
 HEAD = """# Under load
 
 Written by `make load`, with [locust](https://locust.io) on the machine that the hub runs on, so both share its
-processors. The shapes are in `bench/load/shapes.py`; those that are not in the table were not run. A request that was
-answered by anything but what it should be is a failure.
+processors; what else runs there takes its share too, so look at the load before the run. The shapes are in
+`bench/load/shapes.py`; those that are not in the table were not run. A request that was answered by anything but what
+it should be is a failure.
 
 """
 TITLES = ("Shape", "Seed", "People", "Requests", "A second", "Answered", "Median", "p95", "p99", "Budget", "Met")
@@ -67,6 +68,7 @@ def main(argv: list[str]) -> int:
     locust = prepare()
     world = World(rates={})
     rows, missed = [], 0
+    busy = f"{os.getloadavg()[0]:.1f}"
     try:
         world.start()
         plan = json.loads(
@@ -84,7 +86,7 @@ def main(argv: list[str]) -> int:
         world.close()
     if names == list(ORDINARY) and chosen.scale == 1:
         table = "\n".join([cells(*TITLES), "|---" * len(TITLES) + "|", *rows])
-        TABLE.write_text(f"{HEAD}{machine()}\n\n{table}\n", encoding="utf-8")
+        TABLE.write_text(f"{HEAD}{machine()} Load before the run: {busy}.\n\n{table}\n", encoding="utf-8")
     return 1 if missed else 0
 
 

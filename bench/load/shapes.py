@@ -45,7 +45,7 @@ SHAPES = {
     "live": Shape("budget", "live", level(20, 10), budgets={"rate": 1000, "p95": 12}),
     "mixed": Shape("D40, D91 light", "mixed", level(300, 10), requests=1000, budgets={"success": 0.999}),
     "pages": Shape("P106, budget", "pages", level(60, 100), budgets={"success": 0.999, "p95": 200}),
-    "flags": Shape("P106", "api", level(60, 100), budgets={"success": 0.999, "p95": 500}),
+    "api": Shape("P106", "api", level(60, 100), budgets={"success": 0.999, "p95": 500}),
     "medium": Shape("D91", "mixed", level(HOUR, 100), requests=10_000, budgets=SEEDED),
     "heavy": Shape("D91", "mixed", level(HOUR, 500), requests=50_000, budgets=SEEDED),
     "stress": Shape(
@@ -85,5 +85,5 @@ SHAPES = {
 }
 """In the seed a person of a ramp sends a request a second; so do those of `paced` here."""
 
-ORDINARY = ("live", "mixed", "pages", "flags")
+ORDINARY = ("live", "mixed", "pages", "api")
 """What `make load` runs when nothing is named; the others take from minutes to hours (`--scale` shortens them)."""

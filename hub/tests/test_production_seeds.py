@@ -47,7 +47,7 @@ def test_shapes_are_those_of_the_seeds() -> None:
     assert [SHAPES["spike"].people(minute * 60 + 30) for minute in range(5)] == [20, 500, 20, 1000, 20]
     assert SHAPES["endurance"].people(7199) == 30
     assert SHAPES["endurance"].people(7201) is None
-    assert SHAPES["pages"].most == SHAPES["flags"].most == 100
+    assert SHAPES["pages"].most == SHAPES["api"].most == 100
 
 
 def test_shapes_are_shortened_and_end() -> None:
