@@ -198,6 +198,7 @@ MODEL_NOUNS: Final[dict[str, str]] = {
     "devices.deviceconfig": "devices",
     "devices.groupconfig": "devices",
     "devices.configrevision": "devices",
+    "devices.manualcommand": "devices",
 }
 
 

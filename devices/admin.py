@@ -11,6 +11,7 @@ from hub.admin_base import ReadOnlyAdmin
 from .bundles import admin as bundles_admin  # noqa: F401 - importing it registers them
 from .configuration import admin as configuration_admin  # noqa: F401 - likewise
 from .deployments import admin as deployments_admin  # noqa: F401 - likewise
+from .manual import admin as manual_admin  # noqa: F401 - likewise
 from .models import Device, DeviceBeat, DeviceGroup, DeviceKey, DeviceLog, EnrolmentToken
 
 

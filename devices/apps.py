@@ -17,9 +17,11 @@ class DevicesConfig(AppConfig):
         from . import alerts, figures, measured, offers
         from .configuration import commands as configuration
         from .deployments import commands as deployments
+        from .manual import commands as manual
 
         offers.register(configuration.SOURCE)
         offers.register(deployments.SOURCE)
+        offers.register(manual.SOURCE)
         subjects.register("device", measured.find_devices)
         figures.register()
         alerts.register()

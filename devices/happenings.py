@@ -1,4 +1,4 @@
-"""What happened to devices, from all that keeps such a record: their own log lines, deployments, health and silence."""
+"""What happened to devices, from all that keeps a record: log lines, deployments, commands, health and silence."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from monitoring.models import Event
 from .choices import Health, LogLevel
 from .deployments.choices import TargetStatus
 from .deployments.models import DeploymentTarget, TargetEvent
+from .manual.choices import CommandStatus
+from .manual.models import ManualCommand
 from .measured import SILENT
 from .models import DeviceLog
 
 LEVEL_OF_TARGET: Final = {TargetStatus.FAILED: LogLevel.ERROR, TargetStatus.ROLLED_BACK: LogLevel.WARNING}
+LEVEL_OF_COMMAND: Final = {CommandStatus.FAILED: LogLevel.ERROR, CommandStatus.LOST: LogLevel.WARNING}
 HIDDEN: Final = 4
 """So many times the rows are looked through for those that a person may see."""
 
@@ -37,7 +40,7 @@ class Happening:
 
 def merged(user: Any, limit: int, device: UUID | None = None) -> list[Happening]:
     """The latest moments of the devices that the person may see, or of one of them, newest first."""
-    parts = [part(user, limit, device) for part in (_lines, _deployments, _states)]
+    parts = [part(user, limit, device) for part in (_lines, _deployments, _commands, _states)]
     return list(heapq.merge(*parts, key=lambda each: each.timestamp, reverse=True))[:limit]
 
 
@@ -67,6 +70,16 @@ def _deployments(user: Any, limit: int, device: UUID | None) -> list[Happening]:
         key=lambda each: each.timestamp,
         reverse=True,
     )
+
+
+def _commands(user: Any, limit: int, device: UUID | None) -> Iterable[Happening]:
+    """How commands ended that were sent by hand."""
+    rows = ManualCommand.objects.visible_to(user).exclude(finished_at=None)
+    rows = rows if device is None else rows.filter(device=device)
+    for row in rows.select_related("device").defer("output").order_by("-finished_at")[:limit]:
+        level = LEVEL_OF_COMMAND.get(CommandStatus(row.status), LogLevel.INFO)
+        text = f"{row}: {row.get_status_display().lower()}. {row.error_message}".strip()
+        yield Happening(row.finished_at, level, text, "command", row.device_id, row.device.name)
 
 
 def _states(user: Any, limit: int, device: UUID | None) -> list[Happening]:

@@ -1,4 +1,4 @@
-"""For how long log lines of devices are kept, and assertions that were used."""
+"""For how long log lines and manual commands of devices are kept, and assertions that were used."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from django.conf import settings
 from hub import retention
 
 from . import sessions
-from .models import DeviceLog
+from .models import DeviceLog, ManualCommand
 
 BATCH = 5_000
 
 
 def forget_past() -> int:
-    """Delete log lines whose time is over, in batches, and assertions that would be refused for their age anyway."""
-    gone = sessions.forget_spent()
-    over = DeviceLog.objects.filter(received_at__lt=retention.days_ago(settings.HUB_DEVICE_LOG_DAYS)).order_by()
-    while keys := list(over.values_list("pk", flat=True)[:BATCH]):
-        gone += DeviceLog.objects.filter(pk__in=keys).delete()[0]
+    """Delete lines and commands whose time is over, in batches, and assertions too old to be believed anyway."""
+    gone, until = sessions.forget_spent(), retention.days_ago(settings.HUB_DEVICE_LOG_DAYS)
+    for over in (
+        DeviceLog.objects.filter(received_at__lt=until).order_by(),
+        ManualCommand.objects.filter(finished_at__lt=until).order_by(),
+    ):
+        while keys := list(over.values_list("pk", flat=True)[:BATCH]):
+            gone += over.model._default_manager.filter(pk__in=keys).delete()[0]
     return gone

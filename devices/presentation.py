@@ -17,6 +17,7 @@ from .choices import DeviceStatus, Health, KeyState, Liveness
 from .configuration.models import DeviceConfig, GroupConfig
 from .configuration.schema import DEFAULTS, flat
 from .deployments.models import TargetEvent
+from .manual.models import ManualCommand
 from .models import Device
 
 S = DeviceStatus
@@ -103,7 +104,7 @@ def config_badge(config: DeviceConfig, reported: int | None) -> Badge:
 
 @dataclass(frozen=True)
 class Moment:
-    """One thing that happened: somebody's deed, or a move of a deployment."""
+    """One thing that happened: somebody's deed, a move of a deployment, or the end of a command."""
 
     at: datetime
     who: str
@@ -113,7 +114,7 @@ class Moment:
 
 
 def history(device: Device, limit: int) -> list[Moment]:
-    """What people, the device and deployments did with it, newest first; two queries."""
+    """What people, the device and deployments did with it, newest first; three queries."""
     entries = AuditEntry.objects.filter(target_kind="device", target_id=str(device.pk))[:limit]
     events = TargetEvent.objects.filter(target__device=device).select_related("target__bundle").order_by("-id")[:limit]
     moments = [
@@ -129,7 +130,17 @@ def history(device: Device, limit: int) -> list[Moment]:
         Moment(event.at, "", str(event.target.bundle), (event.message,) if event.message else (), _move(event))
         for event in events
     ]
+    commands = ManualCommand.objects.filter(device=device).exclude(finished_at=None).order_by("-created_at")[:limit]
+    moments += [
+        Moment(each.finished_at, "", str(each), (each.error_message,) if each.error_message else (), _end(each))
+        for each in commands.defer("output")
+        if each.finished_at is not None
+    ]
     return sorted(moments, key=lambda moment: moment.at, reverse=True)[:limit]
+
+
+def _end(command: ManualCommand) -> Badge:
+    return badge("command", command.status)
 
 
 def _move(event: TargetEvent) -> Badge:

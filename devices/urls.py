@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import browse, bundles, configure, decide, deploy, deployments, detail, enrolment, fleet, groups
+from .views import browse, bundles, command, configure, decide, deploy, deployments, detail, enrolment, fleet, groups
 
 DEVICE = "devices/<uuid:pk>"
 DEPLOYMENT = "deployments/<uuid:pk>"
@@ -18,6 +18,8 @@ urlpatterns = [
     path(f"{DEVICE}/config", configure.device_config, name="device_config"),
     path(f"{DEVICE}/config/back", configure.device_config_back, name="device_config_back"),
     path(f"{DEVICE}/deployments", detail.device_deployments, name="device_deployments"),
+    path(f"{DEVICE}/commands", command.device_commands, name="device_commands"),
+    path(f"{DEVICE}/commands/<uuid:command>/cancel", command.device_command_cancel, name="device_command_cancel"),
     path(f"{DEVICE}/activity", detail.device_activity, name="device_activity"),
     path(f"{DEVICE}/edit", detail.device_update, name="device_update"),
     *(path(f"{DEVICE}/{verb}", decide.device_decide, {"verb": verb}, name=f"device_{verb}") for verb in decide.AT_ONCE),

@@ -379,6 +379,7 @@ SPECTACULAR_SETTINGS = {
         "BundleStatusEnum": "devices.bundles.choices.BundleStatus",
         "DeploymentKindEnum": "devices.deployments.choices.DeploymentKind",
         "DeploymentStatusEnum": "devices.deployments.choices.DeploymentStatus",
+        "CommandStatusEnum": "devices.manual.choices.CommandStatus",
         "TargetStatusEnum": "devices.deployments.choices.TargetStatus",
     },
     "POSTPROCESSING_HOOKS": [

@@ -9,7 +9,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
-from . import VERSION, configure, deploy, work
+from . import VERSION, configure, deploy, manual, work
 from .health import Meter, hardware
 from .hub import Hub, HubError
 from .keys import NEXT, Key, KeyStore
@@ -77,6 +77,7 @@ class Agent:
     def run(self) -> None:
         """Call until somebody stops it."""
         deploy.recover(self)
+        manual.recover(self)
         configure.apply(self)
         while not self.stopping.is_set():
             self.stopping.wait(self.step())
@@ -85,6 +86,7 @@ class Agent:
         """One call with all it leads to; answers how long to wait."""
         try:
             deploy.deliver(self)
+            manual.deliver(self)
             answer = self.beat()
             deploy.register_sealing_key(self)
             for command in answer["commands"]:

@@ -7,6 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,13 +17,13 @@ MOST_OUTPUT = 100_000
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ")
 
 
-def run(script: Path, root: Path, *, seconds: float, values: dict[str, str]) -> str:
+def run(script: Path, root: Path, *, seconds: float, values: dict[str, str], arguments: Sequence[str] = ()) -> str:
     """The end of its output; raises `WorkError` when it fails or does not end in time."""
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | values
     deadline = time.monotonic() + seconds
     try:
         process = subprocess.Popen(
-            [str(script)] if os.access(script, os.X_OK) else ["/bin/sh", str(script)],
+            [*([] if os.access(script, os.X_OK) else ["/bin/sh"]), str(script), *arguments],
             cwd=root,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -29,6 +29,7 @@ class Memory:
     sealing_key: str = ""
     config_version: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
+    commands_done: list[str] = field(default_factory=list)
 
 
 class State:

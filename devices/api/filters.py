@@ -8,7 +8,9 @@ from hub.api.filters import AnyOf, SearchFilterSet
 
 from .. import lists
 from ..choices import DeviceStatus, Liveness, LogLevel
-from ..models import Device, DeviceGroup, DeviceLog, EnrolmentToken
+from ..manual.choices import CommandStatus
+from ..manual.lists import find_command
+from ..models import Device, DeviceGroup, DeviceLog, EnrolmentToken, ManualCommand
 
 
 class DeviceFilter(SearchFilterSet):
@@ -51,6 +53,18 @@ class TokenFilter(SearchFilterSet):
 
     class Meta:
         model = EnrolmentToken
+        fields: tuple[str, ...] = ()
+
+
+class CommandFilter(SearchFilterSet):
+    """By name, device and status; the name by `q`."""
+
+    find = staticmethod(find_command)
+    status = django_filters.MultipleChoiceFilter(choices=CommandStatus.choices)
+    device = django_filters.UUIDFilter(field_name="device")
+
+    class Meta:
+        model = ManualCommand
         fields: tuple[str, ...] = ()
 
 

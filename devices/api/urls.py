@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, path
 from hub.api.routers import HubRouter
 
 from . import bundle_views as bundles
+from . import command_views as commands
 from . import config_views as config
 from . import device_views as own
 from . import (
@@ -21,6 +22,7 @@ router.register("enrolment-tokens", views.EnrolmentTokenViewSet, basename="enrol
 router.register("bundles", bundles.BundleViewSet, basename="bundle")
 router.register("publisher-keys", bundles.PublisherViewSet, basename="publisher-key")
 router.register("deployments", bundles.DeploymentViewSet, basename="deployment")
+router.register("device-commands", commands.CommandViewSet, basename="device-command")
 router.register("logs", views.DeviceLogViewSet, basename="device-log")
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -33,6 +35,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("devices/<uuid:id>/logs/batch", own.LogBatchView.as_view(), name="device-log-batch"),
     path("devices/<uuid:id>/sealing-key", work.SealingKeyView.as_view(), name="device-sealing-key"),
     path("devices/<uuid:id>/config/applied", work.AppliedView.as_view(), name="device-config-applied"),
+    path(
+        "devices/<uuid:id>/commands/<uuid:command>",
+        commands.CommandResultView.as_view(),
+        name="device-command-result",
+    ),
     path("devices/rollback", bundles.RollbackView.as_view(), name="device-rollback"),
     path(
         "devices/<uuid:pk>/config",

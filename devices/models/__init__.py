@@ -3,6 +3,7 @@
 from ..bundles.models import Bundle, DeviceSealingKey, PublisherKey
 from ..configuration.models import ConfigRevision, DeviceConfig, GroupConfig
 from ..deployments.models import Deployment, DeploymentTarget, TargetEvent
+from ..manual.models import ManualCommand
 from .devices import Device, DeviceBeat, DeviceGroup
 from .keys import DeviceKey, EnrolmentToken, SpentAssertion
 from .logs import DeviceLog
@@ -21,6 +22,7 @@ __all__ = [
     "DeviceSealingKey",
     "EnrolmentToken",
     "GroupConfig",
+    "ManualCommand",
     "PublisherKey",
     "SpentAssertion",
     "TargetEvent",

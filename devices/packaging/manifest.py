@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 VERSION: Final = r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}\Z"
 NAME: Final = r"^[0-9A-Za-z][0-9A-Za-z ._-]{0,79}\Z"
+COMMAND: Final = r"^[a-z][a-z0-9_-]{0,39}\Z"
 LONGEST: Final = 65_536
 SCRIPT_SECONDS: Final = (1, 3600)
 
@@ -47,6 +48,12 @@ SCHEMA: Final[dict[str, Any]] = {
         "deploy": _SCRIPT,
         "rollback": _SCRIPT,
         "health": _SCRIPT,
+        "commands": {
+            "type": "object",
+            "maxProperties": 50,
+            "propertyNames": {"pattern": COMMAND},
+            "additionalProperties": _SCRIPT,
+        },
         "needs_restart": {"type": "boolean"},
         "config_schema": {"type": "string", "maxLength": 60},
     },
@@ -95,6 +102,9 @@ def read(raw: Any) -> Manifest:
     for kind in ("deploy", "rollback", "health"):
         if kind in raw and not is_inside(raw[kind]["script"]):
             raise ManifestError("The script must be a path inside the bundle.", f"{kind}.script")
+    for name, command in raw.get("commands", {}).items():
+        if not is_inside(command["script"]):
+            raise ManifestError("The script must be a path inside the bundle.", f"commands.{name}.script")
     model = raw.get("model")
     details: Mapping[str, Any] = model if isinstance(model, dict) else {"name": model or ""}
     return Manifest(

@@ -24,6 +24,8 @@ from hub.pages.forms import back_url
 from hub.pages.lists import ListPage
 from hub.pages.requests import me
 
+from . import command
+
 ROW_FACTS = (
     "pk",
     "name",
@@ -72,6 +74,8 @@ def device_bulk(request: HttpRequest) -> HttpResponse:
     require(request.user, "devices.control")
     verb, back = request.POST.get("verb", ""), back_url(request, "devices:device_list")
     devices = _ticked(request)
+    if verb == "command" and devices:
+        return command.ask_many(request, devices, back)
     if verb not in DECISIONS or not devices:
         messages.warning(request, "Tick some devices first.")
         return redirect(back)

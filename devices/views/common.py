@@ -18,6 +18,7 @@ TABS = (
     ("log", "Log"),
     ("config", "Configuration"),
     ("deployments", "Deployments"),
+    ("commands", "Commands"),
     ("activity", "Activity"),
 )
 

@@ -216,6 +216,15 @@ STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
         "finished": (DONE, "Finished"),
         "cancelled": (GONE, "Called off"),
     },
+    "command": {
+        "waiting": (WAIT, "Waiting"),
+        "offered": (BUSY, "Offered"),
+        "done": (DONE, "Done"),
+        "failed": (BAD, "Failed"),
+        "lost": (WARN, "No answer"),
+        "expired": (GONE, "Expired"),
+        "cancelled": (GONE, "Cancelled"),
+    },
     "target": {
         "scheduled": (WAIT, "Scheduled"),
         "waiting": (WAIT, "Waiting"),

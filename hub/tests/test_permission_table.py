@@ -115,6 +115,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/devices": {"name": "Roof", "public_key": DEVICE_KEY},
     "PATCH api/v1/devices/{id}": {"name": "Roof"},
     "POST api/v1/devices/bulk": {"verb": "accept", "ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"]},
+    "POST api/v1/device-commands": {"ids": ["0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"], "name": "diagnose"},
     "POST api/v1/devices/register": {"public_key": DEVICE_KEY},
     "POST api/v1/devices/token": {"grant_type": GRANT, "assertion": "none"},
     "POST api/v1/bundles": {"size_bytes": 10, "signature": signed_camera("2.0")},
@@ -301,6 +302,7 @@ class Visitor:
             "deployments": world.deployment.pk,
             "enrolment-tokens": world.enrolment_token.pk,
             "logs": world.device_log.pk,
+            "device-commands": world.device_command.pk,
         }
         for name in (
             "{id}",
@@ -317,6 +319,8 @@ class Visitor:
         others = {
             "<slug:challenge>": "leaky-shop",
             "<uuid:file>": "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11",
+            "<uuid:command>": str(world.device_command.pk),
+            "{command}": str(world.device_command.pk),
             "<int:hint>": "7007",
             "<int:team>": "7007",
             "<int:entry>": str(world.entry.pk),

@@ -74,6 +74,7 @@ UNOPENED = {  # no scope alone gets into these
     "POST api/v1/deployments/{deployment}/result": "a device proves itself by its key",
     "POST api/v1/devices/{id}/config/rollback": "nothing was configured before",
     "POST api/v1/devices/{id}/config/applied": "a device proves itself by its key",
+    "POST api/v1/devices/{id}/commands/{command}": "a device proves itself by its key",
     "POST api/v1/devices/{id}/sealing-key": "a device proves itself by its key",
     "POST api/v1/devices/{id}/heartbeat": "a device proves itself by its key",
     "POST api/v1/devices/{id}/key": "a device proves itself by its key",

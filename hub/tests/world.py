@@ -23,7 +23,16 @@ from challenges.tests.factories import (
 )
 from devices.bundles.services import add_publisher
 from devices.deployments.services import Chosen, create_deployment
-from devices.models import Bundle, Deployment, Device, DeviceGroup, DeviceLog, EnrolmentToken, PublisherKey
+from devices.models import (
+    Bundle,
+    Deployment,
+    Device,
+    DeviceGroup,
+    DeviceLog,
+    EnrolmentToken,
+    ManualCommand,
+    PublisherKey,
+)
 from devices.services import create_token
 from devices.tests.deployment_helpers import PUBLISHER, make_bundle
 from devices.tests.factories import DeviceFactory, DeviceGroupFactory, make_key
@@ -63,6 +72,7 @@ class World:
     device_group: DeviceGroup
     enrolment_token: EnrolmentToken
     device_log: DeviceLog
+    device_command: ManualCommand
     publisher: PublisherKey
     bundle: Bundle
     deployment: Deployment
@@ -125,14 +135,23 @@ def make_world(**of_server: Any) -> World:
 
 
 def make_devices() -> dict[str, Any]:
-    """A device that waits, in a group, with a line of its log, and an enrolment token into the group."""
+    """A device that waits, in a group, with a line of its log and a command, and an enrolment token into the group."""
     group = DeviceGroupFactory(slug="canaries", name="Canaries")
     device = DeviceFactory(region=None, name="gateway", status="pending")
     device.groups.add(group)
     make_key(device, state="proposed")
     token, _ = create_token(actor=SYSTEM, name="batch", expires_at=timezone.now() + timedelta(days=1), group=group)
     line = DeviceLog.objects.create(device=device, at=timezone.now(), level="ERROR", message="The link is down.")
-    return {"device": device, "device_group": group, "enrolment_token": token, "device_log": line}
+    command = ManualCommand.objects.create(
+        device=device, name="diagnose", created_by="operator", expires_at=timezone.now() + timedelta(days=1)
+    )
+    return {
+        "device": device,
+        "device_group": group,
+        "enrolment_token": token,
+        "device_log": line,
+        "device_command": command,
+    }
 
 
 def make_deployment() -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Commands that people send to single devices by hand."""
