@@ -109,6 +109,7 @@ class ApiTokenAdmin(ReadOnlyAdmin[ApiToken]):
         "token_key",
         "scopes",
         "allowed_networks",
+        "device_groups",
         "is_enabled",
         "created",
         "expiry",

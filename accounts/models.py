@@ -95,8 +95,9 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # that of tok
     @property
     def reach(self) -> tuple[Any, ...]:
         """All that decides which rows he may see: the key of statements that are narrowed to him."""
-        scopes = None if self.api_token is None else tuple(self.api_token.scopes)
-        return (self.pk, self.access, self.can_act, scopes)
+        token = self.api_token
+        limits = None if token is None else (tuple(token.scopes), tuple(token.device_groups))
+        return (self.pk, self.access, self.can_act, limits)
 
     @property
     def role(self) -> str:
@@ -154,6 +155,12 @@ class ApiToken(AbstractAuthToken):
         blank=True,
         help_text="Addresses it may be used from; empty: everywhere.",
     )
+    device_groups = ArrayField(
+        models.SlugField(max_length=50),
+        default=list,
+        blank=True,
+        help_text="Device groups to which it may deploy, and nothing else beside uploading bundles; empty: no limit.",
+    )
     is_enabled = models.BooleanField(default=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_ip = models.GenericIPAddressField(null=True, blank=True, editable=False)
@@ -179,9 +186,14 @@ class ApiToken(AbstractAuthToken):
         return any(address in ipaddress.ip_network(network) for network in self.allowed_networks)
 
     def is_within(self, other: ApiToken) -> bool:
-        """Whether it may do nothing that the other may not: verbs, time and places."""
+        """Whether it may do nothing that the other may not: verbs, time, places and devices."""
         lasts_longer = other.expiry is not None and (self.expiry is None or self.expiry > other.expiry)
-        return scopes_within(self.scopes, other.scopes) and not lasts_longer and self._networks_within(other)
+        is_narrower = self._networks_within(other) and self._groups_within(other)
+        return scopes_within(self.scopes, other.scopes) and not lasts_longer and is_narrower
+
+    def _groups_within(self, other: ApiToken) -> bool:
+        inner, outer = set(self.device_groups), set(other.device_groups)
+        return not outer or (bool(inner) and inner <= outer)
 
     def _networks_within(self, other: ApiToken) -> bool:
         outer = [ipaddress.ip_network(network) for network in other.allowed_networks]

@@ -31,7 +31,9 @@ def export_data(user: User, *, actor: Actor) -> dict[str, Any]:
         "exported_at": timezone.now(),
         "profile": {name: getattr(user, name) for name in profile} | {"role": user.role, "last_login": user.last_login},
         "addresses": list(EmailAddress.objects.filter(user=user).values("email", "verified", "primary")),
-        "tokens": list(user.auth_token_set.values("name", "scopes", "allowed_networks", "created", "expiry")),
+        "tokens": list(
+            user.auth_token_set.values("name", "scopes", "allowed_networks", "device_groups", "created", "expiry")
+        ),
         "logins": list(user.token_families.values("created_at", "last_used_at", "ip", "user_agent")),
         "sessions": list(
             UserSession.objects.filter(user=user).values("created_at", "last_seen_at", "ip", "user_agent")

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from hub.pages import options
 
+from . import limits
 from .choices import Theme
 from .models import User
 from .scopes import NOUNS, READ, is_scope
@@ -53,6 +54,14 @@ class TokenForm(forms.Form):
         required=False, label="Only from", help_text="Addresses or networks, by comma. Empty: from everywhere."
     )
 
+    device_groups = forms.MultipleChoiceField(
+        required=False,
+        label="Only to deploy to",
+        choices=limits.group_choices,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="It may then upload bundles and deploy to these groups of devices, and nothing else.",
+    )
+
     def clean_scopes(self) -> list[str]:
         scopes = _words(self.cleaned_data["scopes"])
         if wrong := [scope for scope in scopes if not is_scope(scope)]:
@@ -70,6 +79,7 @@ class TokenForm(forms.Form):
             "name": values["name"],
             "scopes": values["scopes"],
             "allowed_networks": values["allowed_networks"],
+            "device_groups": values["device_groups"],
             "expires_at": timezone.now() + timedelta(days=int(days)) if days else None,
         }
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from hub.exceptions import NotAllowed, NotFound
 
-from . import grants, roles
+from . import grants, limits, roles
 from .actors import DeviceActor, System
 from .scopes import scopes_allow
 
@@ -23,7 +23,7 @@ def can(actor: Asker, verb: str, obj: Any = None) -> bool:
         raise LookupError(f"{verb} is not in accounts.roles.VERBS")
     if isinstance(actor, System):
         return True
-    if not _may_act(actor) or not _token_allows(actor, verb):
+    if not _may_act(actor) or not _token_allows(actor, verb, obj):
         return False
     access = actor.access
     if obj is None:
@@ -58,6 +58,12 @@ def region_limit(actor: Asker) -> frozenset[str] | None:
     return actor.access.regions if _is_user(actor) else None
 
 
+def group_limit(actor: Asker) -> frozenset[str] | None:
+    """The device groups that a token is limited to; None when there is no limit."""
+    token = actor.api_token if _is_user(actor) else None
+    return None if token is None or not token.device_groups else frozenset(token.device_groups)
+
+
 def manages_people(actor: Asker) -> bool:
     """Whether there are people whom the actor may look after: an Admin, or an Operator of some regions."""
     return can(actor, "users.view_any") or (can(actor, "users.suspend") and region_limit(actor) is not None)
@@ -82,8 +88,12 @@ def _may_act(actor: Asker) -> TypeGuard[User]:
     return _is_user(actor) and actor.can_act
 
 
-def _token_allows(actor: User, verb: str) -> bool:
-    return actor.api_token is None or scopes_allow(actor.api_token.scopes, verb)
+def _token_allows(actor: User, verb: str, obj: Any) -> bool:
+    """A token narrows: to verbs, and one for device groups to these and to what their devices need."""
+    token = actor.api_token
+    if token is None:
+        return True
+    return scopes_allow(token.scopes, verb) and limits.allow(actor, verb, obj)
 
 
 def _within_regions(regions: frozenset[str] | None, obj: Any) -> bool:

@@ -14,7 +14,7 @@ from knox.settings import CONSTANTS
 
 from hub.exceptions import Conflict, Invalid, LimitReached, NotAllowed
 
-from . import audit
+from . import audit, limits
 from .actors import Actor, System
 from .models import ApiToken, User
 from .permissions import require
@@ -33,6 +33,7 @@ def create_token(
     scopes: Iterable[str] = (),
     expires_at: datetime | None = None,
     allowed_networks: Iterable[str] = (),
+    device_groups: Iterable[str] = (),
 ) -> tuple[ApiToken, str]:
     """Make a token; answers the row and the plain text, which cannot be had again."""
     _require_owner(actor, user)
@@ -44,6 +45,7 @@ def create_token(
         scopes=sorted(set(scopes)),
         expiry=expires_at,
         allowed_networks=sorted(set(allowed_networks)),
+        device_groups=limits.check_groups(device_groups),
     )
     _refuse_widening(actor, token)
     with transaction.atomic():
@@ -58,6 +60,7 @@ def create_token(
             scopes=token.scopes,
             expires_at=expires_at and expires_at.isoformat(),
             allowed_networks=token.allowed_networks,
+            **({"device_groups": token.device_groups} if token.device_groups else {}),
         )
     return token, plain
 
@@ -101,7 +104,12 @@ def rotate_token(token: ApiToken, *, actor: Actor, overlap: timedelta = timedelt
         else:
             old.delete()
         new, plain = _draft(
-            owner, name=old.name, scopes=old.scopes, expiry=expiry, allowed_networks=old.allowed_networks
+            owner,
+            name=old.name,
+            scopes=old.scopes,
+            expiry=expiry,
+            allowed_networks=old.allowed_networks,
+            device_groups=old.device_groups,
         )
         new.save(force_insert=True)
         audit.record(actor, "token.rotated", new, owner=owner.username, overlap_seconds=int(overlap.total_seconds()))

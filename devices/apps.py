@@ -14,7 +14,7 @@ class DevicesConfig(AppConfig):
     def ready(self) -> None:
         from monitoring import subjects
 
-        from . import alerts, figures, measured, offers
+        from . import alerts, figures, limits, measured, offers
         from .configuration import commands as configuration
         from .deployments import commands as deployments
         from .manual import commands as manual
@@ -25,3 +25,4 @@ class DevicesConfig(AppConfig):
         subjects.register("device", measured.find_devices)
         figures.register()
         alerts.register()
+        limits.register()

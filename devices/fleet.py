@@ -14,7 +14,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Count
 
-from accounts.permissions import can, region_limit
+from accounts.permissions import can, group_limit, region_limit
 from hub.statements import statement, totals
 
 from .choices import DeviceStatus, KeyState, Liveness
@@ -89,7 +89,9 @@ def _sight(user: Any) -> list[str] | None:
     """What decides which devices a person sees, so that those who see the same share what was counted."""
     if not can(user, "devices.view"):
         return []
-    regions = region_limit(user)
+    regions, groups = region_limit(user), group_limit(user)
+    if groups is not None:
+        return ["groups", *sorted(groups), "regions", *sorted(regions or ())]
     return None if regions is None else sorted(regions)
 
 

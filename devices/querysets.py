@@ -8,9 +8,10 @@ from django.db import models
 from django.db.models import Case, Count, F, Func, Q, Value, When
 from django.db.models.functions import Cast, Now
 
-from accounts.permissions import can, region_limit
+from accounts.permissions import can, group_limit, region_limit
 
 from .choices import USABLE_KEYS, DeviceStatus, KeyState, Liveness
+from .limits import within
 
 if TYPE_CHECKING:
     from .models import (  # noqa: F401 - base classes name them as strings
@@ -41,11 +42,10 @@ class DeviceQuerySet(models.QuerySet["Device"]):
     """Filters of devices."""
 
     def visible_to(self, user: Any) -> DeviceQuerySet:
-        """All for those who may see devices; those of his regions for an Operator who is limited to some."""
+        """All for those who may see devices; those of his regions or groups for who is limited to some."""
         if not can(user, "devices.view"):
             return self.none()
-        regions = region_limit(user)
-        return self if regions is None else self.filter(region__slug__in=regions)
+        return within(self, user)
 
     def accepted(self) -> DeviceQuerySet:
         return self.filter(status=DeviceStatus.ACCEPTED)
@@ -86,7 +86,10 @@ class DeviceGroupQuerySet(models.QuerySet["DeviceGroup"]):
 
     def visible_to(self, user: Any) -> DeviceGroupQuerySet:
         """Names of groups are no secret among those who may see devices; their members are those one sees."""
-        return self if can(user, "devices.view") else self.none()
+        if not can(user, "devices.view"):
+            return self.none()
+        groups = group_limit(user)
+        return self if groups is None else self.filter(slug__in=groups)
 
     def with_members(self, user: Any) -> DeviceGroupQuerySet:
         """Add how many of its devices the person sees."""
@@ -124,5 +127,4 @@ class DeviceLogQuerySet(models.QuerySet["DeviceLog"]):
         """The lines of the devices that one may see."""
         if not can(user, "devices.view"):
             return self.none()
-        regions = region_limit(user)
-        return self if regions is None else self.filter(device__region__slug__in=regions)
+        return within(self, user, "device")

@@ -171,6 +171,7 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
             "prefix",
             "scopes",
             "allowed_networks",
+            "device_groups",
             "is_enabled",
             "created_at",
             "expires_at",
@@ -199,6 +200,12 @@ class TokenCreateSerializer(serializers.Serializer[Any]):
     )
     allowed_networks = serializers.ListField(
         child=serializers.CharField(max_length=50, validators=[validate_network]), default=list, max_length=50
+    )
+    device_groups = serializers.ListField(
+        child=serializers.SlugField(max_length=50),
+        default=list,
+        max_length=50,
+        help_text="May upload bundles and deploy to these groups of devices, and nothing else.",
     )
     expires_at = serializers.DateTimeField(default=None, allow_null=True)
     user = serializers.CharField(

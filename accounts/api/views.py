@@ -172,7 +172,7 @@ class TokenViewSet(HubViewSet):
     serializer_class = TokenSerializer
     filterset_class = filters.TokenFilter
     ordering_fields = ("name", "created", "expiry", "last_used_at")
-    version_fields = ("name", "is_enabled", "scopes", "allowed_networks", "expiry")
+    version_fields = ("name", "is_enabled", "scopes", "allowed_networks", "device_groups", "expiry")
     ordering = ("name", "id")
     lookup_value_regex = r"\d+"
     verbs = {"list": "tokens.view", "retrieve": "tokens.view", "create": "tokens.own", "*": "tokens.change"}

@@ -7,7 +7,8 @@ from typing import Any
 from django.db import models
 from django.db.models import F, Q
 
-from accounts.permissions import can, region_limit
+from accounts.permissions import can
+from devices.limits import within
 
 
 class DeviceConfigQuerySet(models.QuerySet[Any]):
@@ -16,8 +17,7 @@ class DeviceConfigQuerySet(models.QuerySet[Any]):
     def visible_to(self, user: Any) -> DeviceConfigQuerySet:
         if not can(user, "devices.view"):
             return self.none()
-        regions = region_limit(user)
-        return self if regions is None else self.filter(device__region__slug__in=regions)
+        return within(self, user, "device")
 
     def drifting(self) -> DeviceConfigQuerySet:
         """Those whose device has not said that it applied the present version."""

@@ -9,7 +9,8 @@ from django.db import models
 from django.db.models import Count, Exists, OuterRef, Q
 from django.db.models.functions import Now
 
-from accounts.permissions import can, region_limit
+from accounts.permissions import can
+from devices.limits import is_limited, within
 
 from .choices import ACTIVE, NOT_BEGUN, OPEN, SILENCE_SECONDS, DeploymentStatus, TargetStatus
 
@@ -20,15 +21,14 @@ class DeploymentQuerySet(models.QuerySet[Any]):
     """Filters of deployments."""
 
     def visible_to(self, user: Any) -> DeploymentQuerySet:
-        """All for those who watch; for an Operator of regions those that concern a device there."""
+        """All for those who watch; for who is limited those that concern a device he sees."""
         if not can(user, "deployments.view"):
             return self.none()
-        regions = region_limit(user)
-        if regions is None:
+        if not is_limited(user):
             return self
         targets = self.model._meta.get_field("targets").related_model
-        there = targets._base_manager.filter(deployment=OuterRef("pk"), device__region__slug__in=regions)
-        return self.filter(Exists(there))
+        there = targets._base_manager.filter(deployment=OuterRef("pk"))
+        return self.filter(Exists(within(there, user, "device")))
 
     def with_counts(self) -> DeploymentQuerySet:
         """How many targets there are, and how many stand where."""
@@ -56,8 +56,7 @@ class TargetQuerySet(models.QuerySet[Any]):
     def visible_to(self, user: Any) -> TargetQuerySet:
         if not can(user, "deployments.view"):
             return self.none()
-        regions = region_limit(user)
-        return self if regions is None else self.filter(device__region__slug__in=regions)
+        return within(self, user, "device")
 
     def open(self) -> TargetQuerySet:
         return self.filter(status__in=OPEN)

@@ -7,7 +7,8 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
-from accounts.permissions import can, region_limit
+from accounts.permissions import can
+from devices.limits import within
 
 from .choices import MOST_OFFERS, OPEN, CommandStatus
 
@@ -19,8 +20,7 @@ class ManualCommandQuerySet(models.QuerySet[Any]):
         """Those of the devices that one may see."""
         if not can(user, "devices.view"):
             return self.none()
-        regions = region_limit(user)
-        return self if regions is None else self.filter(device__region__slug__in=regions)
+        return within(self, user, "device")
 
     def open(self) -> ManualCommandQuerySet:
         return self.filter(status__in=OPEN)

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.models import User
-from accounts.permissions import require
+from accounts.permissions import group_limit, require
 from devices.bundles.models import Bundle
 from devices.deployments import suits
 from devices.deployments.choices import (
@@ -33,7 +33,7 @@ from devices.deployments.choices import (
 )
 from devices.deployments.models import Deployment, DeploymentTarget, TargetEvent
 from devices.models import Device, DeviceGroup
-from hub.exceptions import Conflict, Invalid, LimitReached
+from hub.exceptions import Conflict, Invalid, LimitReached, NotAllowed, NotFound
 
 if TYPE_CHECKING:
     from accounts.actors import Asker
@@ -90,7 +90,9 @@ class Made:
 
 def choose_devices(chosen: Chosen, *, actor: Asker) -> QuerySet[Device]:
     """The devices that are meant, of those that the actor may see; who names one that is not there is told."""
-    seen = Device.objects.visible_to(actor).present()
+    seen, own = Device.objects.visible_to(actor).present(), group_limit(actor)
+    if own is not None and (chosen.all or not own.issuperset(chosen.groups)):
+        raise NotAllowed(f"This token deploys to {', '.join(sorted(own))} only.", code="other_group")
     if chosen.all:
         return seen.accepted()
     ids = set(chosen.devices)
@@ -98,6 +100,8 @@ def choose_devices(chosen: Chosen, *, actor: Asker) -> QuerySet[Device]:
         raise Invalid(f"At most {MOST_DEVICES} devices.", field="devices")
     known = set(seen.filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
     if missing := ids - known:
+        if own is not None:
+            raise NotFound(f"There is no device {sorted(map(str, missing))[0]}.")
         raise Invalid(f"There is no device {sorted(map(str, missing))[0]}.", code="no_such_device", field="devices")
     groups = DeviceGroup.objects.visible_to(actor).filter(slug__in=chosen.groups)
     slugs = set(chosen.groups)
