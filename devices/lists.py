@@ -16,11 +16,11 @@ from hub.statements import statement
 
 from .choices import WAITING, DeviceStatus, KeyState, Liveness, LogLevel
 from .fleet import tab_counts
-from .models import Device, DeviceGroup, DeviceKey
+from .models import Device, DeviceGroup, DeviceKey, IdentityValues
 
 
 def find(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
-    """Devices by name, number, tag, type, or the beginning of their id or a key's fingerprint."""
+    """Devices by name, number, tag, type, a value of their identity, or how their id or a key's fingerprint begins."""
     found = Q(name__icontains=text) | Q(tags__contains=[text[:40]]) | Q(device_type=text)
     if text.removeprefix("#").isdecimal() and len(text) < 11:
         number = int(text.removeprefix("#"))
@@ -31,6 +31,11 @@ def find(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
         found |= Q(id__range=(UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f")))) if digits else Q()
         keys = DeviceKey.objects.filter(fingerprint__startswith=text.lower())
         found |= Q(pk__in=keys.order_by().values("device_id"))
+    # Likewise by its index: such as a serial number, whole and as the device says it.
+    told = [text, int(text)] if text.isdecimal() and len(text) < 16 else [text]
+    values = Device.objects.order_by().alias(told=IdentityValues("identity"))
+    for value in told:
+        found |= Q(pk__in=values.filter(told__contains=[value]).values("pk"))
     return rows.filter(found)
 
 
@@ -114,7 +119,7 @@ DEVICES = Spec(
         Tab("unwell", "Unwell", lambda user: Q(status=DeviceStatus.ACCEPTED, beat__health__in=("degraded", "error"))),
     ),
     search=find,
-    search_hint="Name, number, tag, id or key",
+    search_hint="Name, number, tag, serial, id or key",
     order="name",
     counts=tab_counts,
 )
@@ -141,7 +146,7 @@ ENROLMENT = Spec(
         Tab("expected", "Preauthorised", lambda user: Q(status=DeviceStatus.PREAUTHORISED)),
     ),
     search=find,
-    search_hint="Name, number, tag, id or key",
+    search_hint="Name, number, tag, serial, id or key",
     order="-registered_at",
 )
 

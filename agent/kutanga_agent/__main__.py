@@ -67,7 +67,7 @@ def _enrol(chosen: argparse.Namespace, state: State, store: KeyStore) -> int:
     while chosen.wait and answer["status"] == "pending":
         time.sleep(WAIT_SECONDS)
         answer = agent.enrol()
-    print(json.dumps(answer))
+    print(json.dumps({**answer, "fingerprint": key.fingerprint}))
     return 0
 
 

@@ -71,6 +71,7 @@ class Agent:
         body |= {"enrolment_token": token} if token else {}
         answer: dict[str, Any] = self.hub.signed("POST", "/api/v1/devices/register", body, tag="hub-enrol", nonce=nonce)
         memory.device_id = answer["device_id"]
+        memory.sealing_key = ""  # told again: the hub may be one that was recovered from before it
         self.state.save()
         return answer
 

@@ -20,7 +20,7 @@ from django.core.files.storage import FileSystemStorage, Storage, storages
 from hub.exceptions import Unavailable
 from hub.failpoints import declare, failpoint
 
-declare("bundles.before_store", "bundles.after_store")
+declare("bundles.piece_written", "bundles.before_store", "bundles.after_store")
 
 
 class StagedFile(File[bytes]):
@@ -56,6 +56,7 @@ def write_piece(bundle_id: UUID, offset: int, data: bytes) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise Unavailable(f"The upload cannot be written: {error.strerror}.", code="store_unavailable") from None
+    failpoint("bundles.piece_written")
 
 
 def forget_incoming(bundle_id: UUID) -> None:

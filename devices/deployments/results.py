@@ -11,11 +11,13 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from hub.exceptions import Conflict, HubError, Invalid, NotAllowed, NotFound, TooMany
+from hub.failpoints import declare, failpoint
 
 from . import moves
 from .choices import ERROR_LENGTH, FINAL, INTERMEDIATE, MOST_REPORTS, OUTPUT_LENGTH, ErrorCode, Reported, TargetStatus
 from .models import Deployment, DeploymentTarget
 
+declare("devices.result_taken", "devices.result_stored")
 T, R = TargetStatus, Reported
 GOOD = (R.INSTALLED, R.SUCCESS)
 
@@ -50,9 +52,10 @@ def report_result(
         now: datetime = target.now
         if status not in FINAL:
             return target, _on_the_way(target, Reported(status), now, error_message, progress_percent)
-        return target, _final(
-            target, Reported(status), now, code, error_message[:ERROR_LENGTH], output[-OUTPUT_LENGTH:]
-        )
+        counted = _final(target, Reported(status), now, code, error_message[:ERROR_LENGTH], output[-OUTPUT_LENGTH:])
+        failpoint("devices.result_taken")
+    failpoint("devices.result_stored")
+    return target, counted
 
 
 def _lock(device_id: UUID, deployment_id: UUID) -> Any:

@@ -4,7 +4,7 @@ from ..bundles.models import Bundle, DeviceSealingKey, PublisherKey
 from ..configuration.models import ConfigRevision, DeviceConfig, GroupConfig
 from ..deployments.models import Deployment, DeploymentTarget, TargetEvent
 from ..manual.models import ManualCommand
-from .devices import Device, DeviceBeat, DeviceGroup
+from .devices import Device, DeviceBeat, DeviceGroup, IdentityValues
 from .keys import DeviceKey, EnrolmentToken, SpentAssertion
 from .logs import DeviceLog
 
@@ -22,6 +22,7 @@ __all__ = [
     "DeviceSealingKey",
     "EnrolmentToken",
     "GroupConfig",
+    "IdentityValues",
     "ManualCommand",
     "PublisherKey",
     "SpentAssertion",

@@ -26,6 +26,14 @@ def next_number(sequence: str) -> Func:
     return Func(Value(sequence), function="nextval")
 
 
+class IdentityValues(Func):
+    """The values of an identity without their names: what people read from a label and search by."""
+
+    function = "jsonb_path_query_array"
+    template = "%(function)s(%(expressions)s, '$.*')"
+    output_field = models.JSONField()
+
+
 class DeviceGroup(models.Model):
     """Devices chosen by hand, to be deployed to and configured together."""
 
@@ -81,6 +89,7 @@ class Device(models.Model):
             models.Index(fields=["-registered_at"], name="devices_device_newest"),
             models.Index(fields=["device_type"], name="devices_device_type"),
             GinIndex(fields=["tags"], name="devices_device_tags"),
+            GinIndex(IdentityValues("identity"), name="devices_device_identity"),
         ]
 
     def __str__(self) -> str:

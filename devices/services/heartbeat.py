@@ -9,7 +9,11 @@ from uuid import UUID
 
 from django.http import HttpRequest
 
+from hub.failpoints import declare, failpoint
+
 from .. import claims, offers, reports
+
+declare("devices.beat_taken", "devices.beat_answered")
 
 JITTER: Final = 0.1
 
@@ -38,8 +42,11 @@ def take_heartbeat(request: HttpRequest, device_id: UUID) -> dict[str, Any]:
     wanted = ", beat.interval_seconds" + offers.conditions()
     claimed = claims.take(known, signed, more=_MORE, values=values, wanted=wanted)
     interval, *found = claimed.row
+    failpoint("devices.beat_taken")
+    commands = offers.fetch(device_id, report, tuple(found))
+    failpoint("devices.beat_answered")
     return {
-        "commands": offers.fetch(device_id, report, tuple(found)),
+        "commands": commands,
         "polling_interval": interval,
         "next_in_seconds": spread(interval),
         "server_time": int(time.time()),

@@ -48,6 +48,7 @@ def test_list_filters_and_search(operator: Client) -> None:
     key = make_key(roof)
     DeviceFactory(name="cellar", status="pending", device_type="camera", region=RegionFactory(slug="moon"))
     number = Device.objects.get(name="cellar").number
+    Device.objects.filter(name="cellar").update(identity={"serial": "GW-0042", "asset": 4711})
     from .signing import fingerprint_of
 
     for query, found in {
@@ -55,6 +56,9 @@ def test_list_filters_and_search(operator: Client) -> None:
         "q=oof": ["roof"],
         "q=site:7": ["roof"],
         f"q={roof.pk}": ["roof"],
+        "q=GW-0042": ["cellar"],
+        "q=GW-004": [],
+        "q=4711": ["cellar"],
         f"q={fingerprint_of(key)[:12]}": ["roof"],
         f"q=%23{number}": ["cellar"],
         "status=pending": ["cellar"],

@@ -70,6 +70,7 @@ def ci(owner: Any, roofs: DeviceGroup) -> Program:
 
 
 def test_it_uploads_and_deploys_to_its_group(ci: Program, ours: Device, settings: Any, tmp_path: Path) -> None:
+    settings.HUB_BUNDLE_ENCRYPTION = False
     settings.HUB_BUNDLES_INCOMING = tmp_path / "incoming"
     options = {"location": tmp_path / "bundles"}
     backend = "django.core.files.storage.FileSystemStorage"

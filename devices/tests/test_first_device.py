@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from devices.choices import DeviceStatus
+from devices.choices import DeviceStatus, KeyState
 from devices.management.commands import first_device
 from devices.models import Device, EnrolmentToken
 
-from .factories import DeviceFactory
+from .factories import DeviceFactory, make_key
 
 pytestmark = pytest.mark.django_db
 
@@ -40,13 +40,30 @@ def test_one_that_somebody_ended_is_left_alone(tmp_path: Path, capsys: Any, stat
 def test_one_that_is_known_needs_no_token(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     device = DeviceFactory(name="here")
     asked: list[str] = []
-    answer = {"device_id": str(device.pk)}
+    answer = {"device_id": str(device.pk), "fingerprint": "f" * 64}
     monkeypatch.setattr(first_device, "enrol", lambda state, hub, *, token: asked.append(token) or answer)
 
     told = json.loads(run(remember(tmp_path, device), "http://localhost:1", capsys))
 
     assert told["device"].startswith("here, http")
     assert asked == [""]
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_key_newer_than_a_recovered_database_is_taken_if_it_is_ours(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, is_ours: bool
+) -> None:
+    device = DeviceFactory()
+    make_key(device)
+    make_key(device, state=KeyState.PROPOSED)
+    proposed = device.keys.get(state=KeyState.PROPOSED)
+    answer = {"device_id": str(device.pk), "fingerprint": proposed.fingerprint if is_ours else "f" * 64}
+    monkeypatch.setattr(first_device, "enrol", lambda state, hub, *, token: answer)
+
+    run(remember(tmp_path, device), "http://localhost:1", capsys)
+
+    assert device.keys.filter(state=KeyState.ACTIVE, pk=proposed.pk).exists() is is_ours
+    assert device.keys.filter(state=KeyState.REVOKED).exists() is is_ours
 
 
 def test_a_hub_that_does_not_answer_is_said(tmp_path: Path, capsys: Any) -> None:
