@@ -1479,6 +1479,70 @@ class Deployments(Group):
         )
 
 
+class DeviceCommands(Group):
+    """Device commands."""
+
+    def list(
+        self,
+        *,
+        device: str | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        status: Sequence[str] | None = None,
+    ) -> Listing:
+        """List manual commands."""
+        return Listing(
+            self._client,
+            "/api/v1/device-commands",
+            {
+                "device": device,
+                "fields": fields,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "status": status,
+            },
+        )
+
+    def create(
+        self,
+        *,
+        ids: Sequence[str],
+        name: str,
+        device: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        status: Sequence[str] | None = None,
+        arguments: Sequence[str] | Unset = UNSET,
+        timeout_seconds: int | Unset = UNSET,
+        expires_seconds: int | Unset = UNSET,
+    ) -> Listing:
+        """Send a command to devices."""
+        return Listing(
+            self._client,
+            "/api/v1/device-commands",
+            {"device": device, "limit": limit, "offset": offset, "ordering": ordering, "q": q, "status": status},
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show a manual command."""
+        return self._answer(
+            "GET",
+            f"/api/v1/device-commands/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def cancel(self, id: str) -> Answer:
+        """Take a command back."""
+        return self._answer("POST", f"/api/v1/device-commands/{_part(id)}/cancel")
+
+
 class DeviceGroups(Group):
     """Device groups."""
 
@@ -1784,6 +1848,22 @@ class Devices(Group):
     def bundle_history(self, id: str) -> Rows:
         """What was installed on a device, newest first."""
         return self._rows("GET", f"/api/v1/devices/{_part(id)}/bundle-history")
+
+    def commands(
+        self,
+        command: str,
+        id: str,
+        *,
+        status: str,
+        error_message: str | Unset = UNSET,
+        output: str | Unset = UNSET,
+    ) -> Answer:
+        """Say how a manual command went (signed by the device)."""
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/commands/{_part(command)}",
+            body={"status": status, "error_message": error_message, "output": output},
+        )
 
     def config(self, id: str) -> Answer:
         """Show the configuration of a device."""
@@ -3721,6 +3801,7 @@ class Tokens(Group):
         name: str,
         scopes: Sequence[str] | Unset = UNSET,
         allowed_networks: Sequence[str] | Unset = UNSET,
+        device_groups: Sequence[str] | Unset = UNSET,
         expires_at: str | Unset | None = UNSET,
         user: str | Unset = UNSET,
     ) -> Answer:
@@ -3732,6 +3813,7 @@ class Tokens(Group):
                 "name": name,
                 "scopes": scopes,
                 "allowed_networks": allowed_networks,
+                "device_groups": device_groups,
                 "expires_at": expires_at,
                 "user": user,
             },
@@ -4006,6 +4088,7 @@ class Hub(Client):
         self.channels = Channels(self)
         self.deliveries = Deliveries(self)
         self.deployments = Deployments(self)
+        self.device_commands = DeviceCommands(self)
         self.device_groups = DeviceGroups(self)
         self.devices = Devices(self)
         self.enrolment_tokens = EnrolmentTokens(self)
