@@ -33,7 +33,7 @@ def find(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
         found |= Q(pk__in=keys.order_by().values("device_id"))
     # Likewise by its index: such as a serial number, whole and as the device says it.
     told = [text, int(text)] if text.isdecimal() and len(text) < 16 else [text]
-    values = Device.objects.order_by().alias(told=IdentityValues("identity"))
+    values: QuerySet[Any] = Device.objects.order_by().alias(told=IdentityValues("identity"))
     for value in told:
         found |= Q(pk__in=values.filter(told__contains=[value]).values("pk"))
     return rows.filter(found)

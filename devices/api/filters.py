@@ -14,7 +14,7 @@ from ..models import Device, DeviceGroup, DeviceLog, EnrolmentToken, ManualComma
 
 
 class DeviceFilter(SearchFilterSet):
-    """By name, number, tag, a value of the identity, id or key; by status, how it calls, health, group, type, region and version."""
+    """By name, number, tag, serial, id or key; by status, how it calls, health, group, type, region and version."""
 
     find = staticmethod(lists.find)
     status = django_filters.MultipleChoiceFilter(choices=DeviceStatus.choices, distinct=False)
