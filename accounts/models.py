@@ -158,6 +158,7 @@ class ApiToken(AbstractAuthToken):
     device_groups = ArrayField(
         models.SlugField(max_length=50),
         default=list,
+        db_default=[],
         blank=True,
         help_text="Device groups to which it may deploy, and nothing else beside uploading bundles; empty: no limit.",
     )
