@@ -14,12 +14,12 @@ pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 def test_two_parts_are_killed_under_load_and_the_hub_is_well_again() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bench.chaos", "redis", "web"],
+        [sys.executable, "-m", "bench.chaos", "redis", "scheduler"],
         cwd=settings.BASE_DIR,
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=500,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -31,6 +31,5 @@ def test_two_parts_are_killed_under_load_and_the_hub_is_well_again() -> None:
         reads, writes = (re.fullmatch(r"(\d+) of (\d+)", cell) for cell in row[3:5])
         assert reads
         assert writes
-        assert int(reads[2]) > int(reads[1])
-        assert int(writes[2]) > int(writes[1])
-    assert int(rows[1][3].split(" ")[0]) > 0, "nobody noticed that the web was gone: is anybody asking?"
+        assert int(reads[2]) - int(reads[1]) > 5, "is anybody asking?"
+        assert int(writes[2]) - int(writes[1]) > 2, "is anybody writing?"
