@@ -108,6 +108,7 @@ def fill() -> dict[str, str]:
         "device-config": f"{at}/config",
         "device-deployments": f"{at}/deployments?bundle={failing.bundle_id}",
         "device-activity": f"{at}/activity",
+        "device-commands": f"{at}/commands",
         "device-edit": f"{at}/edit",
         "device-decommission": f"{at}/decommission",
     }
