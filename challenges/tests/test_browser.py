@@ -27,6 +27,12 @@ WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 SERIOUS = ("serious", "critical")
 
 
+COUNT_SOUNDS = """
+const { start } = OscillatorNode.prototype;
+OscillatorNode.prototype.start = function () { window.sounds = (window.sounds ?? 0) + 1; start.call(this) };
+"""
+
+
 def fill() -> None:
     """An event with three challenges, one of them locked, and a team that has solved one."""
     cache.clear()
@@ -38,7 +44,8 @@ def fill() -> None:
     solved = EntryFactory(event=event, challenge=ContainerFactory(challenge__category="pwn").challenge)
     other = participate(event).team
     services.submit_answer(event, solved.challenge.slug, actor=other.captain, answer="flag{right}")
-    UserFactory(username="tendai", role="Admin")
+    admin = UserFactory(username="tendai", role="Admin")
+    services.announce(actor=admin, title="Pizza", message="In the hall.", ui_type="alert", has_sound=True)
     UserFactory(username="rudo")
     connection.close()
 
@@ -65,6 +72,7 @@ def wrong_with(page: Page, screen: dict[str, int]) -> list[str]:
 def test_path_of_a_team_on_a_dark_phone(browser: Browser, live_server: Any) -> None:
     fill()
     page = browser.new_context(color_scheme="dark", viewport=PHONE).new_page()
+    page.add_init_script(COUNT_SOUNDS)
     log_in(page, live_server.url, "rudo")
     found: list[str] = []
 
@@ -75,6 +83,8 @@ def test_path_of_a_team_on_a_dark_phone(browser: Browser, live_server: Any) -> N
     page.get_by_role("heading", name="Join code").wait_for()
     found += wrong_with(page, PHONE)
     page.goto(f"{live_server.url}/events/night-of-flags")
+    page.get_by_text("In the hall.").wait_for()
+    page.wait_for_function("window.sounds === 1")
     page.get_by_role("button", name="Enter").click()
     page.get_by_role("link", name="Play").click()
     found += wrong_with(page, PHONE)

@@ -381,3 +381,12 @@ def test_palette_and_empty_lists(admin: Client) -> None:
     EventFactory(name="Needle night")
 
     assert "Needle night" in page(admin, "/search?q=needle")
+
+
+def test_announcement_with_a_sound_rings_once(entry: EventChallenge, mine: Participation, admin: Client) -> None:
+    client, ask = browser(mine.team.captain), {"HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": "news"}
+    page(admin, f"/events/{entry.event.slug}/announce", title="Tea", message="Now.", ui_type="alert", has_sound="on")
+
+    rings = ["data-rings" in client.get("/announcements/news", **ask).content.decode() for _ in range(2)]
+
+    assert rings == [True, False]

@@ -23,7 +23,7 @@ from hub.pages import live
 from hub.pages.lists import ListPage
 from hub.pages.requests import me
 
-TOASTED = "announcements_toasted"  # in the session: the last announcement that came as a toast
+TOLD = "announcements_told"  # in the session: the last announcement that has come as a toast or with a sound
 MEMBER_VERBS: dict[str, tuple[Callable[..., Any], str]] = {
     "kick": (services.kick_member, "Out of the team."),
     "captain": (services.hand_over, "Handed over."),
@@ -176,21 +176,23 @@ def announcement_list(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def announcement_news(request: HttpRequest) -> HttpResponse:
-    """What one has not read yet, for the pages of events: alerts stay on top until they are read, toasts come once."""
+    """What one has not read yet, for the pages of events: alerts stay on top until they are read, toasts and sounds
+    come once.
+    """
     require(request.user, "events.view")
     if not live.is_fragment(request, "news"):
         return redirect("challenges:announcement_list")
     unread = [each for each in services.newest_for(request.user) if not each.is_read]  # type: ignore[attr-defined]
-    shown = request.session.get(TOASTED, 0)
-    toasts = [each for each in unread if each.ui_type == HintKind.TOAST and each.pk > shown]
-    if toasts:
-        request.session[TOASTED] = max(each.pk for each in toasts)
+    told = request.session.get(TOLD, 0)
+    news = [each for each in unread if each.pk > told]
+    if news:
+        request.session[TOLD] = max(each.pk for each in news)
+    toasts = [each for each in news if each.ui_type == HintKind.TOAST]
     for each in reversed(toasts):
         messages.info(request, f"{each.title}: {each.message}")
     alerts = [each for each in unread if each.ui_type == HintKind.ALERT]
-    facts = [each.pk for each in unread], [each.pk for each in toasts]
-    tag = live.etag(me(request).pk, *facts)
-    context = {"alerts": alerts, "unread": len(unread)}
+    tag = live.etag(me(request).pk, [each.pk for each in unread], [each.pk for each in news])
+    context = {"alerts": alerts, "unread": len(unread), "rings": any(each.has_sound for each in news)}
     return live.answer(request, "challenges/partials/news.html", context, tag=tag)
 
 

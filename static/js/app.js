@@ -33,6 +33,23 @@ function settleToasts() {
 
 on("click", (event) => closest(event, "[data-dismiss]")?.closest("[data-toast]")?.remove());
 
+// Browsers keep it silent until somebody has used the page.
+function ring() {
+  const audio = new AudioContext();
+  const tone = audio.createOscillator();
+  const volume = audio.createGain();
+  const end = audio.currentTime + 0.5;
+  tone.frequency.value = 880;
+  volume.gain.setValueAtTime(0.15, audio.currentTime);
+  volume.gain.exponentialRampToValueAtTime(0.001, end);
+  tone.connect(volume).connect(audio.destination);
+  tone.onended = () => audio.close();
+  tone.start();
+  tone.stop(end);
+}
+
+on("htmx:afterSwap", (event) => event.detail.elt.querySelector("[data-rings]") && ring());
+
 /* Copy -------------------------------------------------------------------- */
 
 async function copy(text) {
