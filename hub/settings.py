@@ -475,6 +475,13 @@ HUB_BACKUP_DATABASE_URL = env.text(
 # --- Bundles of devices -------------------------------------------------------------------------------------------
 HUB_BUNDLE_MAX_MB = env.integer("HUB_BUNDLE_MAX_MB", 1024, minimum=1, help="Longest bundle for devices, in MiB.")
 HUB_BUNDLE_STORE_MB = env.integer("HUB_BUNDLE_STORE_MB", 20_480, minimum=1, help="Room for all bundles, in MiB.")
+HUB_BUNDLE_STORE = env.text(
+    "HUB_BUNDLE_STORE", "", help="Where bundles are kept: `s3://bucket/prefix`; unset: in HUB_DATA/bundles."
+)
+if HUB_BUNDLE_STORE and not HUB_BUNDLE_STORE.startswith("s3://"):
+    raise EnvError("HUB_BUNDLE_STORE", "must be s3://bucket/prefix")
+if HUB_BUNDLE_STORE and not (HUB_S3_ACCESS_KEY and HUB_S3_SECRET_KEY):
+    raise EnvError("HUB_S3_ACCESS_KEY", "and HUB_S3_SECRET_KEY must be set for a store that speaks S3")
 HUB_BUNDLE_UNPACKED_MB = env.integer(
     "HUB_BUNDLE_UNPACKED_MB", 4096, minimum=1, help="What a bundle's archive may hold unpacked, in MiB."
 )
@@ -485,17 +492,19 @@ HUB_BUNDLE_ACCEL = env.text(
 if HUB_BUNDLE_ACCEL and not (HUB_BUNDLE_ACCEL.startswith("/") and HUB_BUNDLE_ACCEL.endswith("/")):
     raise EnvError("HUB_BUNDLE_ACCEL", "must begin and end with a slash")
 HUB_BUNDLES_INCOMING = HUB_DATA / "bundles-incoming"
+_BUNDLES_HERE = {
+    "BACKEND": "django.core.files.storage.FileSystemStorage",
+    "OPTIONS": {
+        "location": HUB_DATA / "bundles",
+        "file_permissions_mode": 0o640,
+        "directory_permissions_mode": 0o750,
+    },
+}
+_BUNDLES_THERE = {"BACKEND": "hub.buckets.BucketStorage", "OPTIONS": {"location": HUB_BUNDLE_STORE}}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    "bundles": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {
-            "location": HUB_DATA / "bundles",
-            "file_permissions_mode": 0o640,
-            "directory_permissions_mode": 0o750,
-        },
-    },
+    "bundles": _BUNDLES_THERE if HUB_BUNDLE_STORE else _BUNDLES_HERE,
 }
 
 # --- Pages and files ----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Where the files of bundles are: pieces of an upload on this machine, whole ones in the storage that settings name.
 
-The storage is Django's (`STORAGES["bundles"]`): a local directory, or any other, such as an S3 bucket behind
-django-storages. A stored file is named by its bundle's id and never changes, so that storing it twice is harmless.
+The storage is Django's (`STORAGES["bundles"]`): a local directory, or a bucket that speaks S3 (`HUB_BUNDLE_STORE`).
+A stored file is named by its bundle's id and never changes, so that storing it twice is harmless.
 """
 
 from __future__ import annotations

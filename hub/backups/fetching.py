@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
+from hub.buckets import Blocks
 from hub.exceptions import Invalid, NotFound
 from hub.launcher.place import write_json
 from hub.sealing import SealedReader
@@ -26,7 +27,6 @@ from . import base, dumps, files, recovery, wal
 from .offsite import PARTIAL, stored_bases, stored_snapshots
 from .place import STAMP, check_space, folder, sync
 from .sealed import SealedStore
-from .store import Blocks
 
 Say = Callable[[str], None]
 

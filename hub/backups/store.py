@@ -5,29 +5,19 @@ Both hold named objects that are replaced whole. What they hold is sealed before
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
-from urllib.parse import urlsplit
+from typing import Protocol
 
 from django.conf import settings
 
+from hub.buckets import Bucket
 from hub.exceptions import NotFound, Unavailable
 
 from .place import sync
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
-
-    from minio import Minio
-
-PART_BYTES = 16 * 1024**2
-CONNECT_SECONDS, ANSWER_SECONDS, ATTEMPTS = 10, 60, 4
 
 
 class Store(Protocol):
@@ -109,97 +99,5 @@ class Directory:
             yield
         except OSError as error:
             raise Unavailable(
-                f"The store of backups {self.where} cannot be used: {error.strerror or error}."
+                f"The store {self.where} cannot be used: {error.strerror or error}."
             ) from error
-
-
-class Bucket:
-    """A bucket behind S3's protocol: AWS, MinIO, Ceph, Garage and the like. Long objects go up in parts."""
-
-    def __init__(self, address: str) -> None:
-        parts = urlsplit(address)
-        self.bucket, self.prefix = parts.netloc, f"{parts.path.strip('/')}/".lstrip("/")
-        self.where = address
-
-    def put(self, name: str, blocks: Iterable[bytes], size_bytes: int) -> None:
-        data = cast("BinaryIO", io.BufferedReader(Blocks(blocks), 1024**2))
-        with self._told(name):
-            self._client.put_object(
-                self.bucket, self.prefix + name, data, size_bytes, part_size=PART_BYTES, num_parallel_uploads=2
-            )
-
-    def fetch(self, name: str, target: Path) -> None:
-        with self._told(name):
-            answer = self._client.get_object(self.bucket, self.prefix + name)
-            try:
-                with target.open("xb") as file:
-                    shutil.copyfileobj(answer, file, 1024**2)
-            finally:
-                answer.close()
-                answer.release_conn()
-
-    def names(self, prefix: str = "") -> dict[str, int]:
-        with self._told():
-            found = self._client.list_objects(self.bucket, prefix=self.prefix + prefix, recursive=True)
-            return {(each.object_name or "").removeprefix(self.prefix): each.size or 0 for each in found}
-
-    def remove(self, names: Iterable[str]) -> None:
-        with self._told():
-            for name in names:
-                self._client.remove_object(self.bucket, self.prefix + name)
-
-    @cached_property
-    def _client(self) -> Minio:
-        """The client; its package is read only where a bucket is used."""
-        import urllib3
-        from minio import Minio
-
-        endpoint = urlsplit(settings.HUB_S3_ENDPOINT)
-        return Minio(
-            endpoint.netloc,
-            access_key=settings.HUB_S3_ACCESS_KEY,
-            secret_key=settings.HUB_S3_SECRET_KEY,
-            secure=endpoint.scheme == "https",
-            region=settings.HUB_S3_REGION,
-            http_client=urllib3.PoolManager(
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
-                retries=urllib3.Retry(ATTEMPTS, backoff_factor=0.5, status_forcelist=[500, 502, 503, 504]),
-            ),
-        )
-
-    @contextmanager
-    def _told(self, name: str = "") -> Iterator[None]:
-        """Turn what the client says into our words."""
-        from minio.error import MinioException, S3Error
-        from urllib3.exceptions import HTTPError
-
-        try:
-            yield
-        except S3Error as error:
-            if error.code == "NoSuchKey":
-                raise NotFound(f"{name} is not in {self.where}.") from None
-            raise Unavailable(f"The store of backups {self.where} refuses: {error.code}, {error.message}") from error
-        except (MinioException, HTTPError, OSError) as error:
-            raise Unavailable(f"The store of backups {self.where} does not answer: {error}") from error
-
-
-class Blocks(io.RawIOBase):
-    """Blocks as a file that is read once."""
-
-    def __init__(self, blocks: Iterable[bytes]) -> None:
-        self._blocks = iter(blocks)
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._rest:
-            block = next(self._blocks, None)
-            if block is None:
-                return 0
-            self._rest = block
-        taken = self._rest[: len(buffer)]
-        buffer[: len(taken)] = taken
-        self._rest = self._rest[len(taken) :]
-        return len(taken)

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from hub import schedule, sealing
+from hub import buckets, schedule, sealing
 from hub.backups import dumps, fetching, files, offsite, place, reports
-from hub.backups import store as stores
 from hub.backups.sealed import SALT_BYTES, SealedStore
 from hub.backups.store import Bucket, Directory, open_store
 from hub.exceptions import Conflict, Invalid, NotFound, Unavailable
@@ -222,12 +221,12 @@ def test_outage_of_the_store_is_reported_and_ends(store: SealedStore, settings: 
     else:
         store.store.root.rename(store.store.root.with_name("unmounted"))
     for _ in range(2):
-        with pytest.raises(Unavailable, match="The store of backups"):
+        with pytest.raises(Unavailable, match="The store "):
             offsite.run_send_backups()
 
     assert path.exists()
     assert (report := reports.newest()["store"]).is_good is False
-    assert "The store of backups" in report.detail
+    assert "The store " in report.detail
     if isinstance(store.store, Bucket):
         server.objects, settings.HUB_S3_SECRET_KEY = kept, SECRET
     else:
@@ -255,7 +254,7 @@ def bucket(settings: Any, server: S3Server) -> Bucket:
 
 
 def test_long_objects_go_up_in_parts(bucket: Bucket, server: S3Server, monkeypatch: Any, tmp_path: Path) -> None:
-    monkeypatch.setattr(stores, "PART_BYTES", 5 * 1024**2)
+    monkeypatch.setattr(buckets, "PART_BYTES", 5 * 1024**2)
     data = os.urandom(11 * 1024**2)
 
     bucket.put("long", [data[:7_000_000], data[7_000_000:]], len(data))
@@ -283,7 +282,7 @@ def test_lists_of_many_pages_are_read_to_their_end(bucket: Bucket) -> None:
 
 
 def test_server_that_is_away_is_one_sentence(bucket: Bucket, settings: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(stores, "ATTEMPTS", 0)
+    monkeypatch.setattr(buckets, "ATTEMPTS", 0)
     settings.HUB_S3_ENDPOINT = "http://127.0.0.1:1"
 
     with pytest.raises(Unavailable, match="does not answer"):
