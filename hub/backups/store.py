@@ -98,6 +98,4 @@ class Directory:
         try:
             yield
         except OSError as error:
-            raise Unavailable(
-                f"The store {self.where} cannot be used: {error.strerror or error}."
-            ) from error
+            raise Unavailable(f"The store {self.where} cannot be used: {error.strerror or error}.") from error

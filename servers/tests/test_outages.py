@@ -14,8 +14,10 @@ import psutil
 import pytest
 from django.core.management import call_command
 from rq import Queue
+from rq.registry import FailedJobRegistry
 
 from accounts.tests.factories import token_for
+from hub import jobs
 from hub.jobs import node_queue, rq_queue
 from hub.nodes.models import Operation
 from hub.testing import empty_queues, wait_until
@@ -266,3 +268,32 @@ def test_postgresql_crashes_and_returns_below_a_running_agent(
                 assert lasting_complaints(house) == []
                 assert agent.process.poll() is None
                 programs.end()
+
+
+# --- Another version ----------------------------------------------------------------------------------------------
+
+
+def test_wishes_of_a_newer_web_come_true_below_an_older_agent(
+    house: House, programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its jobs name a function that this agent does not have, or say more than it takes. They are kept as failed for
+    people to see, the sweep finds the work, and the worker goes on.
+    """
+    programs.agent(house.node)
+    send = jobs._send
+    newer = iter([lambda path, args: (f"{path}_of_tomorrow", args), lambda path, args: (path, (*args, "more"))])
+
+    def send_newer(path: str, args: tuple[Any, ...], queue: str, request_id: str) -> None:
+        send(*next(newer)(path, args), queue, request_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "_send", send_newer)
+        several(house, 2)
+    settle(house)
+    failed = FailedJobRegistry(queue=queue_of(house))
+    wait_until(lambda: failed.get_job_count() == 2, PATIENCE, what="the jobs that cannot be done")
+    house.create("arena of today")
+    settle(house)
+
+    assert failed.get_job_count() == 2
+    assert lasting_complaints(house) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
@@ -222,3 +223,12 @@ def test_region_that_exists_is_refused_at_its_field(client):
 
 def test_csv_of_the_nodes(client, node):
     assert b"harare-1" in login(client, "Viewer").get(reverse("nodes:node_list"), {"csv": "1"}).content
+
+
+@pytest.mark.parametrize(("version", "is_told"), [("0.0.9", True), (settings.VERSION, False), ("", False)])
+def test_agent_of_another_version_is_told(client, node, version, is_told):
+    Node.objects.update(agent_version=version)
+
+    page = login(client, "Admin").get(reverse("nodes:node_detail", args=[node.name])).content.decode()
+
+    assert ("Bring both to the same version." in page) is is_told
