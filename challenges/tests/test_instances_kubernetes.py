@@ -20,7 +20,7 @@ from challenges import flags, services
 from challenges.models import Challenge, Instance
 from hub.engines.kubernetes import KubernetesEngine
 from hub.engines.kubernetes.names import environment_name
-from hub.nodes import ips, reconcile
+from hub.nodes import ips, reconcile, steps
 from hub.nodes.choices import AddressState
 from hub.nodes.engines import engine_for
 from hub.nodes.models import Address
@@ -140,7 +140,7 @@ def cluster() -> Iterator[Cluster]:
 def arena(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> OnCluster:
     monkeypatch.setattr(reconcile, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(reconcile, "START_POLL_SECONDS", 0.1)
-    monkeypatch.setattr(reconcile, "RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(steps, "RETRY_SECONDS", 0.3)
     return open_arena(cluster)
 
 

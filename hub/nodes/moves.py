@@ -11,10 +11,10 @@ from accounts import audit
 from accounts.actors import SYSTEM
 from hub.engines.base import Engine, EngineError, Obstacle, Reason
 
-from . import leases
+from . import leases, steps
 from .choices import ObservedStatus
 from .models import Address
-from .steps import OVERTAKEN, RETRY_SECONDS, Step, lock_held
+from .steps import OVERTAKEN, Step, lock_held
 from .workloads import PortRequest, Workload
 
 logger = logging.getLogger(__name__)
@@ -91,4 +91,4 @@ def _tell_of_move(workload: Workload, address: Address, why: str) -> None:
 
 
 def _wait(workload: Workload) -> Step:
-    return Step(S.QUEUED, leases.waiting_reason(workload.pk), check_in=RETRY_SECONDS)
+    return Step(S.QUEUED, leases.waiting_reason(workload.pk), check_in=steps.RETRY_SECONDS)

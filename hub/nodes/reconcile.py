@@ -25,11 +25,11 @@ from django.utils import timezone
 from hub.engines.base import Engine, EngineError, Observation, PullProgress, Reason, State, WorkloadSpec
 from hub.failpoints import declare, failpoint
 
-from . import clocks, crashes, ips, operations
+from . import clocks, crashes, ips, operations, steps
 from .choices import LIVE, DesiredStatus, ObservedStatus, OperationStatus, PoolKind
 from .engines import engine_for
 from .moves import lease_missing, move_away, probe
-from .steps import RETRY_SECONDS, Step, claim, let_go, renew, store
+from .steps import Step, claim, let_go, renew, store
 from .workloads import Workload
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def reconcile(model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = N
             step = take_step(workload, engine or engine_for(workload.node))
             stored = store(workload, step)
         except Exception:
-            let_go(workload, check_in=RETRY_SECONDS)
+            let_go(workload, check_in=steps.RETRY_SECONDS)
             raise
         if not stored:
             let_go(workload)
@@ -156,7 +156,7 @@ def _watch(workload: Workload, engine: Engine, seen: Observation) -> Step:
     if timezone.now() < deadline:
         return Step(S.STARTING, health.detail, check_in=POLL_SECONDS, changes=changes | {"ready_deadline_at": deadline})
     reason = f"Not ready after {workload.ready_timeout_seconds} s: {health.detail}"
-    return Step(S.UNHEALTHY, reason, check_in=RETRY_SECONDS, operation=OperationStatus.FAILED, changes=changes)
+    return Step(S.UNHEALTHY, reason, check_in=steps.RETRY_SECONDS, operation=OperationStatus.FAILED, changes=changes)
 
 
 def _missed(workload: Workload, detail: str, changes: dict[str, Any]) -> Step:
@@ -387,4 +387,4 @@ def _after_error(workload: Workload, error: EngineError) -> Step:
         return Step(S.QUEUED, "", again=True)
     if status in (S.STOPPED, S.FAILED) and workload.desired_status == DesiredStatus.RUNNING:
         status = S.QUEUED
-    return Step(status, f"{error} The hub tries again.", check_in=RETRY_SECONDS)
+    return Step(status, f"{error} The hub tries again.", check_in=steps.RETRY_SECONDS)

@@ -17,7 +17,7 @@ from challenges import flags, services
 from challenges.models import Instance
 from challenges.tests.docker_arena import ROW, SHOP, Docker, open_docker_arena, page, runs
 from hub.failpoints import FAILPOINTS
-from hub.nodes import reconcile
+from hub.nodes import reconcile, steps
 from hub.nodes.choices import PoolKind
 from hub.nodes.models import Address, Operation
 from hub.nodes.sweep import sweep
@@ -62,9 +62,9 @@ QUICK = {"docker.ensure.after_create"}
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     # One agent at a time, so nobody takes a lease that has run out under a live one.
-    monkeypatch.setattr(reconcile, "LEASE_SECONDS", 0.5)
+    monkeypatch.setattr(steps, "LEASE_SECONDS", 0.5)
     monkeypatch.setattr(reconcile, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(reconcile, "RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(steps, "RETRY_SECONDS", 0.3)
 
 
 @pytest.fixture

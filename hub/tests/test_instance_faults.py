@@ -16,7 +16,7 @@ from challenges import flags, services
 from challenges.models import Instance
 from challenges.tests.arena import Arena, leased_ips, make_arena, runnable
 from hub.engines.fake import FakeEngine
-from hub.nodes import ips, reconcile
+from hub.nodes import ips, reconcile, steps
 from hub.nodes.models import AddressRequest, Operation
 from hub.testing import empty_queues, wait_until
 from servers.tests.faults import ending_of, in_child, work
@@ -30,9 +30,9 @@ END_POINTS = ["reconcile.before_remove", "reconcile.after_remove", "leases.after
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(reconcile, "LEASE_SECONDS", 0.7)
+    monkeypatch.setattr(steps, "LEASE_SECONDS", 0.7)
     monkeypatch.setattr(reconcile, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(reconcile, "RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(steps, "RETRY_SECONDS", 0.3)
     FakeEngine.reset()
     yield
     FakeEngine.reset()

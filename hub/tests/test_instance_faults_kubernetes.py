@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from challenges import services
 from challenges.models import Instance
 from challenges.tests.test_instances_kubernetes import OnCluster, open_arena, runs
-from hub.nodes import ips, reconcile
+from hub.nodes import ips, reconcile, steps
 from hub.nodes.models import AddressRequest, Operation
 from hub.nodes.sweep import sweep
 from hub.testing import empty_queues, wait_until
@@ -36,8 +36,9 @@ END_POINTS = ["reconcile.before_remove", "reconcile.after_remove", "leases.after
 
 @pytest.fixture
 def arena(monkeypatch: pytest.MonkeyPatch) -> Iterator[OnCluster]:
-    monkeypatch.setattr(reconcile, "LEASE_SECONDS", 0.7)
-    for name in ("POLL_SECONDS", "START_POLL_SECONDS", "RETRY_SECONDS"):
+    monkeypatch.setattr(steps, "LEASE_SECONDS", 0.7)
+    monkeypatch.setattr(steps, "RETRY_SECONDS", 0.2)
+    for name in ("POLL_SECONDS", "START_POLL_SECONDS"):
         monkeypatch.setattr(reconcile, name, 0.2)
     cluster = Cluster(shipped_role())
     cluster.linger_seconds, cluster.store.reads_schemas = 0.0, False

@@ -23,7 +23,7 @@ from accounts.models import AuditEntry
 from hub.engines.docker.__main__ import clear
 from hub.exceptions import HubError
 from hub.failpoints import FAILPOINTS
-from hub.nodes import crashes, drift, reconcile
+from hub.nodes import crashes, drift, reconcile, steps
 from hub.nodes.choices import AddressState, Finding, ObservedStatus
 from hub.nodes.models import Address
 from hub.nodes.sweep import sweep, tick
@@ -80,9 +80,9 @@ QUICK = {"docker.ensure.after_create"}
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead worker's lease runs out within the test."""
-    monkeypatch.setattr(reconcile, "LEASE_SECONDS", 2)
+    monkeypatch.setattr(steps, "LEASE_SECONDS", 2)
     monkeypatch.setattr(reconcile, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(reconcile, "RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(steps, "RETRY_SECONDS", 0.3)
     monkeypatch.setattr(crashes, "FIRST_WAIT_SECONDS", 0)
     empty_queues()
 
@@ -133,7 +133,7 @@ def test_agent_killed_at_any_stage_of_a_containers_life(
     house: DockerHouse, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     # One agent at a time, so nobody takes a lease that has run out under a live one.
-    monkeypatch.setattr(reconcile, "LEASE_SECONDS", 0.3)
+    monkeypatch.setattr(steps, "LEASE_SECONDS", 0.3)
     server = house.create()
     last = [stage for stage in LIFE if stage in KILLED_IN[point]][-1]
     killed = set()
@@ -276,7 +276,7 @@ def test_port_taken_between_probe_and_bind_leads_to_another_one(
     house: DockerHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The probe saw nothing; Docker's own bind fails."""
-    monkeypatch.setattr(reconcile, "_probe", lambda engine, address: ("", False))
+    monkeypatch.setattr(reconcile, "probe", lambda engine, addresses: None)
     server = house.create()
     old = port_of(server)
     with listen(old):

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from hub.jobs import node_queue, rq_queue
-from hub.nodes import reconcile
+from hub.nodes import reconcile, steps
 from hub.nodes.sweep import sweep
 from hub.testing import empty_queues, wait_until
 from servers.models import GameServer
@@ -102,7 +102,7 @@ def test_clock_is_set_while_an_agent_dies_in_the_middle_of_a_launch(
     monkeypatch: pytest.MonkeyPatch, step: timedelta
 ) -> None:
     """What a step leaves is a database whose moments all lie elsewhere; the lease of the dead among them."""
-    monkeypatch.setattr(reconcile, "LEASE_SECONDS", 60)
+    monkeypatch.setattr(steps, "LEASE_SECONDS", 60)
     with open_docker_house() as house:
         running = house.create("running")
         work(house.node, house.is_settled, seconds=PATIENCE)

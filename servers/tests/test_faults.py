@@ -22,7 +22,7 @@ from accounts.models import AuditEntry
 from hub.engines.fake import FakeEngine
 from hub.engines.process.home import Home
 from hub.failpoints import FAILPOINTS
-from hub.nodes import crashes, jobs, reconcile
+from hub.nodes import crashes, jobs, reconcile, steps
 from hub.nodes.choices import AddressState, DesiredStatus
 from hub.nodes.models import Address, AddressPool, AddressRequest, Operation
 from hub.nodes.sweep import sweep
@@ -100,9 +100,9 @@ def slow_except_quick(points: dict[str, Any]) -> list[Any]:
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead worker's lease runs out within the test."""
-    monkeypatch.setattr(reconcile, "LEASE_SECONDS", 0.7)
+    monkeypatch.setattr(steps, "LEASE_SECONDS", 0.7)
     monkeypatch.setattr(reconcile, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(reconcile, "RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(steps, "RETRY_SECONDS", 0.3)
     empty_queues()
 
 

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from hub.engines.fake import FakeEngine
-from hub.nodes import jobs, leases, reconcile
+from hub.nodes import jobs, leases, reconcile, steps
 from hub.nodes.choices import AddressState
 from hub.nodes.models import Address, AddressPool, AddressRequest, Node
 from hub.testing import empty_queues, wait_until
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture(autouse=True)
 def _short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "LEASE_SECONDS", 0.3)
+    monkeypatch.setattr(steps, "LEASE_SECONDS", 0.3)
     monkeypatch.setattr(reconcile, "POLL_SECONDS", 0.05)
     empty_queues()
 
