@@ -10,6 +10,7 @@ example(shapes.TeamCreateSerializer, "A team of five", {"name": "Owls", "max_mem
 example(shapes.TeamUpdateSerializer, "Nobody joins any more", {"is_locked": True})
 example(shapes.JoinSerializer, "The code from the captain", {"code": "K7QX4M"})
 example(shapes.PersonSerializer, "A member", {"username": "ada"})
+example(shapes.PlayerPasswordSerializer, "A player", {"username": "ada", "password": "four quiet llamas dance"})
 example(shapes.MaybePersonSerializer, "A participant", {"username": "ada"})
 example(shapes.BanReasonSerializer, "What the team reads", {"reason": "Flags were shared."})
 example(shapes.FlagAnswerSerializer, "An answer", {"answer": "crypto-TRI{4f0a}"})

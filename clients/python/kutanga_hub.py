@@ -1513,21 +1513,22 @@ class DeviceCommands(Group):
         *,
         ids: Sequence[str],
         name: str,
-        device: str | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        ordering: str | None = None,
-        q: str | None = None,
-        status: Sequence[str] | None = None,
         arguments: Sequence[str] | Unset = UNSET,
         timeout_seconds: int | Unset = UNSET,
         expires_seconds: int | Unset = UNSET,
-    ) -> Listing:
+    ) -> Rows:
         """Send a command to devices."""
-        return Listing(
-            self._client,
+        return self._rows(
+            "POST",
             "/api/v1/device-commands",
-            {"device": device, "limit": limit, "offset": offset, "ordering": ordering, "q": q, "status": status},
+            body={
+                "ids": ids,
+                "name": name,
+                "arguments": arguments,
+                "timeout_seconds": timeout_seconds,
+                "expires_seconds": expires_seconds,
+            },
+            is_keyed=True,
         )
 
     def get(self, id: str, *, fields: str | None = None) -> Answer:
@@ -1727,12 +1728,11 @@ class Devices(Group):
             is_keyed=True,
         )
 
-    def bulk(self, *, verb: str, ids: Sequence[str], ordering: str | None = None) -> Rows:
+    def bulk(self, *, verb: str, ids: Sequence[str]) -> Rows:
         """Decide about many devices."""
         return self._rows(
             "POST",
             "/api/v1/devices/bulk",
-            query={"ordering": ordering},
             body={"verb": verb, "ids": ids},
         )
 

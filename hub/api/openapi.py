@@ -60,6 +60,14 @@ class HubSchema(AutoSchema):
             operation["responses"]["304"] = {"description": "What you have (If-None-Match) has not changed."}
         return operation
 
+    def _get_paginator(self) -> Any:
+        """Only what is read comes in pages; the list that a write answers is whole."""
+        return super()._get_paginator() if self.method == "GET" else None
+
+    def get_filter_backends(self) -> list[Any]:
+        backends: list[Any] = super().get_filter_backends()
+        return backends if self.method == "GET" else []
+
     def _shares_its_action(self) -> bool:
         """Whether one method of the view serves several HTTP methods."""
         return list(self.view.action_map.values()).count(self.view.action) > 1
