@@ -20,6 +20,16 @@ pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
+@pytest.fixture(autouse=True)
+def _empty_tables(db: None) -> None:
+    """Agents of other tests commit samples, and no flush of Django's knows these tables. All comes back afterwards."""
+    for table in tables.TABLES:
+        for _, name in tables.partitions(table):
+            tables.drop(name)
+    tables.forget_known()
+    Stale.objects.all().delete()
+
+
 def line(at: datetime, subject: str = "node:local", **values: float) -> str:
     return Reading(subject, at, values or {"cpu_percent": 50.0}).line()
 
