@@ -622,7 +622,8 @@ def test_previews_and_rollbacks_cost_the_same_for_many() -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_targets_are_made_in_seconds() -> None:
+def test_ten_thousand_targets_take_few_statements() -> None:
+    """How long they take is measured by `make bench`."""
     region = DeviceFactory().region
     rows = [
         Device(name=f"d{n}", identity_hash=f"{n:064x}", region=region, status="accepted")
@@ -630,12 +631,12 @@ def test_ten_thousand_targets_are_made_in_seconds() -> None:
     ]
     Device.objects.bulk_create(rows)
     DeviceBeat.objects.bulk_create([DeviceBeat(device=each) for each in rows])
-    begun = timezone.now()
 
-    made = services.create_deployment(make_bundle(), Chosen(all=True), actor=SYSTEM)
+    with CaptureQueriesContext(connection) as asked:
+        made = services.create_deployment(make_bundle(), Chosen(all=True), actor=SYSTEM)
 
     assert made.deployment.targets.count() == 10_001
-    assert timezone.now() - begun < timedelta(seconds=30)
+    assert len(asked) <= 15
 
 
 def test_errors_of_services_are_ours() -> None:
