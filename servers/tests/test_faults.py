@@ -89,7 +89,7 @@ QUEUE_POINTS = ["leases.after_lease"]
 WEB_POINTS = ["leases.after_lease", "operations.before_commit"]
 AFTER_COMMIT_POINTS = ["jobs.before_send", "jobs.after_send"]
 # Beside that engine, the tasks of nodes, the commands for consoles and the uploads of bundles.
-TESTED_ELSEWHERE = ("docker.", "kubernetes.", "tasks.", "console.", "bundles.")
+TESTED_ELSEWHERE = ("docker.", "kubernetes.", "tasks.", "console.", "bundles.", "devices.")
 QUICK = {"reconcile.after_ensure", "reconcile.in_store", "process.remove.after_rename"}
 
 
