@@ -41,11 +41,7 @@ class Bucket:
     def __init__(self, address: str) -> None:
         parts = urlsplit(address)
         self.bucket, self.prefix = parts.netloc, f"{parts.path.strip('/')}/".lstrip("/")
-        self.address = address
-
-    @property
-    def where(self) -> str:
-        return self.address
+        self.where = address
 
     def put(self, name: str, blocks: Iterable[bytes], size_bytes: int) -> None:
         data = cast("BinaryIO", io.BufferedReader(Blocks(blocks), BLOCK))
@@ -64,21 +60,15 @@ class Bucket:
             )
 
     def fetch(self, name: str, target: Path) -> None:
-        with self.opened(name) as answer, self.told(name), target.open("xb") as file:
-            shutil.copyfileobj(answer, file, BLOCK)
-
-    @contextmanager
-    def opened(self, name: str) -> Iterator[BaseHTTPResponse]:
-        """An object as it comes. Raises NotFound."""
         answer = self.get(name)
         try:
-            yield answer
+            with self.told(name), target.open("xb") as file:
+                shutil.copyfileobj(answer, file, BLOCK)
         finally:
-            answer.close()
-            answer.release_conn()
+            _end(answer)
 
     def get(self, name: str, start: int = 0) -> BaseHTTPResponse:
-        """The same from a byte on, for who closes it himself."""
+        """An object from a byte on, as it comes; to be ended by who asked. Raises NotFound."""
         with self.told(name):
             return self._client.get_object(self.bucket, self.prefix + name, offset=start)
 
@@ -161,10 +151,7 @@ class BucketStorage(Storage):
         self.bucket = Bucket(location)
 
     def _open(self, name: str, mode: str = "rb") -> File[bytes]:
-        try:
-            return File(io.BufferedReader(_Object(self.bucket, name, self.bucket.size(name)), BLOCK), name)
-        except NotFound as error:
-            raise FileNotFoundError(str(error)) from None
+        return File(io.BufferedReader(_Object(self.bucket, name, self.size(name)), BLOCK), name)
 
     def _save(self, name: str, content: File[bytes]) -> str:
         content.seek(0)
@@ -176,8 +163,8 @@ class BucketStorage(Storage):
 
     def exists(self, name: str) -> bool:
         try:
-            self.bucket.size(name)
-        except NotFound:
+            self.size(name)
+        except FileNotFoundError:
             return False
         return True
 
@@ -233,5 +220,9 @@ class _Object(io.RawIOBase):
     def _leave(self) -> None:
         answer, self._answer = self._answer, None
         if answer is not None:
-            answer.close()
-            answer.release_conn()
+            _end(answer)
+
+
+def _end(answer: BaseHTTPResponse) -> None:
+    answer.close()
+    answer.release_conn()

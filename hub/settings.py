@@ -461,8 +461,14 @@ if HUB_BACKUP_STORE and not HUB_BACKUP_PASSPHRASE:
     raise EnvError(
         "HUB_BACKUP_PASSPHRASE", "must be set where HUB_BACKUP_STORE is: nothing leaves this machine unsealed"
     )
-if HUB_BACKUP_STORE.startswith("s3://") and not (HUB_S3_ACCESS_KEY and HUB_S3_SECRET_KEY):
-    raise EnvError("HUB_S3_ACCESS_KEY", "and HUB_S3_SECRET_KEY must be set for a store that speaks S3")
+
+
+def _check_s3_keys(store: str) -> None:
+    if store.startswith("s3://") and not (HUB_S3_ACCESS_KEY and HUB_S3_SECRET_KEY):
+        raise EnvError("HUB_S3_ACCESS_KEY", "and HUB_S3_SECRET_KEY must be set for a store that speaks S3")
+
+
+_check_s3_keys(HUB_BACKUP_STORE)
 HUB_BACKUP_CHAINS = env.integer(
     "HUB_BACKUP_CHAINS", 2, minimum=1, help="Full base backups kept, with the incremental ones and the WAL that follow."
 )
@@ -480,8 +486,7 @@ HUB_BUNDLE_STORE = env.text(
 )
 if HUB_BUNDLE_STORE and not HUB_BUNDLE_STORE.startswith("s3://"):
     raise EnvError("HUB_BUNDLE_STORE", "must be s3://bucket/prefix")
-if HUB_BUNDLE_STORE and not (HUB_S3_ACCESS_KEY and HUB_S3_SECRET_KEY):
-    raise EnvError("HUB_S3_ACCESS_KEY", "and HUB_S3_SECRET_KEY must be set for a store that speaks S3")
+_check_s3_keys(HUB_BUNDLE_STORE)
 HUB_BUNDLE_UNPACKED_MB = env.integer(
     "HUB_BUNDLE_UNPACKED_MB", 4096, minimum=1, help="What a bundle's archive may hold unpacked, in MiB."
 )
