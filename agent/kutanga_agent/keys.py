@@ -79,6 +79,12 @@ class KeyStore:
         encryption = BestAvailableEncryption(self._passphrase())
         self.state.write(name, key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
 
+    @property
+    def changed_at(self) -> int:
+        """When the key was last put there, in nanoseconds; 0 when there is none."""
+        path = self.state.place / PRESENT
+        return path.stat().st_mtime_ns if path.exists() else 0
+
     def promote(self) -> None:
         """The next key is the key from now on."""
         (self.state.place / NEXT).replace(self.state.place / PRESENT)

@@ -60,6 +60,7 @@ class Agent:
         self.shipper = LogShipper(state)
         self.stopping = threading.Event()
         self.pause = FIRST_PAUSE
+        self._key_of = 0
 
     def enrol(self, *, token: str = "") -> dict[str, Any]:
         """Prove the key and get the record; the same again is the same record."""
@@ -86,6 +87,7 @@ class Agent:
     def step(self) -> float:
         """One call with all it leads to; answers how long to wait."""
         try:
+            self._follow_key()
             deploy.deliver(self)
             manual.deliver(self)
             answer = self.beat()
@@ -134,6 +136,15 @@ class Agent:
         self.store.promote()
         logger.info("signs with key %s now", following.fingerprint[:16])
         return following
+
+    def _follow_key(self) -> None:
+        """Take up the key that `rotate-key`, a program beside this one, has put in the place of ours."""
+        if (changed_at := self.store.changed_at) == self._key_of:
+            return
+        key, self._key_of = self.store.load(), changed_at
+        if key is not None and key.fingerprint != self.hub.key.fingerprint:
+            logger.info("takes up key %s", key.fingerprint[:16])
+            self.use(key)
 
     def use(self, key: Key) -> None:
         """Sign with another key from now on; its token is another, too."""

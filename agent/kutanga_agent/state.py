@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -38,7 +42,8 @@ class State:
     def __init__(self, place: Path) -> None:
         self.place = place
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.memory = self._read()
+        self.memory = Memory(**self._stored())
+        self._saved = deepcopy(asdict(self.memory))
         self._counter = self.memory.counter_reserved
 
     @property
@@ -63,7 +68,23 @@ class State:
         self._counter = max(self._counter, known)
 
     def save(self) -> None:
-        self.write("agent.json", json.dumps(asdict(self.memory), indent=2, sort_keys=True).encode())
+        """Store what has changed here; what another program has stored in between, such as `rotate-key`, is kept."""
+        with self._alone():
+            for name, value in self._stored().items():
+                if getattr(self.memory, name) == self._saved[name]:
+                    setattr(self.memory, name, value)
+            self.write("agent.json", json.dumps(asdict(self.memory), indent=2, sort_keys=True).encode())
+            self._saved = deepcopy(asdict(self.memory))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other program of this device stores anything meanwhile."""
+        directory = os.open(self.place, os.O_RDONLY)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(directory)
 
     def write(self, name: str, content: bytes) -> None:
         """Put a file in the place of the one before; a crash leaves one or the other."""
@@ -86,8 +107,8 @@ class State:
         except FileNotFoundError:
             return None
 
-    def _read(self) -> Memory:
+    def _stored(self) -> dict[str, Any]:
         content = self.read("agent.json")
         data = json.loads(content) if content else {}
         names = {each.name for each in fields(Memory)}
-        return Memory(**{name: value for name, value in data.items() if name in names})
+        return {name: value for name, value in data.items() if name in names}

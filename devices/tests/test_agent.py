@@ -206,6 +206,18 @@ def test_counter_rises_although_the_clock_goes_back(tmp_path: Path) -> None:
     assert again.next_counter() > first
 
 
+def test_programs_beside_each_other_keep_what_the_other_has_stored(tmp_path: Path) -> None:
+    running, beside = State(tmp_path), State(tmp_path)
+    running.memory.bundle_version = "2.0"
+    running.save()
+
+    beside.memory.clock_offset = 3.0
+    beside.save()
+
+    memory = State(tmp_path).memory
+    assert (memory.bundle_version, memory.clock_offset) == ("2.0", 3.0)
+
+
 def test_hub_that_is_away_is_tried_less_and_less_often(enrolled: Machine) -> None:
     agent = enrolled.agent()
     agent.state.memory.hub = "http://127.0.0.1:9"
