@@ -19,7 +19,7 @@ from django.utils import timezone
 from challenges import flags, services
 from challenges.models import Challenge, Instance
 from hub.engines.kubernetes import KubernetesEngine
-from hub.engines.kubernetes.names import environment_name
+from hub.engines.kubernetes.names import SECRET
 from hub.nodes import ips, reconcile, steps
 from hub.nodes.choices import AddressState
 from hub.nodes.engines import engine_for
@@ -87,17 +87,15 @@ class OnCluster(Arena):
         """What a container's variables say, as the cluster resolves them."""
         (found,) = [one for one in self.pod(instance)["spec"]["containers"] if one["name"] == container]
         (secret,) = [
-            one
-            for one in self.cluster.objects("secrets", instance.engine_name)
-            if one["metadata"]["name"] == environment_name(container)
+            one for one in self.cluster.objects("secrets", instance.engine_name) if one["metadata"]["name"] == SECRET
         ]
-        keys = [one["valueFrom"]["secretKeyRef"]["key"] for one in found["env"] if "valueFrom" in one]
-        return {key: base64.b64decode(secret["data"][key]).decode() for key in keys}
+        keys = {one["name"]: one["valueFrom"]["secretKeyRef"]["key"] for one in found["env"] if "valueFrom" in one}
+        return {name: base64.b64decode(secret["data"][key]).decode() for name, key in keys.items()}
 
     def files(self, instance: Instance) -> dict[str, str]:
         """What was planted, by its path."""
         (secret,) = [
-            one for one in self.cluster.objects("secrets", instance.engine_name) if one["metadata"]["name"] == "files"
+            one for one in self.cluster.objects("secrets", instance.engine_name) if one["metadata"]["name"] == SECRET
         ]
         mounts = [
             mount

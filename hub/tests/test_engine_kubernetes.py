@@ -192,7 +192,7 @@ def test_a_quota_that_is_not_counted_yet_is_waited_for(cluster: Cluster, engine:
 def test_a_quota_that_is_never_counted_is_no_lack_of_rights(
     cluster: Cluster, engine: KubernetesEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub.engines.kubernetes.engine.QUOTA_SECONDS", 0.1)
+    monkeypatch.setattr("hub.engines.kubernetes.launches.QUOTA_SECONDS", 0.1)
     cluster.store.quota_seconds = 60
 
     with pytest.raises(EngineError, match="not counted its quota yet") as failed:
@@ -351,6 +351,18 @@ def test_programs_beside_the_main_one_run_with_what_is_theirs_and_end_with_it(
 
     assert runs == [True, True]
     assert [pod.said_beside(name) for name in ("db", "cache")] == ["database-\n", "cache-inner\n"]
+
+
+def test_data_that_is_kept_keeps_no_secret(cluster: Cluster, engine: KubernetesEngine) -> None:
+    from .test_engine_kubernetes_manifests import beside
+
+    spec = spec_of(data_path="/data", files={"/flag": "flag{x}"}, sidecars=(beside(env={"FLAG": "flag{y}"}),))
+    run(engine, spec)
+
+    engine.remove(spec.name, keep_data=True)
+
+    assert cluster.objects("secrets", spec.name) == []
+    assert len(cluster.objects("persistentvolumeclaims", spec.name)) == 1
 
 
 # The price.

@@ -72,11 +72,17 @@ def test_the_role_we_ship_is_what_the_engine_asks_for_and_nothing_more(cluster: 
     engine = engine_of(cluster)
     ports = (GAME, replace(GAME, ip="192.168.250.101"))
     cluster.address_seconds = 1.5
-    spec = run(engine, spec_of(ECHOES_INPUT, ports=ports, data_path="/data", secrets=("x",)))
+    spec = spec_of(ECHOES_INPUT, ports=ports, data_path="/data", secrets=("x",))
+    cluster.fail("patch", "deployments", status=500)
+    with pytest.raises(EngineError):
+        engine.ensure(spec)
+    run(engine, spec)  # half of which is there
     engine.send_input(spec.name, "news")
     engine.logs(spec.name)
     engine.usage()
     engine.list_owned()
+    engine.prepare()
+    wait_until(lambda: engine.looks.mirror.is_live)
     engine.probe_address(GAME.ip, GAME.port)
     engine.stop(spec.name)
     engine.kill(spec.name)

@@ -211,8 +211,10 @@ def test_a_program_gets_its_own_variables_and_not_what_is_to_be_masked() -> None
 
     secret = one("Secret", objects, names.SECRET)
     told = {entry["valueFrom"]["secretKeyRef"]["key"] for entry in pod_of(objects)["containers"][0]["env"][1:]}
-    assert told == set(spec.env) == set(secret["data"]) - {names.KEY_MASK}
-    assert not manifests.ENV_NAME.fullmatch(names.KEY_MASK)
+    assert told == set(spec.env) == {key for key in secret["data"] if not key.startswith("0.")}
+    assert "0.beside.db.FLAG" in secret["data"]
+    for key in (names.KEY_MASK, names.KEY_FILES, names.KEY_BESIDE):
+        assert not manifests.ENV_NAME.fullmatch(key)
     assert "envFrom" not in json.dumps(objects)
 
 
@@ -232,13 +234,13 @@ def test_a_program_beside_it_shares_its_network_and_nothing_else() -> None:
     assert pod["hostAliases"] == [{"ip": "127.0.0.1", "hostnames": ["db"]}]
     assert not pod["shareProcessNamespace"]
     assert (sidecar["name"], sidecar["stdin"], "ports" in sidecar) == ("db", False, False)
-    wanted = {"secretKeyRef": {"name": "environment-db", "key": "POSTGRES_PASSWORD"}}
+    wanted = {"secretKeyRef": {"name": "environment", "key": "0.beside.db.POSTGRES_PASSWORD"}}
     assert {"name": "POSTGRES_PASSWORD", "valueFrom": wanted} in sidecar["env"]
     assert wanted not in [entry.get("valueFrom") for entry in main["env"]]
     assert sidecar["volumeMounts"][1] == {
         "name": "files",
         "mountPath": "/etc/db.conf",
-        "subPath": "db.0",
+        "subPath": "0.files.db.0",
         "readOnly": True,
     }
     assert pod_security_fault(pod) == ""
@@ -253,8 +255,10 @@ def test_planted_files_are_read_only_and_scratch_space_is_memory() -> None:
     pod = pod_of(objects)
     container = pod["containers"][0]
 
-    secret = one("Secret", objects, names.FILES)
-    assert base64.b64decode(secret["data"]["main.0"]) == b"flag{x}"
+    secret = one("Secret", objects, names.SECRET)
+    assert base64.b64decode(secret["data"]["0.files.main.0"]) == b"flag{x}"
+    volume = next(volume for volume in pod["volumes"] if volume["name"] == "files")
+    assert [item["key"] for item in volume["secret"]["items"]] == ["0.files.main.0"], "nothing else lies in the pod"
     assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp", "/run/app", "/flag.txt", "/data"]
     assert container["volumeMounts"][2]["readOnly"]
     assert pod["volumes"][1]["emptyDir"] == {"medium": "Memory", "sizeLimit": "64Mi"}

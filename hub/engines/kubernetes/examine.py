@@ -18,10 +18,11 @@ from typing import Any
 from ..base import Check, EngineError, Limits, PortBinding, Verdict, WorkloadSpec
 from . import manifests, names
 from .errors import Refused, sentence, translate
-from .gateway import ACCESS_REVIEWS, DAEMON_SETS, NAMESPACES, POD_METRICS, PODS, Gateway
+from .gateway import Gateway
 from .observe import container_status, moment
 from .options import LOAD_BALANCER, Options
 from .pools import Announcements, Pools, ranges_of
+from .resources import ACCESS_REVIEWS, DAEMON_SETS, NAMESPACES, POD_METRICS, PODS
 
 OLDEST_MINOR = 28
 MANIFEST = "deploy/kubernetes/challenge-manager.yaml"
@@ -39,8 +40,8 @@ RIGHTS = {
     ("", "limitranges"): "create patch",
     ("", "secrets"): "get create patch delete",
     ("", "persistentvolumeclaims"): "get create patch",
-    ("", "services"): "list create patch delete",
-    ("", "pods"): "list delete",
+    ("", "services"): "list watch create patch delete",
+    ("", "pods"): "list watch delete",
     ("", "pods/log"): "get",
     ("", "pods/attach"): "get create",
     ("", "events"): "list",

@@ -10,16 +10,16 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import urllib3.exceptions
 import yaml
 
 from .errors import Refused, refusal, timed_out, unavailable
+from .resources import BY_KIND, PODS, Resource
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -39,53 +39,6 @@ MERGE = "application/merge-patch+json"
 FOREIGN_KEYS = ("exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "certificate-authority")
 
 Object = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Resource:
-    """One kind of object and where the API keeps it."""
-
-    plural: str
-    group: str = ""
-    version: str = "v1"
-    is_namespaced: bool = True
-
-    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        scope = ["namespaces", namespace] if namespace and self.is_namespaced else []
-        parts = [*scope, self.plural, *filter(None, (name, subresource))]
-        return "/".join([root, *(quote(part, safe="") for part in parts)])
-
-
-NAMESPACES = Resource("namespaces", is_namespaced=False)
-NODES = Resource("nodes", is_namespaced=False)
-PODS = Resource("pods")
-SECRETS = Resource("secrets")
-SERVICES = Resource("services")
-EVENTS = Resource("events")
-CLAIMS = Resource("persistentvolumeclaims")
-QUOTAS = Resource("resourcequotas")
-LIMIT_RANGES = Resource("limitranges")
-DEPLOYMENTS = Resource("deployments", "apps")
-DAEMON_SETS = Resource("daemonsets", "apps")
-POLICIES = Resource("networkpolicies", "networking.k8s.io")
-POOLS = Resource("ipaddresspools", "metallb.io", "v1beta1")
-L2_ADVERTISEMENTS = Resource("l2advertisements", "metallb.io", "v1beta1")
-BGP_ADVERTISEMENTS = Resource("bgpadvertisements", "metallb.io", "v1beta1")
-POD_METRICS = Resource("pods", "metrics.k8s.io", "v1beta1")
-ACCESS_REVIEWS = Resource("selfsubjectaccessreviews", "authorization.k8s.io", is_namespaced=False)
-
-BY_KIND = {
-    "Namespace": NAMESPACES,
-    "Secret": SECRETS,
-    "Service": SERVICES,
-    "PersistentVolumeClaim": CLAIMS,
-    "ResourceQuota": QUOTAS,
-    "LimitRange": LIMIT_RANGES,
-    "Deployment": DEPLOYMENTS,
-    "NetworkPolicy": POLICIES,
-    "Pod": PODS,
-}
 
 
 class Gateway:
@@ -131,7 +84,15 @@ class Gateway:
             raise
 
     def find(self, resource: Resource, namespace: str = "", *, selector: str = "", fields: str = "") -> list[Object]:
-        """All objects that match, in pages; begun again when the server has forgotten where it was."""
+        """All objects that match."""
+        return self.listed(resource, namespace, selector=selector, fields=fields)[0]
+
+    def listed(
+        self, resource: Resource, namespace: str = "", *, selector: str = "", fields: str = ""
+    ) -> tuple[list[Object], str]:
+        """All objects that match, in pages, and the version from which a watch can go on; begun again when the server
+        has forgotten where it was.
+        """
         for _ in range(ATTEMPTS):
             found: list[Object] = []
             following = ""
@@ -140,9 +101,9 @@ class Gateway:
                     query = {"labelSelector": selector, "fieldSelector": fields, "limit": PAGE, "continue": following}
                     page = self._json("GET", resource.path(namespace), query)
                     found += page.get("items") or []
-                    following = (page.get("metadata") or {}).get("continue") or ""
-                    if not following:
-                        return found
+                    metadata = page.get("metadata") or {}
+                    if not (following := metadata.get("continue") or ""):
+                        return found, str(metadata.get("resourceVersion") or "")
             except Refused as error:
                 if error.status != 410:
                     raise
@@ -197,23 +158,43 @@ class Gateway:
     def _watch_deletion(self, resource: Resource, one: Object, seconds: float) -> bool:
         """Whether the server has told of an object's deletion before the watch ended, for whatever reason."""
         metadata = one["metadata"]
+        version, fields = metadata["resourceVersion"], f"metadata.name={metadata['name']}"
+        events = self.watch(resource, metadata.get("namespace", ""), version=version, fields=fields, seconds=seconds)
+        return any(event.get("type") == "DELETED" for event in events)
+
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        version: str,
+        selector: str = "",
+        fields: str = "",
+        seconds: float,
+        on_open: Callable[[], None] = lambda: None,
+    ) -> Iterator[Object]:
+        """What happens from a version on, until the server ends it, refuses, has forgotten the version (410), or the
+        way breaks: whoever listens looks for himself then. Waits within no verb's bounds but its own.
+        """
         query = {
             "watch": "true",
-            "fieldSelector": f"metadata.name={metadata['name']}",
-            "resourceVersion": metadata["resourceVersion"],
+            "labelSelector": selector,
+            "fieldSelector": fields,
+            "resourceVersion": version,
             "timeoutSeconds": max(1, math.ceil(seconds)),
         }
-        path = resource.path(metadata.get("namespace", ""))
         self.calls += 1
         try:
             timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), read=seconds)
-            answer = self._send("GET", path, query, timeout=timeout, preload_content=False)
+            answer = self._send("GET", resource.path(namespace), query, timeout=timeout, preload_content=False)
         except (urllib3.exceptions.HTTPError, OSError):
-            return False
+            return
         try:
-            return answer.status == 200 and _tells_deletion(answer.stream(CHUNK_BYTES))
+            if answer.status == 200:
+                on_open()
+                yield from _events(answer.stream(CHUNK_BYTES))
         except (urllib3.exceptions.HTTPError, OSError, ValueError):
-            return False
+            return
         finally:
             answer.close()  # what it may still say is for nobody
 
@@ -348,16 +329,16 @@ class Gateway:
         return left
 
 
-def _tells_deletion(chunks: Iterable[bytes]) -> bool:
-    """Read a watch, one event a line, until it tells of a deletion or has come to its end."""
+def _events(chunks: Iterable[bytes]) -> Iterator[Object]:
+    """Read a watch, one event a line, until it tells of an error or has come to its end."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            kind = json.loads(line).get("type") if line.strip() else ""
-            if kind in ("DELETED", "ERROR"):
-                return kind == "DELETED"
-    return False
+        for line in filter(bytes.strip, lines):
+            event = json.loads(line)
+            if not isinstance(event, dict) or event.get("type") == "ERROR":
+                return
+            yield event
 
 
 _WRITE: Mapping[str, Any] = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}

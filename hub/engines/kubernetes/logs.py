@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from ..base import LogChunk
-from .gateway import PODS, Gateway
+from .gateway import Gateway
 from .names import CONTAINER
+from .resources import PODS
 
 MASK = "***"
 CHUNK_BYTES = 64 * 1024

@@ -23,7 +23,7 @@ from .options import LOAD_BALANCER, Options
 Object = dict[str, Any]
 
 SIGNAL = re.compile(r"SIG[A-Z0-9]{1,10}")
-ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,252}")
+ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]{0,199}")  # a key of a secret has 253, and says whose it is
 IMAGE = re.compile(r"[^\s\x00-\x1f\x7f]{1,500}")
 MOST_SECRET_BYTES = 1_000_000
 MOST_COMMAND_BYTES = 200_000
@@ -101,7 +101,7 @@ def _check_size(spec: WorkloadSpec) -> None:
         " ".join((spec.owner, *spec.secrets)).encode()
     except UnicodeEncodeError:
         raise refusal("The command, a file or an environment variable is not text.") from None
-    if max(*sizes, files, masks + max(sizes)) > MOST_SECRET_BYTES or command > MOST_COMMAND_BYTES:
+    if sum(sizes) + files + masks > MOST_SECRET_BYTES or command > MOST_COMMAND_BYTES:
         raise refusal("The command, the files or the environment are too long for Kubernetes.")
 
 
@@ -155,12 +155,8 @@ def contents(
         _object(spec, options, "v1", "ResourceQuota", names.QUOTA, {"spec": {"hard": _hard(spec)}}),
         _object(spec, options, "v1", "LimitRange", names.LIMIT_RANGE, {"spec": {"limits": [_defaults(spec)]}}),
     ]
-    for name, part in pods.parts(spec).items():
-        secret = {"type": "Opaque", "data": _variables(spec, part)}
-        made.append(_object(spec, options, "v1", "Secret", names.environment_name(name), secret))
-    if planted := pods.planted(spec):
-        secret = {"type": "Opaque", "data": {key: _encoded(text) for key, text in planted.items()}}
-        made.append(_object(spec, options, "v1", "Secret", names.FILES, secret))
+    secret = {"type": "Opaque", "data": _secret(spec)}
+    made.append(_object(spec, options, "v1", "Secret", names.SECRET, secret))
     for name, content in network.policies(spec, options):
         made.append(_object(spec, options, "networking.k8s.io/v1", "NetworkPolicy", name, {"spec": content}))
     if registries:
@@ -234,8 +230,14 @@ def _defaults(spec: WorkloadSpec) -> Object:
     return {"type": "Container", "default": most, "defaultRequest": dict(most), "max": dict(most)}
 
 
-def _variables(spec: WorkloadSpec, part: pods.Part) -> dict[str, str]:
-    values = dict(part.env)
+def _secret(spec: WorkloadSpec) -> dict[str, str]:
+    """All that is secret in one object: variables of every container, planted files, and what is masked in logs."""
+    values = {
+        names.variable_key(container, name): text
+        for container, part in pods.parts(spec).items()
+        for name, text in part.env.items()
+    }
+    values |= pods.planted(spec)
     if spec.secrets:
         values[names.KEY_MASK] = json.dumps(list(spec.secrets))
     return {name: _encoded(text) for name, text in values.items()}

@@ -52,7 +52,10 @@ LIMIT_RANGE = "defaults"
 POLICY_CLOSED = "closed"
 POLICY_OPEN = "open"
 
-KEY_MASK = "0.mask"  # no variable can be named so: it stays in the secret
+# No variable can be named so: what begins with a digit is for the cluster and the hub, or for another container.
+KEY_MASK = "0.mask"
+KEY_FILES = "0.files"
+KEY_BESIDE = "0.beside"
 
 
 def is_workload(name: str) -> bool:
@@ -60,9 +63,14 @@ def is_workload(name: str) -> bool:
     return len(name) <= 63 and WORKLOAD.fullmatch(name) is not None
 
 
-def environment_name(container: str) -> str:
-    """The secret with the variables of a container."""
-    return SECRET if container == CONTAINER else f"{SECRET}-{container}"
+def variable_key(container: str, name: str) -> str:
+    """Where in the secret a container's variable stands."""
+    return name if container == CONTAINER else f"{KEY_BESIDE}.{container}.{name}"
+
+
+def file_key(container: str, number: int) -> str:
+    """Where in the secret a file's text stands that is planted in a container."""
+    return f"{KEY_FILES}.{container}.{number}"
 
 
 def plain(value: str) -> str:

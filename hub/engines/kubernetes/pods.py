@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..base import LABEL_ID, Limits, Probe, ProbeKind, Sidecar, WorkloadSpec
-from .names import CLAIM, CONTAINER, FILES, REGISTRIES, environment_name
+from .names import CLAIM, CONTAINER, FILES, REGISTRIES, SECRET, file_key, variable_key
 from .options import Options
 
 STOP_SPARE_SECONDS = 10
@@ -54,7 +54,7 @@ def quantities(amounts: Mapping[str, int]) -> dict[str, str]:
 def planted(spec: WorkloadSpec) -> dict[str, str]:
     """All planted files: under which name of the secret each one's text stands."""
     return {
-        f"{container}.{number}": text
+        file_key(container, number): text
         for container, part in parts(spec).items()
         for number, (_, text) in enumerate(sorted(part.files.items()))
     }
@@ -91,8 +91,9 @@ def _volumes(spec: WorkloadSpec) -> Iterator[Object]:
         yield {"name": f"tmp-{container}", "emptyDir": {"sizeLimit": size}}
         for number, _ in enumerate(scratch_paths(part)):
             yield {"name": f"scratch-{container}-{number}", "emptyDir": {"medium": "Memory", "sizeLimit": size}}
-    if planted(spec):
-        yield {"name": FILES, "secret": {"secretName": FILES, "defaultMode": 0o444}}
+    if files := planted(spec):
+        items = [{"key": key, "path": key} for key in files]
+        yield {"name": FILES, "secret": {"secretName": SECRET, "defaultMode": 0o444, "items": items}}
     if spec.data_path:
         yield {"name": "data", "persistentVolumeClaim": {"claimName": CLAIM}}
 
@@ -140,8 +141,10 @@ def _container(name: str, part: Part, spec: WorkloadSpec, options: Options) -> O
 
 def _environment(container: str, part: Part, *, home: str) -> list[Object]:
     """Each variable by its name: what else the secret holds is not for the program."""
-    secret = environment_name(container)
-    told = [{"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}} for name in sorted(part.env)]
+    told = [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": SECRET, "key": variable_key(container, name)}}}
+        for name in sorted(part.env)
+    ]
     return told if "HOME" in part.env else [{"name": "HOME", "value": home}, *told]
 
 
@@ -184,7 +187,7 @@ def _mounts(name: str, part: Part) -> Iterator[Object]:
     for number, path in enumerate(scratch_paths(part)):
         yield {"name": f"scratch-{name}-{number}", "mountPath": path}
     for number, path in enumerate(sorted(part.files)):
-        yield {"name": FILES, "mountPath": path, "subPath": f"{name}.{number}", "readOnly": True}
+        yield {"name": FILES, "mountPath": path, "subPath": file_key(name, number), "readOnly": True}
     if isinstance(part, WorkloadSpec) and part.data_path:
         yield {"name": "data", "mountPath": part.data_path}
 

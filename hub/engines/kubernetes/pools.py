@@ -10,7 +10,8 @@ from typing import Any
 from ..base import EngineError, Reason
 from . import names
 from .errors import Refused
-from .gateway import BGP_ADVERTISEMENTS, L2_ADVERTISEMENTS, POOLS, SERVICES, Gateway
+from .gateway import Gateway
+from .resources import BGP_ADVERTISEMENTS, L2_ADVERTISEMENTS, POOLS, SERVICES
 
 KNOWN_SECONDS = 60.0
 

@@ -56,6 +56,7 @@ class Cluster:
         self.unschedulable = self.other_address = ""
         self.has_metrics = True
         self.watch_seconds: float | None = None  # how long a watch lasts at most; the real one ends them now and then
+        self.is_silent = False  # whether watches say nothing, as a connection does that has died unnoticed
         self.forgets = False  # whether a watch finds its place gone
         self.network_verdict = "open=yes closed=no"
         self.version = "v1.33.5+k3s1"
@@ -354,7 +355,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        self.wfile.flush()
         while time.monotonic() < deadline and not cluster.closing:
+            if cluster.store.version == since and not cluster.forgets:
+                time.sleep(0.01)
+                continue
             with cluster.store.lock:
                 told = cluster.store.events_since(
                     since,
@@ -368,7 +373,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._chunk({"type": "ERROR", "object": {**status, "message": "too old resource version"}})
                 break
             since, events = told
-            for event in events:
+            for event in events if not cluster.is_silent else ():
                 self._chunk(event)
             time.sleep(0.01)
         self.wfile.write(b"0\r\n\r\n")
