@@ -103,6 +103,7 @@ class BackupReport(models.Model):
         FILES = "files", "Snapshot of files"
         STORE = "store", "Copies in the store"
         STORE_WAL = "store-wal", "WAL in the store"
+        VOLUMES = "volumes", "Data on nodes"
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
     at = models.DateTimeField(db_default=Now())

@@ -73,6 +73,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("backup-database", "hub.backups.dumps.run_backup", at="02:30", limit=timedelta(hours=2), here=True),
     Periodic("base-backup", "hub.backups.base.run_base", every=timedelta(hours=1), limit=timedelta(hours=6), here=True),
     Periodic("keep-backups", "hub.backups.base.keep", every=timedelta(hours=1), at="00:50", here=True),
+    Periodic("backup-volumes", "hub.nodes.volumes.ask_all", at="02:15"),
     Periodic("backup-files", "hub.backups.files.run_snapshot", at="02:45", limit=timedelta(hours=6), here=True),
     *(_SENDING if settings.HUB_BACKUP_STORE else ()),  # else it would start a process every minute for nothing
     Periodic("trial-restore", "hub.backups.trial.run_trial", at="04:20", limit=timedelta(hours=6), here=True),

@@ -1,4 +1,6 @@
-"""What a hub needs beside its database: bundles, files of challenges, process workloads' data, and the keys.
+"""What a hub needs beside its database: bundles, files of challenges, workloads' data, and the keys.
+
+Data that lie with an engine (Docker's volumes) are in `volumes/`, where `hub.nodes.volumes` puts them each night.
 
 A snapshot is a directory of plain files; what has not changed since the one before is the same file on disk (a hard
 link), so that many snapshots cost little more than one. The keys are in it only under a passphrase.
@@ -30,7 +32,7 @@ from .place import STAMP, check_space, digest, folder, stamp
 
 logger = logging.getLogger(__name__)
 
-KEPT = ("bundles", "challenge-files", "workloads")
+KEPT = ("bundles", "challenge-files", "workloads", "volumes")
 KEYS, RECORD = "keys.sealed", "snapshot.json"
 PURPOSE = b"kutanga-hub keys"
 SCRYPT = {"length": 32, "n": 2**15, "r": 8, "p": 1}

@@ -20,6 +20,7 @@ from . import programs
 from .wal import SLOT
 
 KEPT = timedelta(days=400)
+NODES_COUNT = timedelta(days=1, hours=12)
 LAG_BYTES = 64 * 1024**2
 LAG = """
     SELECT active, greatest(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), restart_lsn), 0)::bigint
@@ -45,11 +46,21 @@ def reported(kind: str) -> Iterator[BackupReport]:
 
 
 def newest() -> dict[str, BackupReport]:
-    """Return the latest report of each kind; what is told of a store that is no longer in use counts no more."""
-    found = BackupReport.objects.order_by("kind", "-at").distinct("kind")
+    """Return the latest report of each kind; what is told of a store that is no longer in use counts no more.
+
+    Nodes report each for itself: theirs is the latest, or the latest of one that has failed in the last day and a half.
+    """
+    of_nodes = BackupReport.Kind.VOLUMES
+    found = BackupReport.objects.exclude(kind=of_nodes).order_by("kind", "-at").distinct("kind")
     of_store = {BackupReport.Kind.STORE, BackupReport.Kind.STORE_WAL}
     place = settings.HUB_BACKUP_STORE[:100]
-    return {each.kind: each for each in found if each.kind not in of_store or (place and each.name == place)}
+    latest = {each.kind: each for each in found if each.kind not in of_store or (place and each.name == place)}
+    nodes = list(BackupReport.objects.filter(kind=of_nodes).order_by("name", "-at").distinct("name"))
+    if nodes:
+        last = max(nodes, key=lambda each: each.at)
+        bad = (each for each in nodes if not each.is_good and last.at - each.at < NODES_COUNT)
+        latest[of_nodes] = next(bad, last)
+    return latest
 
 
 def receiver() -> tuple[bool, int] | None:

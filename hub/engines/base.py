@@ -92,6 +92,7 @@ class Capabilities:
     sidecars: bool
     images: bool
     limits: Mapping[str, Enforcement] = field(default_factory=dict)
+    archives: bool = False  # data that lie with the engine, and can be written to a file and brought back
 
 
 @dataclass(frozen=True)
@@ -433,6 +434,24 @@ class Engine(ABC):
     def kept_data(self) -> Sequence[KeptData]:
         """Data that no workload here has any more, bounded in time. `remove` deletes them like any other."""
         return ()
+
+    def data(self) -> Mapping[str, Mapping[str, str]]:
+        """The workloads that have data here, in use or left behind, with their labels; where there are `archives`."""
+        return {}
+
+    def export_data(self, name: str, target: Path, *, going_on: Callable[[], bool]) -> None:
+        """Write a workload's data to a new file, whether it runs or not.
+
+        Raises REFUSED when there are none or the engine cannot, DISK_FULL, and CANCELLED when `going_on` says so.
+        """
+        raise EngineError("This engine writes no data to files.", reason=Reason.REFUSED, permanent=True)
+
+    def import_data(self, name: str, source: Path) -> None:
+        """Put what `export_data` has written in the place of a workload's data, or where there are none.
+
+        Raises REFUSED while it runs, and for a file that is damaged; the data then stay as they are.
+        """
+        raise EngineError("This engine brings no data back.", reason=Reason.REFUSED, permanent=True)
 
     @abstractmethod
     def inspect(self, name: str) -> Observation | None:

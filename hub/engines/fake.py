@@ -181,6 +181,7 @@ class FakeEngine(Engine):
         volumes=True,
         sidecars=True,
         images=True,
+        archives=True,
         limits=dict.fromkeys(("memory", "swap", "cpu", "pids", "disk", "files"), Enforcement.ENFORCED),
     )
     timeout_seconds = 5.0
@@ -307,6 +308,26 @@ class FakeEngine(Engine):
     def kept_data(self) -> list[KeptData]:
         left = sorted(self.state.data - set(self.state.workloads))
         return [KeptData(name, size_bytes=FAKE_DATA_BYTES) for name in left]
+
+    @_verb
+    def data(self) -> Mapping[str, Mapping[str, str]]:
+        return {name: {} for name in sorted(self.state.data)}
+
+    @_verb
+    def export_data(self, name: str, target: Path, *, going_on: Callable[[], bool]) -> None:
+        if name not in self.state.data:
+            raise EngineError(f"{name} has no data here.", reason=Reason.REFUSED, permanent=True)
+        if not going_on():
+            raise EngineError("Given up on the way.", reason=Reason.CANCELLED)
+        target.write_text(name)
+
+    @_verb
+    def import_data(self, name: str, source: Path) -> None:
+        if source.read_text() != name:
+            raise EngineError(f"{source.name} is damaged.", reason=Reason.REFUSED, permanent=True)
+        if self._running(name):
+            raise EngineError(f"{name} is running: stop it first.", reason=Reason.REFUSED, permanent=True)
+        self.state.data.add(name)
 
     @_verb
     def inspect(self, name: str) -> Observation | None:

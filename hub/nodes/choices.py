@@ -114,6 +114,7 @@ class TaskVerb(models.TextChoices):
     REMOVE_IMAGES = "remove-images", "Remove images"
     LIST_DATA = "list-data", "List data left behind"
     REMOVE_DATA = "remove-data", "Delete data left behind"
+    BACK_UP_DATA = "back-up-data", "Back up data"
 
 
 class ReportKind(models.TextChoices):

@@ -12,7 +12,7 @@ from django.utils import timezone
 from hub.engines.base import Engine, EngineError
 from hub.exceptions import HubError
 
-from . import clusters, drift, images, kept, repairs, tasks
+from . import clusters, drift, images, kept, repairs, tasks, volumes
 from .choices import OperationStatus, TaskVerb
 from .engines import engine_for
 from .models import Node, NodeTask
@@ -39,6 +39,7 @@ CHORES: dict[str, Callable[[NodeTask, Engine], str]] = {
     TaskVerb.REMOVE_IMAGES: images.do_remove,
     TaskVerb.LIST_DATA: kept.do_list,
     TaskVerb.REMOVE_DATA: kept.do_remove,
+    TaskVerb.BACK_UP_DATA: volumes.do_back_up,
 }
 
 

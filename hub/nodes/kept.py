@@ -85,11 +85,11 @@ def cellar(node: Node) -> Cellar:
     report = NodeReport.objects.filter(node=node, kind=ReportKind.DATA).first()
     if report is None:
         return Cellar()
-    workloads = _workloads([row["name"] for row in report.rows])
+    workloads = workloads_named([row["name"] for row in report.rows])
     owners = _owners([row["owner"] for row in report.rows])
     kept = [_kept(row, workloads.get(row["name"]), owners) for row in report.rows]
     # A row that has come back since, with a restored database, owns its data again.
-    kept = [one for one in kept if not _is_live(workloads.get(one.name))]
+    kept = [one for one in kept if not is_live(workloads.get(one.name))]
     kept.sort(key=lambda one: (-(one.size_bytes or 0), one.name))
     return Cellar(tuple(kept), report.taken_at, report.error)
 
@@ -145,8 +145,8 @@ def report(node: Node, engine: Engine) -> int:
     defaults: dict[str, Any]
     try:
         found = engine.kept_data()
-        workloads = _workloads([one.name for one in found])
-        rows = [_row(one) for one in found if _is_told(one.name) and not _is_live(workloads.get(one.name))]
+        workloads = workloads_named([one.name for one in found])
+        rows = [_row(one) for one in found if _is_told(one.name) and not is_live(workloads.get(one.name))]
         defaults = {"rows": rows, "error": "", "taken_at": timezone.now()}
     except EngineError as error:
         NodeReport.objects.update_or_create(node=node, kind=ReportKind.DATA, defaults={"error": str(error)})
@@ -183,7 +183,7 @@ def do_remove(task: NodeTask, engine: Engine) -> str:
 
 def _in_the_way(name: str, engine: Engine) -> str:
     """Why data must not be deleted now, or ""."""
-    if _is_live(_workloads([name]).get(name)):
+    if is_live(workloads_named([name]).get(name)):
         return "a live row stands behind it"
     if engine.inspect(name) is not None:
         return "the engine has a workload with them again"
@@ -199,7 +199,7 @@ def _is_told(name: str) -> bool:
     return True
 
 
-def _workloads(names: Sequence[str]) -> dict[str, Workload]:
+def workloads_named(names: Sequence[str]) -> dict[str, Workload]:
     """The rows behind names, on whatever node they are, one query for each kind."""
     ids: dict[str, list[Any]] = {}
     for name in names:
@@ -215,7 +215,7 @@ def _workloads(names: Sequence[str]) -> dict[str, Workload]:
     return found
 
 
-def _is_live(workload: Workload | None) -> bool:
+def is_live(workload: Workload | None) -> bool:
     return workload is not None and workload.observed_status != ObservedStatus.DELETED
 
 

@@ -25,7 +25,7 @@ declare("tasks.after_claim", "tasks.before_finish")
 
 LEASE_SECONDS = 120
 MAX_ATTEMPTS = 3
-LONG_VERBS = frozenset({TaskVerb.PULL_IMAGE, TaskVerb.REMOVE_DATA})
+LONG_VERBS = frozenset({TaskVerb.PULL_IMAGE, TaskVerb.REMOVE_DATA, TaskVerb.BACK_UP_DATA})
 """What may take minutes is only ever done by a worker: in the tick it would hold up the whole node."""
 QUEUE_SECONDS, LONG_QUEUE_SECONDS = 2, 60
 

@@ -25,7 +25,7 @@ from .models import Node, NodeTask
 from .upkeep import DriftCard, cluster_facts
 
 IMAGE_VERBS = (TaskVerb.LIST_IMAGES, TaskVerb.PULL_IMAGE, TaskVerb.REMOVE_IMAGES)
-DATA_VERBS = (TaskVerb.LIST_DATA, TaskVerb.REMOVE_DATA)
+DATA_VERBS = (TaskVerb.LIST_DATA, TaskVerb.REMOVE_DATA, TaskVerb.BACK_UP_DATA)
 LATEST_TASKS = 5
 
 

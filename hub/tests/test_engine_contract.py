@@ -4,6 +4,7 @@ import multiprocessing
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -195,6 +196,37 @@ class TestEngineContract:
 
         assert harness.engine.inspect(name) is None
         assert harness.engine.logs(name) == LogChunk((), "")
+
+    def test_data_come_back_from_a_file(self, harness: Harness, tmp_path: Path):
+        """Where data lie with the engine; elsewhere it says that it cannot, and nothing is written."""
+        spec = harness.start(KEEPS_A_FILE)
+        copy = tmp_path / "copy"
+        if not harness.engine.capabilities.archives:
+            for verb in (
+                lambda: harness.engine.export_data(spec.name, copy, going_on=lambda: True),
+                lambda: harness.engine.import_data(spec.name, copy),
+            ):
+                with pytest.raises(EngineError) as refused:
+                    verb()
+                assert (refused.value.reason, refused.value.permanent) == (Reason.REFUSED, True)
+            assert not copy.exists()
+            return
+        harness.engine.export_data(spec.name, copy, going_on=lambda: True)
+        with pytest.raises(EngineError, match="stop it first"):
+            harness.engine.import_data(spec.name, copy)
+        harness.engine.remove(spec.name)
+        assert spec.name not in harness.engine.data()
+
+        harness.engine.import_data(spec.name, copy)
+
+        assert harness.has_data(spec.name)
+        assert spec.name in harness.engine.data()
+        harness.engine.import_data(spec.name, copy)
+        assert harness.has_data(spec.name)
+        copy.write_bytes(b"damaged")
+        with pytest.raises(EngineError, match="damaged"):
+            harness.engine.import_data(spec.name, copy)
+        assert harness.has_data(spec.name)
 
     def test_list_owned_says_what_inspect_says(self, harness: Harness):
         running, ended = harness.start(SLEEPER), harness.start(EXITS_3)

@@ -108,6 +108,7 @@ class DockerEngine(Engine):
         volumes=True,
         sidecars=True,
         images=True,
+        archives=True,
         limits={
             "memory": Enforcement.ENFORCED,
             "swap": Enforcement.ABSENT,
@@ -214,6 +215,21 @@ class DockerEngine(Engine):
     @_verb
     def kept_data(self) -> list[KeptData]:
         return self.volumes.kept(lambda: {found["Names"][0].lstrip("/") for found in self._list()})
+
+    @_verb
+    def data(self) -> Mapping[str, Mapping[str, str]]:
+        return {name: one.get("Labels") or {} for name, one in self.volumes.found().items()}
+
+    @_verb
+    def export_data(self, name: str, target: Path, *, going_on: Callable[[], bool]) -> None:
+        self.volumes.pack(name, target, going_on)
+
+    @_verb
+    def import_data(self, name: str, source: Path) -> None:
+        seen = self.inspect(name)
+        if seen is not None and seen.is_running:
+            raise refusal(f"{name} is running: stop it first.")
+        self.volumes.unpack(name, source)
 
     @_verb
     def inspect(self, name: str) -> Observation | None:

@@ -13,10 +13,11 @@ from typing import Any
 
 import docker.errors
 
+from .. import archives
 from ..base import EngineError, KeptData, Reason, WorkloadSpec, labels_for
-from ..trees import last_change, measure
+from ..trees import delete, last_change, measure
 from .client import Client
-from .errors import unavailable
+from .errors import refusal, unavailable
 from .names import LABEL_NAMESPACE, Names, volume_name, workload_of
 from .observe import moment
 
@@ -26,6 +27,8 @@ KEPT_EVERY_SECONDS = 3600.0  # nobody writes there
 COUNT_SECONDS = 1.0
 COUNT_SECONDS_PER_PASS = 2.0
 SPARE_BYTES = 16 * MIB
+CLEAR_SECONDS = 60.0
+DRAFT, FORMER = ".restored", ".former"
 
 
 class Volumes:
@@ -42,10 +45,8 @@ class Volumes:
         name = volume_name(spec.name)
         labels = {**labels_for(spec), LABEL_NAMESPACE: self.names.namespace}
         path = Path(self.client.api.create_volume(name, labels=labels)["Mountpoint"])
-        try:
-            facts = os.statvfs(path)
-        except FileNotFoundError:
-            raise unavailable(f"The agent does not see Docker's volumes under {path.parent.parent}.") from None
+        _settle(path)
+        facts = os.statvfs(_seen(path))
         if facts.f_bavail * facts.f_frsize < SPARE_BYTES:
             raise EngineError("This node's disk is full.", reason=Reason.DISK_FULL)
         used = measure(path, seconds=COUNT_SECONDS).bytes
@@ -62,12 +63,42 @@ class Volumes:
             if error.status_code != 404:
                 raise
 
+    def found(self) -> dict[str, Mapping[str, Any]]:
+        """Every volume of the namespace by its workload."""
+        query = {"label": [f"{LABEL_NAMESPACE}={self.names.namespace}"]}
+        volumes = self.client.get("/volumes", filters=query)["Volumes"] or ()
+        return {name: one for one in volumes if (name := workload_of(one["Name"]))}
+
+    def pack(self, workload: str, target: Path, going_on: archives.GoingOn) -> None:
+        """Write a workload's data to a file."""
+        volume = self.found().get(workload)
+        if volume is None:
+            raise refusal(f"{workload} has no data here.")
+        path = Path(volume["Mountpoint"])
+        _settle(path)
+        archives.pack(_seen(path), target, labels=volume.get("Labels") or {}, going_on=going_on)
+
+    def unpack(self, workload: str, source: Path) -> None:
+        """Put a file's content in the place of a workload's data: unpacked beside them, then exchanged."""
+        labels = {**archives.labels_of(source), LABEL_NAMESPACE: self.names.namespace}
+        path = Path(self.client.api.create_volume(volume_name(workload), labels=labels)["Mountpoint"])
+        draft, former = path.with_name(DRAFT), path.with_name(FORMER)
+        _settle(path)
+        _clear(draft, former)
+        draft.mkdir(mode=0o700)
+        try:
+            archives.unpack(source, draft)
+            _seen(path).rename(former)
+            draft.rename(path)
+        finally:
+            _settle(path)
+            _clear(draft, former)
+
     def kept(self, workloads: Callable[[], Collection[str]]) -> list[KeptData]:
         """Volumes of workloads without a container; those are asked for last, because a volume is made first."""
-        query = {"label": [f"{LABEL_NAMESPACE}={self.names.namespace}"]}
-        volumes = {workload_of(one["Name"]): one for one in self.client.get("/volumes", filters=query)["Volumes"] or ()}
+        volumes = self.found()
         present = workloads()
-        left = {name: one for name, one in volumes.items() if name and name not in present}
+        left = {name: one for name, one in volumes.items() if name not in present}
         places = {name: Path(one["Mountpoint"]) for name, one in left.items()}
         sizes = self.count(places, KEPT_EVERY_SECONDS, self.kept_book)
         return [
@@ -98,6 +129,25 @@ class Volumes:
             counts = {name: known for name, known in (counts | changed).items() if name in mounts}
             book.write(counts)
         return {name: counts[name][0] for name in mounts if name in counts}
+
+
+def _seen(path: Path) -> Path:
+    if not path.is_dir():
+        raise unavailable(f"The agent does not see Docker's volumes under {path.parent.parent}.")
+    return path
+
+
+def _settle(path: Path) -> None:
+    """Undo an exchange of data that was cut off between its two steps."""
+    former = path.with_name(FORMER)
+    if former.exists() and not path.exists():
+        former.rename(path)
+
+
+def _clear(*trees: Path) -> None:
+    for tree in trees:
+        while not delete(tree, seconds=CLEAR_SECONDS):
+            pass
 
 
 def give(path: Path, uid: int, gid: int) -> None:

@@ -53,7 +53,7 @@ class Command(Recovery):
             self.restore_dump(str(fetching.bring_dump(store, name)), **options)
 
     def restore_files(self, name: str, **options: Any) -> None:
-        """Put bundles, files of challenges, process workloads' data and the keys back."""
+        """Put bundles, files of challenges, workloads' data and the keys back."""
         found = next((each for each in files.snapshots() if each.path.name == name), None) or files.find_snapshot()
         self.confirm(
             f"This replaces {', '.join(files.KEPT)} and the keys by those of {found.made_at:%Y-%m-%d %H:%M:%S} UTC. "
@@ -62,6 +62,8 @@ class Command(Recovery):
         )
         kept = comeback.bring_files(found, self.step)
         self.stdout.write(f"The files are back.{f' What was there before is in {kept}.' if kept else ''}")
+        for place in sorted(found.path.glob("volumes/*/")):
+            self.stdout.write(f"Copies of volumes came with them: `manage.py restore_volumes --node {place.name}`.")
 
     def restore_dump(self, name: str, **options: Any) -> None:
         """Replace the tables by a dump's; the running hub may stay up."""
