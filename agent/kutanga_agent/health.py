@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ERROR_PERCENT = {"cpu": 95.0, "memory": 95.0, "disk": 98.0}
 DEGRADED_PERCENT = {"cpu": 85.0, "memory": 85.0, "disk": 90.0}
+LASTING_SECONDS = 60.0
+Times = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -22,41 +26,58 @@ class Reading:
     disk: float
     memory_mb: int
     load: float = 0.0
+    lasting_cpu: float | None = None  # over a minute or more, which is what health goes by
 
     @property
     def status(self) -> str:
         """`error`, `degraded` or `healthy`: the worst of the three decides."""
         for status, bounds in (("error", ERROR_PERCENT), ("degraded", DEGRADED_PERCENT)):
-            if any(getattr(self, name) >= bound for name, bound in bounds.items()):
+            cpu = self.cpu if self.lasting_cpu is None else self.lasting_cpu
+            if cpu >= bounds["cpu"] or self.memory >= bounds["memory"] or self.disk >= bounds["disk"]:
                 return status
         return "healthy"
 
 
 class Meter:
-    """Remembers the processor's times from one look to the next."""
+    """Remembers the processor's times from one look to the next, and those of the last minute.
+
+    A processor that is busy for a moment is not ill: it counts for health once it was watched for a minute.
+    """
 
     def __init__(self, disk: Path = Path("/"), proc: Path = Path("/proc")) -> None:
         self.disk, self.proc = disk, proc
         self._before = self._times()
+        self._kept: deque[tuple[float, Times]] = deque([(time.monotonic(), self._before)])
+
+    def forget(self) -> None:
+        """Watch the processor from now on: what kept it busy until here is over, such as an installation."""
+        self._kept.clear()
+        self._kept.append((time.monotonic(), self._times()))
 
     def read(self) -> Reading:
         total_kb, free_kb = self._memory()
         usage = shutil.disk_usage(self.disk)
         used_kb = total_kb - free_kb
+        before, self._before = self._before, self._times()
         return Reading(
-            cpu=self._cpu(),
+            cpu=_busy(before, self._before),
             memory=100 * used_kb / total_kb if total_kb else 0.0,
             disk=100 * usage.used / usage.total if usage.total else 0.0,
             memory_mb=used_kb // 1024,
             load=os.getloadavg()[0],
+            lasting_cpu=self._lasting(),
         )
 
-    def _cpu(self) -> float:
-        before, self._before = self._before, self._times()
-        total, idle = (now - then for now, then in zip(self._before, before, strict=True))
-        return round(100 * (1 - idle / total), 1) if total > 0 else 0.0
+    def _lasting(self) -> float:
+        """Over the shortest time of a minute or more; 0 before there was so much."""
+        now = time.monotonic()
+        self._kept.append((now, self._before))
+        while len(self._kept) > 1 and now - self._kept[1][0] >= LASTING_SECONDS:
+            self._kept.popleft()
+        at, times = self._kept[0]
+        return _busy(times, self._before) if now - at >= LASTING_SECONDS else 0.0
 
-    def _times(self) -> tuple[int, int]:
+    def _times(self) -> Times:
         """All time and idle time since the machine started."""
         try:
             words = (self.proc / "stat").read_text().split("\n", 1)[0].split()[1:9]
@@ -71,6 +92,12 @@ class Meter:
             return tuple(int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))  # type: ignore[return-value]
         except (OSError, KeyError, ValueError):
             return 0, 0
+
+
+def _busy(before: Times, now: Times) -> float:
+    """How much of the time between two looks the processor was busy, in percent."""
+    total, idle = now[0] - before[0], now[1] - before[1]
+    return round(100 * (1 - idle / total), 1) if total > 0 else 0.0
 
 
 def hardware() -> dict[str, Any]:

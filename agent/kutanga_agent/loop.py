@@ -94,6 +94,7 @@ class Agent:
             deploy.register_sealing_key(self)
             for command in answer["commands"]:
                 work.do(self, command)
+                self.meter.forget()
             self.shipper.send(self.hub)
         except HubError as error:
             pause = max(self.pause, error.retry_after)

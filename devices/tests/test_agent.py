@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from devices.choices import KeyState
 from devices.models import Device, DeviceBeat, DeviceLog
 
 sys.path.insert(0, str(django_settings.BASE_DIR / "agent"))
-from kutanga_agent import work
+from kutanga_agent import health, work
 from kutanga_agent.health import Meter, Reading
 from kutanga_agent.hub import HubError
 from kutanga_agent.keys import NEXT, Key, KeyStore
@@ -293,6 +295,30 @@ def test_meter_reads_this_machine() -> None:
     assert 0 <= reading.cpu <= 100
     assert 0 < reading.memory < 100
     assert reading.memory_mb > 0
+
+
+def test_processor_that_is_busy_for_a_moment_is_not_ill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is one that an installation kept busy: it counts after a minute that was all like that."""
+    clock = {"now": 0.0, "busy": 0}
+    monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: clock["now"]))
+    monkeypatch.setattr(
+        Meter, "_times", lambda self: (int(clock["now"] * 100), int(clock["now"] * 100 - clock["busy"]))
+    )
+    meter = Meter(tmp_path)
+
+    def look(seconds: float, share: float) -> tuple[float, bool]:
+        clock["now"] += seconds
+        clock["busy"] += round(seconds * share * 100)
+        reading = meter.read()
+        return reading.cpu, replace(reading, memory=0, disk=0).status == "error"
+
+    assert look(20, 1.0) == (100, False)
+    assert look(50, 0.5) == (50, False)
+    assert look(50, 1.0) == (100, False)
+    assert look(30, 1.0) == (100, True)
+    meter.forget()
+    assert look(50, 1.0) == (100, False)
+    assert look(20, 1.0) == (100, True)
 
 
 def test_unknown_command_and_one_that_fails_do_not_stop_it(enrolled: Machine) -> None:

@@ -255,6 +255,8 @@ def test_board_follows_and_stops_asking_at_the_end(viewer: Client) -> None:
     assert [each.status_code for each in (first, same, half, last)] == [200, 304, 200, 286]
     assert 'value="40"' in half.content.decode()
     assert "1 of 1 proven" in last.content.decode()
+    assert ["/cancel" in each.content.decode() for each in (half, last)] == [True, False]
+    assert ["/roll-back" in each.content.decode() for each in (half, last)] == [False, True]
     assert "/cancel" not in page(viewer, path)
 
 

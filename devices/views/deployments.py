@@ -81,6 +81,7 @@ def deployment_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     context: dict[str, Any] = {
         "deployment": deployment,
         "list": page,
+        "is_fragment": is_fragment,
         "lanes": lanes(deployment),
         "seconds": live.SECONDS_BUSY if deployment.open_count else live.SECONDS_CALM,
         "may_change": may_change,
