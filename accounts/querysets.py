@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
+from hub.postgres.prepared import prepared_cursor
 from hub.statements import column_names, statement
 
 from . import roles
@@ -155,7 +156,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         """The token of this digest as `with_owner` fetches it; written out, because every request of a program asks."""
         from .models import ApiToken, User
 
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(_find_sql(ApiToken, User), [digest])
             row = cursor.fetchone()
         if row is None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from django.contrib.sessions.backends import db
 from django.contrib.sessions.models import Session
-from django.db import connection
+
+from hub.postgres.prepared import prepared_cursor
 
 from .querysets import ACCESS_COLUMNS, USER_ACCESS, user_of_row
 
@@ -23,7 +24,7 @@ class SessionStore(db.SessionStore):
     """Django's own in everything else."""
 
     def _get_session_from_db(self) -> Session | None:
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(_find_sql(), [self.session_key])
             row = cursor.fetchone()
         _owner.set(None)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import connection
 from django.http import HttpRequest
 from prometheus_client import Counter
 
 from hub.api import throttles
 from hub.api.throttles import Rate
 from hub.exceptions import HubError, TooMany
+from hub.postgres.prepared import prepared_cursor
 
 from . import public_keys, signatures
 from .choices import DeviceStatus, KeyState
@@ -111,7 +111,7 @@ def take(known: KnownKey, signed: Signed, *, more: str = "", values: Sequence[An
     `more` and `wanted` are our own SQL: `, column = %s` and `, beat.column`.
     """
     sql = _CLAIM.format(more=more, wanted=wanted)
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(sql, [signed.counter, *values, known.device_id, signed.counter, known.id])
         row = cursor.fetchone()
     if row is None:

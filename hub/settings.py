@@ -155,6 +155,7 @@ def database(url: str) -> dict[str, object]:
         "ATOMIC_REQUESTS": False,
         "OPTIONS": {
             **options,
+            "prepare_threshold": 5,  # of hub.postgres.prepared; Django's own cursors never prepare
             "pool": {
                 "min_size": 1,
                 "max_size": env.integer("HUB_DB_POOL", 8, minimum=1, help="Connections per process."),

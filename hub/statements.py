@@ -16,6 +16,8 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Aggregate, Model, QuerySet, Value
 
+from hub.postgres.prepared import prepared_cursor
+
 Row = tuple[Any, ...]
 Build = Callable[..., QuerySet[Any, Any]]
 KEPT = 2_000
@@ -44,7 +46,7 @@ class Statement:
         if not self.sql:
             return []
         connection = connections[self.alias]
-        with connection.cursor() as cursor:
+        with prepared_cursor(self.alias) as cursor:
             cursor.execute(self.sql, self._with(values))
             found: list[Row] = cursor.fetchall()
         return [self._converted(row, connection) for row in found] if self.converters else found
@@ -64,7 +66,7 @@ class Statement:
         """A fingerprint of all rows, taken by the database, so that none has to travel; "" for no rows."""
         if not self.sql:
             return ""
-        with connections[self.alias].cursor() as cursor:
+        with prepared_cursor(self.alias) as cursor:
             cursor.execute(self._digest_sql, self._with(values))
             return cursor.fetchone()[0] or ""
 

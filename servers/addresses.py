@@ -6,9 +6,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
-
 from hub.nodes.leases import Leased
+from hub.postgres.prepared import prepared_cursor
 
 _HELD = """
     SELECT a.port_name, host(a.ip), a.port, p.is_public
@@ -37,6 +36,6 @@ def row_of(leased: Leased) -> dict[str, Any]:
 
 def rows_held_by(holder: uuid.UUID) -> list[dict[str, Any]]:
     """What `GameServerQuerySet.with_details` fetches along, for one server: public addresses first."""
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_HELD, [holder])
         return [dict(zip(("name", "ip", "port", "is_public"), row, strict=True)) for row in cursor.fetchall()]

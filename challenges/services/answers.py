@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db import DEFAULT_DB_ALIAS, connection, models, transaction
+from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.db.models import Count, Exists, OuterRef, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -40,6 +40,7 @@ from challenges.models import (
 from hub import context
 from hub.exceptions import Conflict, Invalid, NotAllowed, NotFound, TooMany
 from hub.postgres.inserts import insert
+from hub.postgres.prepared import prepared_cursor
 from hub.statements import column_names, statement
 
 from .common import SAMPLE_KEYS, SAMPLE_TIME
@@ -167,7 +168,7 @@ def _submit(
 
 def _hold(actor: Any, event: Event | None, entry: int | None) -> Participation:
     """The actor's participation, locked."""
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_HOLD, {"user": actor.pk, "event": event.pk if event else None, "entry": entry})
         row = cursor.fetchone()
     if row is None:

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db import connection
 from django.db.models import OuterRef
 from django.utils import timezone
 
 from challenges import scoring
 from challenges.models import Event, EventChallenge, Participation, Team
+from hub.postgres.prepared import prepared_cursor
 from hub.statements import Row, statement
 
 from .common import SAMPLE_KEYS, SAMPLE_TIME
@@ -115,7 +115,7 @@ def _done(participation: Participation | None) -> tuple[set[int], dict[int, int]
     wrong: dict[int, int] = {}
     if participation is not None:
         keys = {"event": participation.event_id, "team": participation.team_id, "participation": participation.pk}
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(_DONE, keys)
             for entry, number, completes in cursor.fetchall():
                 if completes is None:

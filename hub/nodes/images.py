@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts import audit
@@ -22,6 +22,7 @@ from accounts.permissions import require
 from hub.engines import capabilities_of
 from hub.engines.base import Engine, EngineError, ImageInfo, PullProgress, Reason
 from hub.exceptions import Conflict, Invalid
+from hub.postgres.prepared import prepared_cursor
 
 from . import tasks
 from .choices import ReportKind, TaskVerb
@@ -132,7 +133,7 @@ def is_missing(node: Node, name: str) -> bool:
         SELECT NOT EXISTS (SELECT FROM jsonb_array_elements(r.rows) image WHERE jsonb_exists(image -> 'names', %s))
         FROM nodes_nodereport r WHERE r.node_id = %s AND r.kind = %s AND r.taken_at IS NOT NULL
     """
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(sql, [plain_name(name), node.pk, str(ReportKind.IMAGES)])
         row = cursor.fetchone()
     return bool(row and row[0])

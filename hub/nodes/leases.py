@@ -25,6 +25,7 @@ from django.db.models.functions import Now
 
 from hub.exceptions import Conflict, Invalid
 from hub.failpoints import declare, failpoint
+from hub.postgres.prepared import prepared_cursor
 
 from . import ips
 from .choices import AddressState, PoolKind
@@ -125,7 +126,7 @@ def _take(node: Node, holder: uuid.UUID, names: list[str], is_public: bool, over
 
 
 def _pick(params: dict[str, Any], *, skip: bool) -> list[Row]:
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_LEASE_SKIPPING if skip else _LEASE_WAITING, params)
         return cursor.fetchall()
 

@@ -12,13 +12,15 @@ import time
 from typing import Any
 
 from django.db.backends.postgresql import base
-from psycopg import Connection, Error, OperationalError
-from psycopg.pq import ExecStatus
+from psycopg import Connection, Cursor, Error, OperationalError
+from psycopg.errors import FeatureNotSupported
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg_pool import ConnectionPool
 
 from .metering import time_statement
 
 DRAIN_AT_MOST_EVERY_SECONDS = 1.0
+PREPARED = "prepared"  # asks for a cursor whose statements are prepared, where Django takes a cursor's name
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -28,6 +30,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().__init__(*args, **kwargs)
         self.execute_wrappers.append(time_statement)
 
+    def create_cursor(self, name: str | None = None) -> Any:
+        """Django's cursor, or for `prepared_cursor` the driver's own, which sends parameters apart from the text."""
+        if name == PREPARED:
+            return PreparedCursor(self.connection)
+        return super().create_cursor(name)
+
     @property
     def pool(self) -> ConnectionPool[Any] | None:
         """The process's pool."""
@@ -36,6 +44,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if pool is not None and pool._check is ConnectionPool.check_connection:
             pool._check = Check(pool)
         return pool
+
+
+class PreparedCursor(base.CursorMixin, Cursor[Any]):
+    """The driver's cursor, which gets over a migration that changed a column's type under a prepared statement.
+
+    PostgreSQL refuses the statement then ("cached plan must not change result type") before it does anything. Within a
+    transaction that is the transaction's end, and the driver forgets what it has prepared at its rollback.
+    """
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        try:
+            return super().execute(query, params, **options)
+        except FeatureNotSupported:
+            if self.connection.info.transaction_status != TransactionStatus.IDLE:
+                raise
+            self.connection.execute("DEALLOCATE ALL")
+            return super().execute(query, params, **options)
 
 
 class Check:

@@ -16,6 +16,8 @@ from typing import Any
 from django.db import connection, models
 from django.db.models.expressions import DatabaseDefault
 
+from .prepared import prepared_cursor
+
 _waiting: ContextVar[list[models.Model] | None] = ContextVar("rows to insert together", default=None)
 # Their values reach the driver as they are.
 PLAIN = (models.BooleanField, models.CharField, models.IntegerField, models.TextField, models.UUIDField)
@@ -33,7 +35,7 @@ class Plan:
         ]
 
     def statement(self, row: models.Model) -> tuple[str, list[Any], list[models.Field[Any, Any]]]:
-        """The INSERT, its parameters, and the columns that the database fills and tells.
+        """The INSERT, its parameters, and the columns that the database fills in.
 
         What is empty, true or false stands in the text: the driver takes long for each parameter, and parses a
         statement anew that has more than fifty.
@@ -55,10 +57,7 @@ class Plan:
             else:
                 places.append("%s")
                 values.append(value if is_plain else field.get_db_prep_save(value, connection))
-        sql = f"{self.head}{', '.join(places)})"
-        if told:
-            sql += f" RETURNING {', '.join(connection.ops.quote_name(str(field.column)) for field in told)}"
-        return sql, values, told
+        return f"{self.head}{', '.join(places)})", values, told
 
 
 def insert(row: models.Model) -> None:
@@ -72,9 +71,9 @@ def insert(row: models.Model) -> None:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Send all rows that are inserted inside in one round trip at the end, in their order; after an error none.
+    """Send all rows that are inserted inside in one statement at the end; after an error none.
 
-    Until then they lack what the database fills in.
+    Until then they lack what the database fills in. The database decides on their order.
     """
     rows: list[models.Model] = []
     outer = _waiting.set(rows)
@@ -87,16 +86,34 @@ def together() -> Iterator[None]:
 
 
 def _send(rows: list[models.Model]) -> None:
-    statements = [_plan(type(row)).statement(row) for row in rows]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            ";".join([sql for sql, _, _ in statements]), [value for _, values, _ in statements for value in values]
-        )
-        for row, (_, _, told) in zip(rows, statements, strict=True):
-            for field, value in zip(told, cursor.fetchone() if told else (), strict=True):
-                setattr(row, field.attname, value)
-            row._state.adding, row._state.db = False, connection.alias
-            cursor.nextset()
+    """In one statement, the rows but the last as its common table expressions, so that it can be prepared."""
+    before: list[str] = []
+    values: list[Any] = []
+    told: list[tuple[models.Model, models.Field[Any, Any]]] = []
+    answers: list[str] = []
+    sql = ""
+    for at, row in enumerate(rows):
+        sql, given, filled = _plan(type(row)).statement(row)
+        values += given
+        told += [(row, field) for field in filled]
+        columns = [connection.ops.quote_name(str(field.column)) for field in filled]
+        if row is rows[-1]:
+            answers += columns
+        else:
+            before.append(f"row{at} AS ({sql}{_returning(columns)})")
+            answers += [f"(SELECT {column} FROM row{at})" for column in columns]  # noqa: S608 - our own names
+    start = f"WITH {', '.join(before)} " if before else ""
+    with prepared_cursor() as cursor:
+        cursor.execute(f"{start}{sql}{_returning(answers)}", values)
+        found = cursor.fetchone() if answers else ()
+    for (row, field), value in zip(told, found, strict=True):
+        setattr(row, field.attname, value)
+    for row in rows:
+        row._state.adding, row._state.db = False, connection.alias
+
+
+def _returning(columns: list[str]) -> str:
+    return f" RETURNING {', '.join(columns)}" if columns else ""
 
 
 @cache
