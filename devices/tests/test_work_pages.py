@@ -255,9 +255,21 @@ def test_board_follows_and_stops_asking_at_the_end(viewer: Client) -> None:
     assert [each.status_code for each in (first, same, half, last)] == [200, 304, 200, 286]
     assert 'value="40"' in half.content.decode()
     assert "1 of 1 proven" in last.content.decode()
-    assert ["/cancel" in each.content.decode() for each in (half, last)] == [True, False]
-    assert ["/roll-back" in each.content.decode() for each in (half, last)] == [False, True]
     assert "/cancel" not in page(viewer, path)
+
+
+def test_what_can_be_done_follows_the_board(staff: Client) -> None:
+    device = DeviceFactory(name="gate-1")
+    deployment = deploy(make_bundle("1.0"), device)
+    path, headers = deployment.get_absolute_url(), {"HX-Request": "true", "HX-Target": "board"}
+    beat(device)
+    half = staff.get(path, headers=headers).content.decode()
+
+    report(device, deployment, "success")
+    last = staff.get(path, headers=headers).content.decode()
+
+    assert [f"{path}/cancel" in each for each in (half, last)] == [True, False]
+    assert [f"{path}/roll-back" in each for each in (half, last)] == [False, True]
 
 
 def test_board_is_narrowed_by_state(viewer: Client) -> None:
