@@ -318,6 +318,8 @@ def _remember(workload: Workload, status: ObservedStatus) -> bool:
 def _towards_stopped(workload: Workload, engine: Engine, seen: Observation | None) -> Step:
     if seen is not None and seen.is_running:
         return _stop_step(workload, engine, seen, S.STOPPING)
+    if seen is not None and seen.state == State.CREATED and engine.capabilities.restarts_by_itself:
+        engine.stop(workload.engine_name)  # or the engine starts it all the same, once it can
     changes = _ended(seen)
     return Step(S.STOPPED, "", operation=OperationStatus.DONE, changes=changes)
 

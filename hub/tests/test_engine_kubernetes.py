@@ -84,6 +84,24 @@ def test_a_pod_over_the_quota_is_refused_in_words(
     assert (seen.obstacle.reason, seen.obstacle.permanent) == (Reason.REFUSED, True)
 
 
+@pytest.mark.parametrize(
+    ("used", "is_final"),
+    [("limits.cpu=1,limits.memory=512Mi", False), ("pods=0,limits.cpu=1", False), ("limits.cpu=0,pods=0", True)],
+)
+def test_a_quota_that_another_pod_uses_is_waited_for(
+    engine: KubernetesEngine, monkeypatch: pytest.MonkeyPatch, used: str, is_final: bool
+) -> None:
+    """A machine that is drained: the cluster wants the next pod while the last one still has its grace."""
+    quota = f"exceeded quota: bounds, requested: limits.cpu=1, used: {used}, limited: limits.cpu=1"
+    monkeypatch.setattr("hub.tests.cluster.store.Store.pod_fault", lambda *_: f'pods "w" is forbidden: {quota}')
+    spec = spec_of()
+
+    engine.ensure(spec)
+
+    obstacle = told(engine, spec, "exceeded quota").obstacle
+    assert (obstacle is not None and obstacle.permanent) is is_final
+
+
 def test_no_machine_with_room_is_told_and_waited_for(cluster: Cluster, engine: KubernetesEngine) -> None:
     cluster.unschedulable = "0/1 nodes are available: 1 Insufficient memory."
     spec = spec_of()

@@ -430,6 +430,8 @@ def test_without_egress_nothing_leaves(whose: str) -> None:
         ({"ports": (PortBinding("game", "192.168.250.100", 0, 1),)}, "not a port"),
         ({"ports": (PortBinding("game", "192.168.250.100", 1, 99999),)}, "not a port"),
         ({"ports": (PortBinding("game", "nowhere", 1, 1),)}, "not an address"),
+        ({"ports": (PortBinding("game", "fe80::1%eth0", 1, 1),)}, "not an address"),
+        ({"env": {"A": "x" * 600_000}, "files": {"/flag": "x" * 600_000}}, "too long"),
         ({"ports": (PortBinding("a", "192.168.250.100", 9, 1), PortBinding("b", "192.168.250.100", 9, 2))}, "twice"),
         ({"stop_grace_seconds": -1}, "number of seconds"),
         ({"writable_paths": ("/proc/x",)}, "writable"),

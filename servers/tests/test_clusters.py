@@ -14,7 +14,7 @@ from hub.engines.kubernetes import KubernetesEngine
 from hub.nodes.choices import AddressState, ObservedStatus
 from hub.nodes.models import Address, Node, Operation
 from hub.nodes.reconcile import reconcile
-from servers import health
+from servers import health, services
 from servers.models import GameServer
 
 from .conftest import Games
@@ -70,6 +70,17 @@ def test_a_launch_under_way_is_shown_with_what_it_waits_for(server: GameServer, 
 
     assert (server.observed_status, server.status_reason) == (S.STARTING, "On its way.")
     assert sum(call.verb == "ensure" for call in cluster.state.calls) == 1
+
+
+def test_one_that_is_stopped_on_its_way_up_does_not_come_up(server: GameServer, cluster: Cluster) -> None:
+    look(server, cluster)
+    services.stop_server(server, actor=server.owner)
+
+    look(server, cluster)
+    cluster.is_slow = False
+
+    assert server.observed_status == S.STOPPED
+    assert cluster.inspect(server.engine_name).state is State.EXITED
 
 
 def test_it_runs_once_the_cluster_has_started_it(server: GameServer, cluster: Cluster) -> None:

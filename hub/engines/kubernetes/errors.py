@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from ..base import EngineError, Reason
 
 MAX_SENTENCE = 300
+USED = re.compile(r"\bused: (.*?)(?:, limited: |$)")
 
 
 @dataclass
@@ -82,6 +84,12 @@ def translate(error: Refused) -> EngineError:
 def is_about_limits(message: str) -> bool:
     """Whether a refusal of a pod comes from admission (quota, limits, Pod Security), not from rights."""
     return any(words in message for words in ("exceeded quota", "failed quota", "PodSecurity", "denied the request"))
+
+
+def waits_for_another(message: str) -> bool:
+    """Whether a quota is used up by a pod that is still there, as when its machine is drained: the next comes after."""
+    used = USED.search(message) if "exceeded quota" in message else None
+    return used is not None and any(not one.endswith("=0") for one in used[1].split(","))
 
 
 def sentence(message: str) -> str:

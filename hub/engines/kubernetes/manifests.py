@@ -116,7 +116,8 @@ def _check_ports(spec: WorkloadSpec, options: Options) -> None:
         if not (0 < binding.port < 65536 and 0 < binding.target_port < 65536):
             raise refusal(f"{binding.port} or {binding.target_port} is not a port.")
         try:
-            ipaddress.ip_address(binding.ip)
+            if getattr(ipaddress.ip_address(binding.ip), "scope_id", None):
+                raise ValueError(binding.ip)  # fe80::1%eth0 means something on one machine only
         except ValueError:
             raise refusal(f"{binding.ip!r} is not an address.") from None
     public = [(str(ipaddress.ip_address(one.ip)), one.port) for one in spec.ports if one.public]

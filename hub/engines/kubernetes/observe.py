@@ -23,7 +23,7 @@ from ..base import (
 )
 from ..docker.references import pin
 from . import names
-from .errors import is_about_limits, sentence
+from .errors import is_about_limits, sentence, waits_for_another
 from .network import service_name
 from .options import LOAD_BALANCER
 
@@ -233,7 +233,7 @@ def _without_pod(view: View) -> dict[str, Any]:
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             message = condition.get("message") or ""
             text = f"The cluster refused its pod: {sentence(message)}"
-            is_final = is_about_limits(message)
+            is_final = is_about_limits(message) and not waits_for_another(message)
             return {"detail": text, "obstacle": Obstacle(Reason.REFUSED, text, permanent=True) if is_final else None}
     return {"detail": "The cluster is preparing it."}
 

@@ -228,12 +228,22 @@ class Store:
                 limits = [container.get("resources", {}).get("limits") or {} for container in pod["containers"]]
                 if any(name not in one for one in limits):
                     return f'pods "workload" is forbidden: failed quota: bounds: must specify limits.{name}'
-                if (asked := sum(_amount(one[name]) for one in limits)) > _amount(hard[f"limits.{name}"]):
-                    text = f"limits.{name}={asked:g}, limited: limits.{name}={hard[f'limits.{name}']}"
+                asked, used = sum(_amount(one[name]) for one in limits), self._used(namespace, name)
+                if asked + used > _amount(hard[f"limits.{name}"]):
+                    text = f"limits.{name}={asked:g}, used: limits.{name}={used:g}, "
+                    text += f"limited: limits.{name}={hard[f'limits.{name}']}"
                     return f'pods "workload" is forbidden: exceeded quota: bounds, requested: {text}'
-            if len(self.find("pods", namespace)) >= int(hard["pods"]):
-                return 'pods "workload" is forbidden: exceeded quota: bounds, requested: pods=1'
+            if (there := len(self.find("pods", namespace))) >= int(hard["pods"]):
+                text = f"requested: pods=1, used: pods={there}, limited: pods={hard['pods']}"
+                return f'pods "workload" is forbidden: exceeded quota: bounds, {text}'
         return ""
+
+    def _used(self, namespace: str, name: str) -> float:
+        """What pods that are still there take of a quota, those that are on their way out too."""
+        pods = [
+            one for one in self.find("pods", namespace) if one["status"].get("phase") not in ("Succeeded", "Failed")
+        ]
+        return sum(_amount(one["resources"]["limits"][name]) for pod in pods for one in pod["spec"]["containers"])
 
     def event(self, namespace: str, kind: str, name: str, reason: str, message: str) -> None:
         event = {
