@@ -182,17 +182,19 @@ def _kept(form: str, event: Event, is_live: bool, made_of: Callable[[list[Standi
     return kept
 
 
-def lines(participation: Participation) -> list[Line]:
+def lines(participation: Participation, *, is_live: bool = False) -> list[Line]:
     """A team's own score, line by line.
 
     While the board is frozen a challenge is worth what the solves before the freeze have made of it and, where the team
-    solved it later, its own: other teams' later solves do not show.
+    solved it later, its own: other teams' later solves do not show. Nor does first blood, which would tell that there
+    were none.
     """
     event = participation.event
-    until = seen_until(event)
+    until = FAR if is_live else seen_until(event)
     worth = worths(event, until)
     rows = (
         event.score_events.filter(team=participation.team_id)
+        .exclude(kind=ScoreKind.FIRST_BLOOD, created_at__gte=until)
         .select_related("entry__challenge", "hint", "flag")
         .order_by("created_at", "id")
     )

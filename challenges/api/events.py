@@ -353,7 +353,7 @@ class EventViewSet(HubViewSet):
         asked = parse(shapes.AwardSerializer, request)
         participation = self._of(asked.pop("team"))
         services.award_points(participation, actor=request.user, **asked)
-        rows = scoring.lines(participation)
+        rows = scoring.lines(participation, is_live=True)
         return Response({"total": rows[-1].total, "lines": [vars(each) for each in rows]})
 
     @extend_schema(

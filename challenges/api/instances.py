@@ -300,6 +300,7 @@ class InstanceViewSet(HubViewSet):
     )
     @action(detail=False, methods=["post"], url_path="kill-all", pagination_class=None)
     def kill_all(self, request: Request) -> Response:
+        """One entry for each that ran: 202 where it was asked to end, else why it could not be."""
         asked = parse(KillAllSerializer, request)
         results = services.kill_all(_event(request, asked["event"]), actor=request.user, phrase=asked["phrase"])
         return Response(InstanceResultSerializer([bulk_entry(one, status=202) for one in results], many=True).data)

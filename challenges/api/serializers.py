@@ -447,7 +447,9 @@ class AnsweredSerializer(serializers.Serializer[Any]):
     outcome = serializers.ChoiceField(choices=Outcome.choices)
     message = serializers.CharField()
     attempts_remaining = serializers.IntegerField(allow_null=True)
-    is_first_blood = serializers.BooleanField()
+    is_first_blood = serializers.BooleanField(
+        allow_null=True, help_text="null while the scoreboard is frozen: it is told when it moves on."
+    )
 
 
 class TakeHintSerializer(serializers.Serializer[Any]):

@@ -71,19 +71,30 @@ TEAM = ("id", "name", "banned_at", "ban_reason")
 ENTRY = _in_order(EventChallenge, "id", "event_id", "challenge_id", "max_attempts")
 CHALLENGE = _in_order(Challenge, "id", "name", "kind", "flag_logic", "flag_secret", "max_attempts", "first_blood_bonus")
 EVENT = _in_order(
-    Event, "id", "name", "region_id", "status", "starts_at", "ends_at", "submissions_per_minute", "stops_on_solve"
+    Event,
+    "id",
+    "name",
+    "region_id",
+    "status",
+    "starts_at",
+    "ends_at",
+    "freeze_at",
+    "submissions_per_minute",
+    "stops_on_solve",
 )
 COUNTED = ("is_locked", "recent", "wrong", "found", "is_solved")
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What came of an answer; `attempts_remaining` is None without a limit."""
+    """What came of an answer; `attempts_remaining` is None without a limit, `is_first_blood` while the board is frozen:
+    it would tell whether others have solved it since.
+    """
 
     outcome: str
     message: str
     attempts_remaining: int | None = None
-    is_first_blood: bool = False
+    is_first_blood: bool | None = False
 
 
 def submit_answer(event: Event, slug: str, *, actor: Any, answer: str, user_agent: str = "") -> Answered:
@@ -269,6 +280,8 @@ def _solve(given: _Try, found: Flag, known: list[Flag]) -> Answered:
         return Answered(outcome, f"Right. {len(known) - before - 1} more to find.")
     if entry.event.stops_on_solve:
         _stop_copy(given)
+    if entry.event.is_frozen:
+        return Answered(outcome, "Right.", is_first_blood=None)
     return Answered(outcome, "Right, and you are the first." if is_first else "Right.", is_first_blood=is_first)
 
 

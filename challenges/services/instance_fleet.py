@@ -67,13 +67,14 @@ def kill_phrase(event: Event) -> str:
 
 
 def kill_all(event: Event, *, actor: Asker, phrase: str) -> list[bulk.Result[Instance]]:
-    """End every instance of an event at once and remove it."""
+    """End every instance of an event at once and remove it, with a result for each."""
     require(actor, "events.change", event)
     if phrase.strip() != kill_phrase(event):
         raise Invalid(f"Type “{kill_phrase(event)}”.", field="phrase")
     rows = Instance.objects.wanted().filter(event=event).order_by("created_at")
     results = bulk.for_each(rows, lambda row: _end(row, actor, "kill", f"All were killed by {actor}."))
-    audit.record(actor, "event.instances_killed", event, instances=len(results))
+    failed = sum(not result.is_done for result in results)
+    audit.record(actor, "event.instances_killed", event, instances=len(results) - failed, failed=failed)
     return results
 
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from accounts.models import User
 from accounts.tests.factories import PASSWORD, UserFactory
 from challenges import flags, services
-from challenges.models import EventChallenge, Participation, ScoreEvent, Team
+from challenges.models import EventChallenge, Participation, ScoreEvent, Submission, Team
 from hub.engines.fake import FakeEngine
 from hub.nodes.tests.factories import NodeFactory
 
@@ -93,7 +93,10 @@ def test_path_of_a_team_on_a_dark_phone(browser: Browser, live_server: Any) -> N
     page.get_by_label("Flag").fill("no")
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("Not right.").first.wait_for()
+    expect(page.get_by_label("Flag")).to_have_value("no")
     found += wrong_with(page, PHONE)
+    page.reload()  # asks for the page, and does not send the answer again
+    expect(page.get_by_label("Flag")).to_have_value("")
     page.get_by_label("Flag").fill("flag{right}")
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("you are the first").first.wait_for()
@@ -103,6 +106,7 @@ def test_path_of_a_team_on_a_dark_phone(browser: Browser, live_server: Any) -> N
 
     assert not found, "\n".join(found)
     assert ScoreEvent.objects.filter(team=Team.objects.get(name="Owls"), completes=True).count() == 1
+    assert Submission.objects.filter(outcome="incorrect").count() == 1
 
 
 def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) -> None:

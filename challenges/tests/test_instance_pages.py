@@ -9,10 +9,13 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accounts.models import AuditEntry
 from accounts.tests.factories import UserFactory
 from challenges import flags, services
 from challenges.models import Challenge, Instance
+from challenges.services import instance_fleet
 from hub.engines.fake import FakeEngine
+from hub.exceptions import Conflict
 from hub.testing import api_client, assert_constant_queries
 
 from .arena import Arena, make_arena, runnable
@@ -160,6 +163,31 @@ def test_kill_all_asks_for_the_phrase(arena: Arena):
 
     assert (refused.status_code, left, Instance.objects.wanted().count()) == (422, 1, 0)
     assert signed_in(arena.teams[0].captain).get(url).status_code == 403
+
+
+def test_kill_all_tells_how_many_go_and_which_do_not(arena: Arena, monkeypatch: pytest.MonkeyPatch):
+    challenge = runnable(arena.event)
+    one, other = (arena.launch(team, challenge) for team in arena.teams[:2])
+    end = instance_fleet._end
+
+    def refuses_one(instance: Instance, *args: Any) -> bool:
+        if instance.pk == one.pk:
+            raise Conflict("Somebody is at it.")
+        return end(instance, *args)
+
+    monkeypatch.setattr(instance_fleet, "_end", refuses_one)
+    url, phrase = reverse("challenges:instance_kill_all", args=[arena.event.slug]), f"kill {arena.event.slug}"
+    operator = UserFactory(role="Operator")
+
+    page = signed_in(operator).post(url, {"typed": phrase}, follow=True).content.decode()
+    asked = {"event": arena.event.slug, "phrase": phrase}
+    again = api_client(operator).post("/api/v1/instances/kill-all", asked, format="json").json()
+
+    assert f"1 instance asked to end. 1 could not be: {one} (Somebody is at it.)" in page
+    assert [entry["status"] for entry in again] == [409]
+    told = AuditEntry.objects.filter(action="event.instances_killed").order_by("id").values_list("data", flat=True)
+    assert list(told) == [{"instances": 1, "failed": 1}, {"instances": 0, "failed": 1}]
+    assert not Instance.objects.wanted().filter(pk=other.pk).exists()
 
 
 def test_deploy_for_all_tells_of_each_team(arena: Arena):

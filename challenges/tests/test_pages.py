@@ -75,6 +75,24 @@ def test_path_of_a_team_from_no_team_to_first_blood(entry: EventChallenge) -> No
     assert "Leaky shop" in page(client, f"{event}/score")
 
 
+def test_what_was_not_right_stays_in_the_field_of_who_sent_it(entry: EventChallenge, mine: Participation) -> None:
+    entry.event.submissions_per_minute = 1
+    entry.event.save()
+    friend = UserFactory()
+    mine.team.memberships.create(user=friend)
+    client, path = browser(mine.team.captain), f"/events/{entry.event.slug}/play/leaky-shop"
+
+    wrong = client.post(path, {"answer": 'flag{"wrong"}'})
+    throttled = client.post(path, {"answer": "flag{right}"})
+    later, theirs = page(client, path), page(browser(friend), path)
+
+    assert (wrong.status_code, throttled.status_code) == (200, 422)
+    assert 'value="flag{&quot;wrong&quot;}"' in wrong.content.decode()
+    assert 'value="flag{right}"' in throttled.content.decode()
+    assert {wrong["Cache-Control"], throttled["Cache-Control"]} == {"private, no-store"}
+    assert "flag{" not in later + theirs + str(dict(client.session))
+
+
 def test_second_player_joins_by_code_and_shares_the_board(mine: Participation, entry: EventChallenge) -> None:
     friend = browser(UserFactory())
 

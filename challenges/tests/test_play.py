@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import AuditEntry
 from accounts.tests.factories import UserFactory
 from challenges import flags, scoring, services
-from challenges.models import EventChallenge, FileDownload, Participation, ScoreEvent, Submission
+from challenges.models import Event, EventChallenge, FileDownload, Participation, ScoreEvent, Submission
 from hub.exceptions import Conflict, Invalid, NotAllowed, NotFound, TooMany
 
 from .factories import ChallengeFactory, EntryFactory, EventFactory, FlagFactory, HintFactory, TeamFactory, participate
@@ -266,6 +266,41 @@ def test_frozen_board_stands_still_under_dynamic_scoring() -> None:
     assert [total(mine), total(third)] == [450, 400]
     live = scoring.board(entry.event, is_live=True)
     assert {each.points for each in live} == {400}
+
+
+def test_a_frozen_board_does_not_tell_who_was_first() -> None:
+    """Neither at once nor line by line: it would say whether anybody else has solved it during the freeze."""
+    challenge = ChallengeFactory(points=100, first_blood_bonus=50)
+    entry = EntryFactory(challenge=challenge)
+    event = entry.event
+    early = EntryFactory(event=event, challenge=ChallengeFactory(points=10, first_blood_bonus=5))
+    mine, other = participate(event), participate(event)
+    answer(early, mine)
+    event.freeze_at = timezone.now()
+    event.save()
+
+    told = [answer(entry, each) for each in (mine, other)]
+    frozen = [total(mine), total(other)]
+    Event.objects.filter(pk=event.pk).update(status="completed")
+    over = [total(mine), total(other)]
+
+    assert [(each.outcome, each.message, each.is_first_blood) for each in told] == [("correct", "Right.", None)] * 2
+    assert frozen == [115, 100]
+    assert over == [165, 100]
+
+
+def test_a_hidden_bonus_buys_no_hint() -> None:
+    """What a team may spend would tell it too."""
+    challenge = ChallengeFactory(points=100, first_blood_bonus=50)
+    entry = EntryFactory(challenge=challenge)
+    hint = HintFactory(challenge=challenge, cost=120)
+    mine = participate(entry.event)
+    entry.event.freeze_at = timezone.now()
+    entry.event.save()
+    answer(entry, mine)
+
+    with pytest.raises(Conflict, match="you have 100"):
+        services.unlock_hint(entry.event, challenge.slug, hint.pk, actor=mine.team.captain)
 
 
 def test_freeze_ends_with_the_event() -> None:

@@ -24,6 +24,7 @@ from hub.pages import forms as page_forms
 from hub.pages import live
 from hub.pages.lists import ListPage
 
+MOST_NAMED = 5
 VERBS: dict[str, Any] = {
     "extend": services.extend_instance,
     "redeploy": lambda one, actor: services.reset_instance(one, actor=actor, kind="redeploy"),
@@ -140,7 +141,7 @@ def instance_kill_all(request: HttpRequest, slug: str) -> HttpResponse:
         must_type=phrase,
         back=f"{reverse('challenges:instance_list')}?event={slug}",
         do=lambda: services.kill_all(event, actor=request.user, phrase=phrase),
-        done="All instances of the event are being removed.",
+        done=_killed,
     )
 
 
@@ -216,6 +217,16 @@ def _event_to_change(request: HttpRequest, slug: str) -> Event:
     event: Event = get_object_or_404(Event.objects.visible_to(request.user), slug=slug)
     require(request.user, "events.change", event)
     return event
+
+
+def _killed(results: list[bulk.Result[Any]]) -> str:
+    """How many go, and which do not."""
+    asked = sum(result.is_done for result in results)
+    told = f"{asked} instance{'' if asked == 1 else 's'} asked to end."
+    if failed := [f"{result.row} ({result.problem.detail})" for result in results if result.problem]:
+        names = [*failed[:MOST_NAMED], *(["…"] if len(failed) > MOST_NAMED else [])]
+        told += f" {len(failed)} could not be: {', '.join(names)}"
+    return told
 
 
 def _results(request: HttpRequest, label: str, results: list[bulk.Result[Any]]) -> HttpResponse:

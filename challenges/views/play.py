@@ -53,26 +53,31 @@ def play_board(request: HttpRequest, slug: str) -> HttpResponse:
 @sensitive_post_parameters("answer")
 @login_required
 def play_challenge(request: HttpRequest, slug: str, challenge: str) -> HttpResponse:
-    """One challenge: what it asks, hints, files, and a place for the answer."""
+    """One challenge: what it asks, hints, files, and a place for the answer.
+
+    What was not right stays in the field: it is in the answer to this one request and nowhere else.
+    """
     event = find_event(request, slug)
-    problem = ""
+    problem, status, typed = "", 200, request.POST.get("answer", "")
     if request.method == "POST":
         try:
             answered = services.submit_answer(
                 event,
                 challenge,
                 actor=me(request),
-                answer=request.POST.get("answer", ""),
+                answer=typed,
                 user_agent=request.headers.get("User-Agent", ""),
             )
         except HubError as error:
             if error.code == "not_allowed":
                 raise
-            problem = error.message
+            problem, status = error.message, 422
         else:
-            right = answered.outcome in (Outcome.CORRECT, Outcome.PARTIAL)
-            (messages.success if right else messages.warning)(request, answered.message)
-            return redirect("challenges:play_challenge", event.slug, challenge)
+            if answered.outcome not in (Outcome.INCORRECT, Outcome.MAX_ATTEMPTS):
+                right = answered.outcome != Outcome.ALREADY_SOLVED
+                (messages.success if right else messages.warning)(request, answered.message)
+                return redirect("challenges:play_challenge", event.slug, challenge)
+            problem = answered.message
     _seen_as(request, event)
     rows = EventChallenge.objects.visible_to(request.user).filter(event=event).select_related("challenge")
     entry = get_object_or_404(rows, challenge__slug=challenge)
@@ -84,8 +89,12 @@ def play_challenge(request: HttpRequest, slug: str, challenge: str) -> HttpRespo
         "participation": participation,
         "play": play_of(event, entry, participation),
         "problem": problem,
+        "typed": typed,
     }
-    return live.private(render(request, "challenges/play_challenge.html", context, status=422 if problem else 200))
+    answer = live.private(render(request, "challenges/play_challenge.html", context, status=status))
+    if typed:
+        answer["Cache-Control"] = "private, no-store"
+    return answer
 
 
 @login_required

@@ -45,15 +45,16 @@ def confirm(
     text: str,
     action: str,
     back: str,
-    do: Callable[[], object],
-    done: str,
+    do: Callable[[], Any],
+    done: str | Callable[[Any], str],
     must_type: str = "",
     lost: list[str] | None = None,
     reason_label: str = "",
 ) -> HttpResponse:
     """Ask, saying what will be lost; with `must_type` the name has to be typed. Then do it and lead to `back`.
 
-    With `reason_label` a line is asked for as well, which `do` finds in the form as `reason`.
+    `done` is what is said then, or how what `do` has answered is told. With `reason_label` a line is asked for as well,
+    which `do` finds in the form as `reason`.
     """
     problem = ""
     if request.method == "POST":
@@ -61,11 +62,11 @@ def confirm(
             problem = f"Type {must_type} exactly to go on."
         else:
             try:
-                do()
+                answered = do()
             except HubError as error:
                 problem = error.message
             else:
-                messages.success(request, done)
+                messages.success(request, done if isinstance(done, str) else done(answered))
                 return redirect(back)
     context = {
         "title": title,

@@ -189,6 +189,9 @@ on("submit", (event) => {
   }
 });
 
+// What was refused stays in its field, and to load the page again must not send it again.
+if (document.querySelector("form[data-answered]")) history.replaceState(history.state, "", location.href);
+
 addEventListener("pageshow", () => all("form[data-sent]").forEach((form) => delete form.dataset.sent));
 
 on("click", (event) => {
