@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import AuditEntry
 from accounts.tests.factories import UserFactory
@@ -148,6 +150,20 @@ def test_board_costs_the_same_however_many_there_are(arena: Arena):
         client.get(reverse("challenges:instance_list"))
 
     assert_constant_queries(look, lambda: arena.launch(arena.teams[1], runnable(arena.event)))
+
+
+def test_box_warns_before_the_end(arena: Arena):
+    challenge = runnable(arena.event)
+    instance = arena.launch(arena.teams[0], challenge)
+    arena.work()
+    client, url = signed_in(arena.teams[0].captain), panel_url(arena, challenge)
+    before = client.get(url).content.decode()
+
+    soon = timezone.now() + timedelta(minutes=arena.event.warn_minutes - 1)
+    Instance.objects.filter(pk=instance.pk).update(expires_at=soon)
+
+    assert "It ends soon." not in before
+    assert "It ends soon." in client.get(url).content.decode()
 
 
 def test_kill_all_asks_for_the_phrase(arena: Arena):

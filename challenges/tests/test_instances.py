@@ -559,6 +559,21 @@ def test_everything_is_found_again_after_redis_was_emptied_and_the_engine_restar
     assert (after.connections, after.expires_at) == (before.connections, before.expires_at)
 
 
+def test_empty_database_leaves_nothing_running_that_carries_our_labels(arena: Arena):
+    """As after a restore of an older copy: nobody could reach these, and nobody would ever end them."""
+    made = [arena.launch(team, runnable(arena.event)) for team in arena.teams]
+    arena.work()
+    held = len(arena.engine.list_owned())
+    Instance.objects.all().delete()
+
+    report = sweep(arena.node, engine=arena.engine)
+
+    assert held == len(made)
+    assert sorted(report.orphans_removed) == sorted(one.engine_name for one in made)
+    assert arena.engine.list_owned() == []
+    assert AuditEntry.objects.filter(action="workload.orphan_removed").count() == len(made)
+
+
 def test_engine_that_is_down_is_a_state_with_a_reason_and_not_an_error(arena: Arena):
     arena.engine.fail("*", EngineError("Docker does not answer.", reason=Reason.UNAVAILABLE), times=None)
     instance = arena.launch(arena.teams[0], runnable(arena.event))

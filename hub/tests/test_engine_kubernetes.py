@@ -10,6 +10,7 @@ import pytest
 
 from hub.engines.base import EngineError, PortBinding, Probe, ProbeKind, Reason, State
 from hub.engines.kubernetes import KubernetesEngine, manifests
+from hub.nodes import janitor
 from hub.testing import wait_until
 
 from .cluster import Cluster
@@ -381,6 +382,21 @@ def test_data_that_is_kept_keeps_no_secret(cluster: Cluster, engine: KubernetesE
 
     assert cluster.objects("secrets", spec.name) == []
     assert len(cluster.objects("persistentvolumeclaims", spec.name)) == 1
+
+
+def test_what_is_over_goes_by_its_labels_alone(cluster: Cluster, engine: KubernetesEngine) -> None:
+    """No database is there to ask."""
+    now = datetime.now(UTC)
+    over = run(engine, spec_of(kind="instance", team="7", expires_at=now - timedelta(minutes=6)))
+    left = [
+        run(engine, spec_of(kind="instance", team="7", expires_at=now + timedelta(minutes=1))),
+        run(engine, spec_of()),
+    ]
+
+    removed = janitor.reap_expired(engine)
+
+    assert removed == [over.name]
+    assert {seen.name for seen in engine.list_owned()} == {spec.name for spec in left}
 
 
 # The price.
