@@ -40,9 +40,11 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=")
     parser.add_argument("names", nargs="*", help="Benchmarks to run; the table is written only when all run.")
     parser.add_argument("--seconds", default="180", help="How long devices call in the benchmark of fleets (180).")
+    parser.add_argument("--devices", default="10000", help="How many devices call there (10000).")
+    parser.add_argument("--mib", default="1024", help="How large the file is that a device downloads there (1024).")
     chosen = parser.parse_args(argv)
     names = chosen.names
-    os.environ["BENCH_SECONDS"] = chosen.seconds
+    os.environ |= {"BENCH_SECONDS": chosen.seconds, "BENCH_DEVICES": chosen.devices, "BENCH_MIB": chosen.mib}
     services = Throwaway(durable=True)
     with tempfile.TemporaryDirectory(prefix="kutanga-bench-") as data:
         os.environ |= {

@@ -1,4 +1,5 @@
-"""Devices that call, in a process of their own: `python -m bench._fleet_load PLAN.pickle`, answers one line of JSON.
+"""Devices that call, in a process of their own: `python -m bench._fleet_load PLAN.pickle`, says when they
+begin and then what came of it, each in a line of JSON.
 
 Each call is signed when it is due, and its latency counts from then, so a hub that falls behind is not asked less.
 """
@@ -71,10 +72,11 @@ class Crowd:
         self.turns = int(plan.seconds / pace) if pace else len(plan.devices)
         self.pace = pace
         self.start = time.perf_counter()
-        self.stopping = False
 
     def stop(self, *_: object) -> None:
-        self.stopping = True
+        """Nothing that is due later is begun; what is due by now comes through, however late it is."""
+        if self.pace:
+            self.turns = min(self.turns, int((time.perf_counter() - self.start) / self.pace))
 
     def run(self) -> Told:
         threads = [threading.Thread(target=self._work) for _ in range(self.plan.threads)]
@@ -90,11 +92,13 @@ class Crowd:
         while True:
             with self.lock:
                 turn, self.turn = self.turn, self.turn + 1
-            if turn >= self.turns or self.stopping:
+            if turn >= self.turns:
                 return
             due = self.start + turn * self.pace
             if (wait := due - time.perf_counter()) > 0:
                 time.sleep(wait)
+                if turn >= self.turns:  # told to stop meanwhile
+                    return
             began = due if self.pace else time.perf_counter()
             status, commands = self._call(client, turn % len(self.keys))
             taken = time.perf_counter() - began
@@ -144,6 +148,7 @@ def main(path: str) -> None:
         plan: Plan = pickle.load(file)  # noqa: S301 - written by the benchmark itself
     crowd = Crowd(plan)
     signal.signal(signal.SIGTERM, crowd.stop)
+    print(time.time(), flush=True)  # the keys are read: now they call
     began = time.perf_counter()
     told = crowd.run()
     print(

@@ -33,23 +33,30 @@ SOURCE = Source(
 
 def commands_for(device_id: UUID, report: Report) -> list[Command]:
     """The command for this device, if there is one now. Judges what is proving itself by what the device says."""
-    with transaction.atomic():
-        rows = (
-            DeploymentTarget.objects.filter(device=device_id, status__in=CONCERNS_DEVICE)
-            .select_related("deployment", "bundle")
-            .select_for_update(of=("self",), no_key=True)
-            .annotate(now=Now())
-            .order_by("id")
-        )
-        found = list(rows)
-        active = next((each for each in found if each.status in ACTIVE), None)
-        if active is not None:
-            command = _go_on(active, report, active.now)
-            if command is not None or active.status in ACTIVE:
-                return [command] if command is not None else []
-        waiting = next((each for each in found if each.status == T.WAITING), None)
-        command = _offer_first(waiting, waiting.now, report) if waiting is not None else None
+    try:
+        with transaction.atomic():
+            command = _next_command(device_id, report)
+    except IntegrityError:  # another one of this device became active in between: the next heartbeat looks again
+        return []
     return [command] if command is not None else []
+
+
+def _next_command(device_id: UUID, report: Report) -> Command | None:
+    rows = (
+        DeploymentTarget.objects.filter(device=device_id, status__in=CONCERNS_DEVICE)
+        .select_related("deployment", "bundle")
+        .select_for_update(of=("self",), no_key=True)
+        .annotate(now=Now())
+        .order_by("id")
+    )
+    found = list(rows)
+    active = next((each for each in found if each.status in ACTIVE), None)
+    if active is not None:
+        command = _go_on(active, report, active.now)
+        if command is not None or active.status in ACTIVE:
+            return command
+    waiting = next((each for each in found if each.status == T.WAITING), None)
+    return _offer_first(waiting, waiting.now, report) if waiting is not None else None
 
 
 def _go_on(target: DeploymentTarget, report: Report, now: datetime) -> Command | None:
@@ -82,11 +89,7 @@ def _offer_first(target: DeploymentTarget, now: datetime, report: Report) -> Com
         return None
     if report.bundle_version and target.attempt == 1:
         target.from_version = report.bundle_version
-    try:
-        with transaction.atomic():
-            return _offer(target, now)
-    except IntegrityError:  # another one of this device became active in between
-        return None
+    return _offer(target, now)
 
 
 def _offer(target: DeploymentTarget, now: datetime) -> Command | None:

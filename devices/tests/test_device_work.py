@@ -5,20 +5,25 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.actors import SYSTEM
-from devices import sessions
+from devices import offers, sessions
 from devices.bundles import services as bundle_services
 from devices.bundles.models import Bundle
 from devices.choices import KeyAlgorithm
 from devices.configuration import services as configuration
-from devices.deployments.models import Deployment
+from devices.deployments import commands
+from devices.deployments.models import Deployment, DeploymentTarget
 from devices.deployments.services import Chosen, Terms, cancel_deployment, create_deployment
 from devices.models import DeviceKey
 from devices.packaging.wrapping import unwrap
@@ -26,7 +31,7 @@ from hub.sealing import SealedReader
 
 from .bundle_files import bundle
 from .conftest import Caller
-from .deployment_helpers import only
+from .deployment_helpers import make_bundle, only
 from .signing import Signer, fingerprint_of, pem_of
 
 pytestmark = pytest.mark.django_db
@@ -272,3 +277,48 @@ def test_an_idle_heartbeat_stays_one_statement(caller: Caller, django_assert_num
 
     with django_assert_num_queries(1):
         caller.beat({"config_version": 2})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_offer_costs_five_statements_more_than_an_idle_heartbeat(caller: Caller) -> None:
+    """Ten thousand devices are offered a deployment within one interval: no savepoint, nothing asked twice."""
+    caller.beat()
+    make_bundle()
+    deploy(caller)
+
+    with CaptureQueriesContext(connection) as asked:
+        (command,) = caller.beat().json()["commands"]
+
+    assert command["type"] == "deploy"
+    assert [each["sql"].split()[0] for each in asked] == ["UPDATE", "BEGIN", "SELECT", "UPDATE", "INSERT", "COMMIT"]
+
+
+@pytest.mark.parametrize("table", ["devices_deploymenttarget", "devices_deviceconfig", "devices_manualcommand"])
+def test_what_waits_is_found_by_an_index(table: str) -> None:
+    """By plan: none of the conditions that each heartbeat asks may read a table whole, however many rows it has."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        asked = f"EXPLAIN SELECT true{offers.conditions()} FROM devices_devicebeat beat WHERE device_id = %s"  # noqa: S608
+        cursor.execute(asked, [uuid4()])
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert f"on {table}" in plan
+    assert "Seq Scan" not in plan
+
+
+def test_an_offer_beside_another_that_has_become_active_waits(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_bundle()
+    target = only(deploy(caller))
+    real = commands._offer
+
+    def late(found: DeploymentTarget, now: datetime) -> Any:
+        other = Deployment.objects.create(created_by_name="somebody quicker")
+        DeploymentTarget.objects.create(
+            deployment=other, device=caller.device, bundle=found.bundle, status="installing"
+        )
+        return real(found, now)
+
+    monkeypatch.setattr(commands, "_offer", late)
+
+    assert caller.beat().json()["commands"] == []
+    assert only(target.deployment).status == "waiting"
