@@ -274,16 +274,15 @@ def _large_bundle(device: Signing) -> tuple[str, str]:
             file.write(block)
             whole.update(block)
     digest = whole.hexdigest()
-    facts = {"status": BundleStatus.READY, "is_sealed": False, "sha256": digest, "stored_sha256": digest}
-    facts |= {"size_bytes": FILE_BYTES, "stored_bytes": FILE_BYTES, "stored_name": name}
-    bundle = Bundle.objects.create(
-        name="bench-large",
-        version=f"{time.time_ns()}",
-        size_bytes=FILE_BYTES,
-        stored_bytes=FILE_BYTES,
-        stored_name=name,
-        **facts,
-    )
+    facts: dict[str, Any] = {"status": BundleStatus.READY, "is_sealed": False}
+    facts |= {
+        "sha256": digest,
+        "stored_sha256": digest,
+        "size_bytes": FILE_BYTES,
+        "stored_bytes": FILE_BYTES,
+        "stored_name": name,
+    }
+    bundle = Bundle.objects.create(name="bench-large", version=f"{time.time_ns()}", **facts)
     chosen = Chosen(devices=[UUID(device.id)])
     made = create_deployment(bundle, chosen, Terms(soak_seconds=0, allow_downgrade=True), actor=SYSTEM)
     DeploymentTarget.objects.filter(deployment=made.deployment).update(status="downloading")
