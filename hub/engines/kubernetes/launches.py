@@ -64,6 +64,7 @@ class Launches:
                 change = manifests.namespace(spec, self.policy, run=run, config=config)["metadata"]
                 found = self._change_namespace(view, change)
                 view = replace(view, namespace=found, services=self.gateway.find(SERVICES, spec.name))
+        self.looks.mirror.note(view.namespace)
         failpoint("kubernetes.ensure.after_namespace")
         deployment = self._fill(spec, view, run)
         failpoint("kubernetes.ensure.after_deployment")

@@ -41,6 +41,10 @@ class Mirror:
         self._pods.fill(*pods)
         self._services.fill(*services)
 
+    def note(self, namespace: Mapping[str, Any]) -> None:
+        """Take what was just written: who looks at once must not be quicker than the watch."""
+        self._namespaces.take({"type": "MODIFIED", "object": dict(namespace)})
+
     def view(self, name: str) -> View | None:
         """A workload as it is now; None when it is not known or the mirror is blind."""
         if not self.is_live:
@@ -97,14 +101,15 @@ class _Reflection:
                 self.resource, version=version, selector=self.selector, seconds=WATCH_SECONDS, on_open=self._opened
             )
             for event in events:
-                self._take(event)
+                self.take(event)
         finally:
             self.is_open = False
 
     def _opened(self) -> None:
         self.is_open = True
 
-    def _take(self, event: Object) -> None:
+    def take(self, event: Object) -> None:
+        """What a watch tells."""
         one = event["object"]
         with self._lock:
             if event["type"] in ("ADDED", "MODIFIED"):
