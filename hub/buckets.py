@@ -7,7 +7,6 @@ django-storages, wants a python-dateutil that the client of Kubernetes refuses.
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -62,10 +61,15 @@ class Bucket:
     def fetch(self, name: str, target: Path) -> None:
         answer = self.get(name)
         try:
-            with self.told(name), target.open("xb") as file:
-                shutil.copyfileobj(answer, file, BLOCK)
+            with writing_here(target), target.open("xb") as file:
+                while block := self._next(answer, name):
+                    file.write(block)
         finally:
             _end(answer)
+
+    def _next(self, answer: BaseHTTPResponse, name: str) -> bytes:
+        with self.told(name):
+            return answer.read(BLOCK)
 
     def get(self, name: str, start: int = 0) -> BaseHTTPResponse:
         """An object from a byte on, as it comes; to be ended by who asked. Raises NotFound."""
@@ -120,6 +124,15 @@ class Bucket:
             raise Unavailable(f"The store {self.where} refuses: {error.code}, {error.message}") from error
         except (MinioException, HTTPError, OSError) as error:
             raise Unavailable(f"The store {self.where} does not answer: {error}") from error
+
+
+@contextmanager
+def writing_here(path: Path) -> Iterator[None]:
+    """Tell a full disk on this machine from a store that does not answer."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{path.parent} cannot be written: {error.strerror or error}.") from error
 
 
 class Blocks(io.RawIOBase):

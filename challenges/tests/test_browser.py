@@ -14,17 +14,24 @@ from playwright.sync_api import Browser, Page, expect
 from accounts.models import User
 from accounts.tests.factories import PASSWORD, UserFactory
 from challenges import flags, services
-from challenges.models import EventChallenge, Participation, ScoreEvent, Submission, Team
+from challenges.models import Event, EventChallenge, Participation, ScoreEvent, Submission, Team
 from hub.engines.fake import FakeEngine
 from hub.nodes.tests.factories import NodeFactory
+from hub.tests.pictures import PHONE, PICTURES, WIDE, take_both
 
 from .arena import lb_pool, make_arena, runnable
-from .factories import ContainerFactory, EntryFactory, EventFactory, HintFactory, participate
+from .factories import ContainerFactory, EntryFactory, EventFactory, HintFactory, TeamFactory, participate
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 SERIOUS = ("serious", "critical")
+TEAMS = ("Blue Baobabs", "Null Pointers", "Harare Hackers", "Segfault Sunday")
+MORE = (
+    ("Salted hashes", "crypto", 150),
+    ("Old ledger", "forensics", 200),
+    ("Stack of plates", "pwn", 300),
+    ("Whistling kettle", "misc", 100),
+)
 
 
 COUNT_SOUNDS = """
@@ -45,9 +52,24 @@ def fill() -> None:
     other = participate(event).team
     services.submit_answer(event, solved.challenge.slug, actor=other.captain, answer="flag{right}")
     admin = UserFactory(username="tendai", role="Admin")
+    if PICTURES:
+        fill_up(event)
     services.announce(actor=admin, title="Pizza", message="In the hall.", ui_type="alert", has_sound=True)
     UserFactory(username="rudo")
     connection.close()
+
+
+def fill_up(event: Event) -> None:
+    """What a picture of the event wants besides: teams that play, and challenges of several categories."""
+    entries = []
+    for name, category, points in MORE:
+        text = f"They say nobody has looked at **{name}** for years."
+        more = {"challenge__category": category, "challenge__points": points, "challenge__description": text}
+        entries.append(EntryFactory(event=event, challenge__name=name, **more))
+    for rank, name in enumerate(TEAMS):
+        team = participate(event, TeamFactory(name=name)).team
+        for entry in entries[rank:]:
+            services.submit_answer(event, entry.challenge.slug, actor=team.captain, answer="flag{right}")
 
 
 def log_in(page: Page, url: str, name: str) -> None:
@@ -82,12 +104,14 @@ def test_path_of_a_team_on_a_dark_phone(browser: Browser, live_server: Any) -> N
     page.get_by_role("button", name="Make team").click()
     page.get_by_role("heading", name="Join code").wait_for()
     found += wrong_with(page, PHONE)
+    take_both(page, "team")
     page.goto(f"{live_server.url}/events/night-of-flags")
     page.get_by_text("In the hall.").wait_for()
     page.wait_for_function("window.sounds === 1")
     page.get_by_role("button", name="Enter").click()
     page.get_by_role("link", name="Play").click()
     found += wrong_with(page, PHONE)
+    take_both(page, "play")
     page.get_by_role("link", name="Leaky shop").click()
     page.get_by_role("button", name="Take Where to look").click()
     page.get_by_label("Flag").fill("no")
@@ -95,6 +119,7 @@ def test_path_of_a_team_on_a_dark_phone(browser: Browser, live_server: Any) -> N
     page.get_by_text("Not right.").first.wait_for()
     expect(page.get_by_label("Flag")).to_have_value("no")
     found += wrong_with(page, PHONE)
+    take_both(page, "play-challenge")
     page.reload()  # asks for the page, and does not send the answer again
     expect(page.get_by_label("Flag")).to_have_value("")
     page.get_by_label("Flag").fill("flag{right}")
@@ -103,6 +128,7 @@ def test_path_of_a_team_on_a_dark_phone(browser: Browser, live_server: Any) -> N
     for path in ("play", "scoreboard", "score"):
         page.goto(f"{live_server.url}/events/night-of-flags/{path}")
         found += wrong_with(page, PHONE)
+        take_both(page, f"team-{path}")
 
     assert not found, "\n".join(found)
     assert ScoreEvent.objects.filter(team=Team.objects.get(name="Owls"), completes=True).count() == 1
@@ -114,7 +140,7 @@ def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) ->
     container = ContainerFactory(challenge__state="test", challenge__name="Cookie jar")
     lb_pool(NodeFactory())
     admin = User.objects.get(username="tendai")
-    copy = services.launch_test(container.challenge, actor=admin, team=Team.objects.get()).instance
+    copy = services.launch_test(container.challenge, actor=admin, team=Team.objects.earliest("pk")).instance
     connection.close()
     page = browser.new_context(color_scheme="light", viewport=WIDE).new_page()
     complaints: list[str] = []
@@ -122,27 +148,30 @@ def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) ->
     log_in(page, live_server.url, "tendai")
     found: list[str] = []
 
-    for path in (
-        "events/",
-        "events/night-of-flags",
-        "events/night-of-flags/edit",
-        "events/night-of-flags/scoreboard",
-        "teams/",
-        "challenges/",
-        "challenges/leaky-shop",
-        "challenges/new",
-        f"challenges/{container.challenge.slug}/edit",
-        "announcements/",
-        "instances/",
-        "instances/addresses",
-        f"events/night-of-flags/challenges/{EventChallenge.objects.get(challenge__name='Vault').pk}/edit",
-        f"events/night-of-flags/teams/{Participation.objects.get().team_id}/award",
-        f"challenges/{container.challenge.slug}",
-        copy.get_absolute_url().lstrip("/"),
-    ):
+    vault = EventChallenge.objects.get(challenge__name="Vault").pk
+    team = Participation.objects.earliest("pk").team_id
+    for name, path in {
+        "events": "events/",
+        "event": "events/night-of-flags",
+        "event-edit": "events/night-of-flags/edit",
+        "scoreboard": "events/night-of-flags/scoreboard",
+        "teams": "teams/",
+        "challenges": "challenges/",
+        "challenge": "challenges/leaky-shop",
+        "challenge-new": "challenges/new",
+        "challenge-edit": f"challenges/{container.challenge.slug}/edit",
+        "announcements": "announcements/",
+        "instances-empty": "instances/",
+        "instances-addresses": "instances/addresses",
+        "event-challenge": f"events/night-of-flags/challenges/{vault}/edit",
+        "team-award": f"events/night-of-flags/teams/{team}/award",
+        "challenge-container": f"challenges/{container.challenge.slug}",
+        "instance": copy.get_absolute_url().lstrip("/"),
+    }.items():
         page.goto(f"{live_server.url}/{path}")
         found += wrong_with(page, WIDE)
-        if path in ("events/night-of-flags", "challenges/leaky-shop"):
+        take_both(page, name)
+        if name in ("event", "challenge"):
             page.set_viewport_size(PHONE)
             found += wrong_with(page, PHONE)
             page.set_viewport_size(WIDE)
@@ -163,8 +192,11 @@ def test_team_launches_from_the_box_and_the_organiser_follows_it(browser: Browse
     """Launch, countdown, connection line, answer: on a dark phone. Then the organiser's board, wide and narrow."""
     cache.clear()
     FakeEngine.reset()
-    arena = make_arena(teams=1)
+    arena = make_arena(teams=1, name="Night of flags", slug="night-of-flags")
     challenge, team = runnable(arena.event), arena.teams[0]
+    challenge.name, team.name = "Cookie jar", "Null Pointers"
+    challenge.save()
+    team.save()
     flag = flags.flag_for(challenge.flags.get(), team, arena.event)
     UserFactory(username="tendai", role="Operator")
     context = browser.new_context(color_scheme="dark", viewport=PHONE)
@@ -181,6 +213,7 @@ def test_team_launches_from_the_box_and_the_organiser_follows_it(browser: Browse
     expect(box).to_contain_text("Running")
     expect(box).to_contain_text(re.compile(r"ends in (1 hour|59 min)"))
     found += wrong_with(page, PHONE)
+    take_both(page, "play-instance")
     box.get_by_role("button", name="Copy connection").click()
     expect(page.locator("#toasts")).to_contain_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == "http://192.168.250.100:8080/"
@@ -198,8 +231,10 @@ def test_team_launches_from_the_box_and_the_organiser_follows_it(browser: Browse
         for told in (team.name, challenge.name, "192.168.250.100", "Running"):
             expect(board).to_contain_text(told)
         found += wrong_with(staff, screen)
+        take_both(staff, "instances")
         staff.goto(f"{live_server.url}/instances/addresses")
         expect(staff.locator("main")).to_contain_text(team.name)
         found += wrong_with(staff, screen)
+        take_both(staff, "instance-addresses")
 
     assert not found, "\n".join(found)

@@ -5,6 +5,7 @@ With HUB_SCREENSHOTS naming a directory, a picture of each page is left there.
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +26,9 @@ from devices.configuration.services import set_device_config
 from devices.models import Bundle, Deployment, Device, DeviceLog
 from devices.services import create_token
 from hub.nodes.tests.factories import RegionFactory
+from hub.tests.pictures import PHONE, PICTURES, WIDE, take_picture
+from monitoring import store as store_samples
+from monitoring.measure import Reading
 
 from .bundle_files import bundle, member
 from .deployment_helpers import beat, deploy, make_bundle, report, run_through
@@ -32,9 +36,7 @@ from .factories import DeviceFactory, DeviceGroupFactory, make_key
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 SERIOUS = ("serious", "critical")
-PICTURES = os.environ.get("HUB_SCREENSHOTS", "")
 STICKS_OUT = """() => [...document.querySelectorAll("main *")]
     .filter(each => each.getBoundingClientRect().right > innerWidth).slice(0, 4)
     .map(each => `${each.tagName}.${each.getAttribute("class")}`).join(", ")"""
@@ -78,6 +80,8 @@ def fill() -> dict[str, str]:
     report(first, failing, "failed", error_code="script", error_message="deploy.sh ended with 3.", output="no space")
     beat(others[0])
     report(others[0], failing, "downloading", progress_percent=40)
+    if PICTURES:
+        measure(f"device:{first.pk}")
     Device.objects.filter(pk=first.pk).update(accepted_at=timezone.now() - timedelta(days=41))
     at = first.get_absolute_url()
     create_token(
@@ -114,6 +118,21 @@ def fill() -> dict[str, str]:
     }
 
 
+def measure(subject: str) -> None:
+    """An hour of samples, one for each minute's heartbeat."""
+    now, lines = timezone.now(), []
+    for minute in range(60):
+        wave = math.sin(minute / 7) + 0.3 * math.sin(minute)
+        values = {
+            "cpu_share": 18 + 9 * wave,
+            "memory_bytes": (1210 + 60 * wave) * 2.0**20,
+            "disk_share": 61 + minute / 30,
+            "load": 0.4 + 0.2 * wave,
+        }
+        lines.append(Reading(subject, now - timedelta(minutes=60 - minute), values).line())
+    store_samples.store(lines)
+
+
 def log_in(page: Page, url: str) -> None:
     page.goto(f"{url}/accounts/login/")
     page.get_by_label("User name or e-mail").fill("tendai")
@@ -125,9 +144,7 @@ def log_in(page: Page, url: str) -> None:
 def wrong_with(page: Page, name: str, screen: dict[str, int]) -> list[str]:
     """What axe finds serious, and what is wider than the screen."""
     if PICTURES:
-        folder = Path(__file__).parents[2] / PICTURES
-        folder.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=folder / f"{name}{'-phone' if screen is PHONE else ''}.png", full_page=True)
+        take_picture(page, f"{name}{'-phone' if screen is PHONE else ''}")
     found = [
         f"{name} {screen['width']}: {violation['id']}: {violation['nodes'][0]['html'][:160]}"
         for violation in Axe().run(page).response["violations"]

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
-from hub.buckets import Blocks
+from hub.buckets import Blocks, writing_here
 from hub.exceptions import Invalid, NotFound
 from hub.launcher.place import write_json
 from hub.sealing import SealedReader
@@ -41,14 +41,15 @@ def bring_database(store: SealedStore, target: recovery.Target, name: str, say: 
         if link.path.is_dir() and (folder("base") / f"{link.name}.json").exists():
             continue
         say(f"fetching {link.name}")
-        with _draft(link.path) as draft:
+        with writing_here(link.path), _draft(link.path) as draft:
             with store.opened(f"base/{link.name}.tar") as reader:
                 _unpack(reader, draft)
             draft.rename(link.path)
         sync(link.path.parent)
         write_json(folder("base") / f"{link.name}.json", base.to_record(link))
     if start.stream and not target.immediate:
-        _bring_wal(store, start, say)
+        with writing_here(folder("wal", start.stream)):
+            _bring_wal(store, start, say)
     return start.name
 
 
@@ -65,7 +66,7 @@ def bring_snapshot(store: SealedStore, say: Say, name: str = recovery.LATEST) ->
     say(f"fetching the files of {name}")
     record = store.fetch_json(f"files/{name}.json")
     check_space(folder(), record["size_bytes"], "What comes from the store")
-    with _draft(place) as draft:
+    with writing_here(place), _draft(place) as draft:
         for entry in record["entries"]:
             _place(store, entry, draft)
         draft.rename(place)

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
+from hub.buckets import writing_here
 from hub.exceptions import Invalid, NotFound, Unavailable
 from hub.sealing import SealedReader, SealError, seal, sealed_size
 
@@ -73,7 +74,7 @@ class SealedStore:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = target.with_name(f".draft-{target.name}")
         try:
-            with self.opened(name) as reader, draft.open("wb") as file:
+            with self.opened(name) as reader, writing_here(draft), draft.open("wb") as file:
                 for block in reader.blocks():
                     file.write(block)
                 file.flush()

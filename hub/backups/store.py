@@ -5,16 +5,16 @@ Both hold named objects that are replaced whole. What they hold is sealed before
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from django.conf import settings
 
-from hub.buckets import Bucket
+from hub.buckets import BLOCK, Bucket, writing_here
 from hub.exceptions import NotFound, Unavailable
 
 from .place import sync
@@ -74,11 +74,18 @@ class Directory:
             sync(path.parent)
 
     def fetch(self, name: str, target: Path) -> None:
-        with self._told():
+        with self._told(), contextlib.ExitStack() as stack:
             try:
-                shutil.copyfile(self.root / name, target)
+                source = stack.enter_context((self.root / name).open("rb"))
             except FileNotFoundError:
                 raise NotFound(f"{name} is not in {self.where}.") from None
+            with writing_here(target), target.open("wb") as file:
+                while block := self._read(source):
+                    file.write(block)
+
+    def _read(self, source: IO[bytes]) -> bytes:
+        with self._told():
+            return source.read(BLOCK)
 
     def names(self, prefix: str = "") -> dict[str, int]:
         with self._told():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -236,6 +237,22 @@ def test_outage_of_the_store_is_reported_and_ends(store: SealedStore, settings: 
     assert list(BackupReport.objects.filter(kind="store").values_list("is_good", flat=True)) == [True, False]
     settings.HUB_BACKUP_STORE = ""
     assert "store" not in reports.newest()
+
+
+def test_disk_that_is_full_here_is_not_told_as_the_stores_fault(store: SealedStore, tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(os.urandom(3_000_000))
+    store.put_file("big", tmp_path / "big")
+    bounds = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, bounds[1]))  # what a full disk is to who writes
+    try:
+        for fetch in (store.store.fetch, store.fetch_file):
+            with pytest.raises(Unavailable, match="cannot be written: File too large") as told:
+                fetch("big", tmp_path / "new" if fetch == store.fetch_file else tmp_path / "raw")
+            assert "store" not in str(told.value).lower()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, bounds)
+
+    assert not (tmp_path / "new").exists()
 
 
 def test_directory_that_is_not_mounted_is_not_made(store: SealedStore, tmp_path: Path) -> None:

@@ -1,16 +1,9 @@
 """The two commands as a person meets them: one hub is started, looked at, killed, started again and stopped."""
 
-import json
 import os
 import re
-import shutil
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,87 +11,17 @@ from pathlib import Path
 import pytest
 
 from hub.launcher.place import read_json
-from hub.launcher.processes import Identity, living_below, wait_until
+from hub.launcher.processes import living_below, wait_until
 
-CHECKOUT = Path(__file__).parents[2]
-OURS = ("DATABASE_URL", "REDIS_URL", "HUB_", "DJANGO_", "PYTEST_", "MAKE", "MFLAGS")
+from .launched_hub import Hub, launched_hub
 
 pytestmark = pytest.mark.slow
 
 
-class Hub:
-    """A hub of its own: a directory, a port, and the commands on it."""
-
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        names = {"HUB_DATA": str(data), "HUB_PORT": str(self.port), "HUB_SWEEP_SECONDS": "1"}
-        names["HUB_LOCAL_ENGINE"] = "process"
-        self.environment = {**kept, **names}
-
-    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "hub.launcher", *arguments],
-            cwd=CHECKOUT,
-            env={**self.environment, **more},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str, **more: str) -> tuple[int, str]:
-        process = self.start(*arguments, **more)
-        output, _ = process.communicate(timeout=280)
-        return process.returncode, output
-
-    def manage(self, *arguments: str) -> str:
-        command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, check=True)
-        return done.stdout
-
-    def ask(self, path: str) -> int:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-            return answer.status
-
-    def processes(self) -> dict[str, Identity]:
-        """Return who runs: the supervisor and its children."""
-        state = read_json(self.data / "state.json")
-        found = {name: Identity(child["pid"], child["identity"]) for name, child in state["children"].items()}
-        return {**found, "supervisor": Identity(state["pid"], state["identity"])}
-
-    def devices(self) -> list[dict[str, object]]:
-        """Return the devices with whether they call."""
-        script = (
-            "import json; from devices.models import Device; rows = Device.objects.with_liveness(); "
-            "print(json.dumps(list(rows.values('number', 'status', 'liveness', 'beat__counter', 'beat__health'))))"
-        )
-        return json.loads(self.manage("shell", "--no-imports", "-c", script).splitlines()[-1])
-
-    def servers(self) -> list[dict[str, object]]:
-        """Return the game servers with what the database knows of them."""
-        script = (
-            "import json; from servers.models import GameServer; "
-            "print(json.dumps(list(GameServer.objects.values('name', 'observed_status', 'restart_count'))))"
-        )
-        return json.loads(self.manage("shell", "--no-imports", "-c", script).splitlines()[-1])
-
-
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Hub]:
-    """A hub that runs; its directory is one that every user may enter, as the servers' own users must."""
-    root = Path(tempfile.mkdtemp(prefix="kutanga-test-", dir="/tmp"))
-    root.chmod(0o755)
-    subject = Hub(root / "data")
-    try:
+    with launched_hub() as subject:
         yield subject
-    finally:
-        subject.run("reset", "--yes")
-        shutil.rmtree(root)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +98,7 @@ def test_killed_web_comes_back(hub, first_start):
     os.kill(web.pid, signal.SIGKILL)
 
     assert wait_until(lambda: hub.processes()["web"].pid != web.pid, 15)
-    assert wait_until(lambda: _answers(hub), 20)
+    assert wait_until(lambda: hub.answers(), 20)
     assert re.search(r"^web +running +\d+ +\d+ s +1", hub.run("status")[1], re.MULTILINE)
 
 
@@ -234,7 +157,7 @@ def test_running_hub_goes_back_to_a_second_and_keeps_what_was_there(hub, first_s
 
     assert "The database is back." in output
     assert "First backup of the restored database" in output
-    assert _answers(hub)
+    assert hub.answers()
     look = "from accounts.models import User; print(User.objects.get(username='admin').first_name)"
     assert hub.manage("shell", "--no-imports", "-c", look).strip() == "Wanted"
     assert len(list((hub.data / "postgres").glob("before-*/PG_VERSION"))) == 1
@@ -247,7 +170,7 @@ def test_foreground_stops_on_interrupt_and_keeps_the_data(hub, first_start):
     for line in process.stdout:
         if "is ready" in line:
             break
-    assert _answers(hub)
+    assert hub.answers()
 
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=120)
@@ -281,10 +204,3 @@ def test_failed_step_is_named_and_leaves_nothing_running(hub, first_start):
     assert "HUB_LOG_LEVEL" in output.splitlines()[-1]
     assert hub.run("status")[0] == 3
     assert living_below(hub.data) == []
-
-
-def _answers(hub: Hub) -> bool:
-    try:
-        return hub.ask("/health/ready") == 200
-    except OSError:
-        return False

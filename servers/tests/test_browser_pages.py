@@ -6,13 +6,10 @@ docs/screenshots.
 
 from __future__ import annotations
 
-import base64
 import logging
 import math
-import os
 import uuid
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +22,7 @@ from playwright.sync_api import Browser, Page
 from accounts.tests.factories import PASSWORD, UserFactory, token_for
 from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus, ReportKind
 from hub.nodes.models import Address, AddressPool, Node, NodeReport, Operation
+from hub.tests.pictures import PICTURES, take_picture
 from hub.tests.world import make_alert
 from monitoring import store as store_samples
 from monitoring.errors import store
@@ -43,13 +41,10 @@ SCREENS = {
     "390": {"width": 390, "height": 844},
 }
 SERIOUS = ("serious", "critical")
-PICTURES = os.environ.get("HUB_SCREENSHOTS", "")
 PICTURED = {("light", "1440"): "", ("dark", "390"): "-phone"}
 STICKS_OUT = """() => [...document.querySelectorAll("main *")]
     .filter(each => each.getBoundingClientRect().right > innerWidth).slice(0, 4)
     .map(each => `${each.tagName}.${each.getAttribute("class")}`).join(", ")"""
-FORMAT = os.environ.get("HUB_SCREENSHOTS_FORMAT", "webp")
-TALLEST = 2_400
 SCREENFULS = 100
 STATES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("smp-harare", ObservedStatus.RUNNING, {"facts": {"players": 38, "max_players": 60, "latency_ms": 3.2}}),
@@ -251,25 +246,10 @@ def judge(page: Page, name: str, theme: str) -> list[str]:
         if wide > screen["width"]:
             wrong.append(f"{name} is {wide} px wide at {width}: {page.evaluate(STICKS_OUT)}")
         if PICTURES and (theme, width) in PICTURED:
-            take_picture(page, f"{name}{PICTURED[theme, width]}.{FORMAT}")
+            take_picture(page, f"{name}{PICTURED[theme, width]}")
         if width != "1024":
             wrong += [f"{name} {width} {theme}: {text}" for text in serious(page)]
     return wrong
-
-
-def take_picture(page: Page, name: str) -> None:
-    """The whole page, unless it is very tall; by the browser's own protocol, for Playwright makes no small pictures."""
-    width, height = page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
-    asked = {
-        "format": FORMAT,
-        "captureBeyondViewport": True,
-        "clip": {"x": 0, "y": 0, "width": width, "height": min(height, TALLEST), "scale": 1},
-        **({"quality": 55} if FORMAT == "webp" else {}),
-    }
-    taken = page.context.new_cdp_session(page).send("Page.captureScreenshot", asked)
-    folder = Path(__file__).parents[2] / PICTURES
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(base64.b64decode(taken["data"]))
 
 
 def serious(page: Page) -> list[str]:

@@ -1,0 +1,68 @@
+"""A machine is lost, and the commands that the page of backups names bring its hub back from the sealed store alone."""
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from .backup_world import World
+from .launched_hub import Hub, launched_hub
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two starts of a whole hub
+
+SET_NAME = "from accounts.models import User; User.objects.filter(username='admin').update(first_name='%s')"
+SEAL = "from hub import secrets; print(secrets.seal('canary-4711', purpose='tests'))"
+UNSEAL = "from hub import secrets; print(secrets.unseal('%s', purpose='tests'))"
+
+
+def run_code(hub: Hub, code: str) -> str:
+    return hub.manage("shell", "--no-imports", "-v0", "-c", code).strip()
+
+
+def test_hub_of_a_lost_machine_comes_back_from_the_store_by_its_commands(tmp_path: Path) -> None:
+    """First all of it up to the last second, then as it was between two writes, without a backup on the machine."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with launched_hub() as hub:
+        hub.environment |= {"HUB_BACKUP_STORE": str(elsewhere), "HUB_BACKUP_PASSPHRASE": "correct horse"}
+        assert hub.run("up", "--detach")[0] == 0
+        (hub.data / "bundles").mkdir(exist_ok=True)
+        (hub.data / "bundles" / "one.bundle").write_bytes(b"firmware")
+        hub.manage("backup", "--full")
+        hub.manage("backup", "--files")
+        sealed = run_code(hub, SEAL)
+        run_code(hub, SET_NAME % "Wanted")
+        time.sleep(1.1)
+        between = datetime.now(UTC)
+        time.sleep(1.1)
+        run_code(hub, SET_NAME % "Latest")
+        hub.manage("backup", "--send")
+        assert hub.run("reset", "--yes")[0] == 0
+        assert not hub.data.exists()
+
+        for words in (("up", "--detach"), ("down",)):
+            assert hub.run(*words)[0] == 0
+        listed = hub.manage("backups", "--store")
+        files = hub.manage("restore", "files", "--store", "--yes")
+        latest = hub.manage("restore", "latest", "--store", "--yes")
+        hub.environment["HUB_BACKUPS"] = str(hub.data / "nothing-here")
+        middle = hub.manage("pitr", between.isoformat(), "--store", "--yes", "--into", str(hub.data / "middle"))
+        back = World(hub.data)
+        back.start()
+        try:
+            names = back.sql("SELECT first_name FROM accounts_user WHERE username = 'admin'")
+        finally:
+            back.stop()
+
+        assert all(kind in listed for kind in ("full", "files"))
+        assert "the keys of then are in secrets.json again" in files
+        assert (hub.data / "bundles" / "one.bundle").read_bytes() == b"firmware"
+        assert "The database is back." in latest
+        assert names == [("Latest",)]
+        assert run_code(hub, UNSEAL % sealed) == "canary-4711"
+        assert "- fetching " in middle
+        last = datetime.fromisoformat(re.search(r"last change is of (\S+ \S+) UTC", middle)[1] + "+00:00")
+        assert last <= between < last + timedelta(seconds=60)
+        assert (hub.data / "middle" / "PG_VERSION").exists()
