@@ -10,10 +10,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS
 
 from accounts.permissions import can
 from hub.nodes.models import Region
+from hub.postgres.prepared import prepared_cursor
 from hub.statements import column_names
 
 from .models import Template
@@ -27,26 +28,26 @@ def find_offer(template: str, region: str, *, asker: Any) -> tuple[Template | No
 
     The template is shared: never change it.
     """
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_find_sql(), {"template": template, "region": region})
-        offered = cursor.fetchone()
-        cursor.nextset()
-        found = cursor.fetchone()
-    place = None if found is None else Region.from_db(connection.alias, column_names(Region), found)
-    return _as_it_is(offered, asker), place
+        row = cursor.fetchone()
+    place = None if row[3] is None else Region.from_db(DEFAULT_DB_ALIAS, column_names(Region), row[3:])
+    return _as_it_is(row[:3], asker), place
 
 
 @cache
 def _find_sql() -> str:
-    columns = ", ".join(str(field.column) for field in Region._meta.concrete_fields)
-    region = f"SELECT {columns} FROM nodes_region WHERE slug = %(region)s"  # noqa: S608 - our own columns
-    return f"SELECT id, updated_at, is_published FROM servers_template WHERE slug = %(template)s; {region}"  # noqa: S608 - as above
+    columns = ", ".join(f"region.{field.column}" for field in Region._meta.concrete_fields)
+    return f"""
+        SELECT template.id, template.updated_at, template.is_published, {columns} FROM (VALUES (1)) one
+        LEFT JOIN servers_template template ON template.slug = %(template)s
+        LEFT JOIN nodes_region region ON region.slug = %(region)s"""  # noqa: S608 - our own columns
 
 
-def _as_it_is(row: tuple[Any, ...] | None, asker: Any) -> Template | None:
-    if row is None or not (row[2] or can(asker, "templates.change")):
+def _as_it_is(row: tuple[Any, ...], asker: Any) -> Template | None:
+    pk, updated_at, is_published = row
+    if pk is None or not (is_published or can(asker, "templates.change")):
         return None
-    pk, updated_at, _ = row
     known = _remembered.get(pk)
     if known is None or known[0] != updated_at:
         if len(_remembered) >= MAX_REMEMBERED:

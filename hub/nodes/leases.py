@@ -45,23 +45,22 @@ _LEASE = """
             SELECT id FROM nodes_address
             WHERE pool_id = p.id AND state = 'free'
             ORDER BY released_at NULLS FIRST, id
-            LIMIT %(count)s FOR UPDATE {skip}
+            LIMIT {count} FOR UPDATE {skip}
         ) a
         WHERE p.node_id = %(node)s AND p.kind = 'host_ports' AND p.is_public = %(public)s AND p.is_enabled
           AND (%(overtake)s OR NOT EXISTS (
             SELECT 1 FROM nodes_addressrequest r
             WHERE r.node_id = %(node)s AND r.pool_kind = 'host_ports' AND r.is_public = %(public)s
           ))
-        LIMIT %(count)s
+        LIMIT {count}
     ), numbered AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM picked)
     UPDATE nodes_address SET state = 'leased', holder = %(holder)s, port_name = (%(names)s::text[])[n],
         leased_at = now(), proven_at = NULL, released_at = NULL, rest_until = NULL, reason = ''
-    FROM numbered WHERE nodes_address.id = numbered.id AND (SELECT count(*) FROM numbered) = %(count)s
+    FROM numbered WHERE nodes_address.id = numbered.id AND (SELECT count(*) FROM numbered) = {count}
     RETURNING nodes_address.id, port_name, host(ip), port
 """
 
 
-_LEASE_SKIPPING, _LEASE_WAITING = _LEASE.format(skip="SKIP LOCKED"), _LEASE.format(skip="")
 Row = tuple[int, str, str, int]  # the first four of `Leased`
 
 
@@ -113,21 +112,22 @@ def _take(node: Node, holder: uuid.UUID, names: list[str], is_public: bool, over
         "public": is_public,
         "holder": holder,
         "names": names,
-        "count": len(names),
         "overtake": overtake,
     }
-    rows = _pick(params, skip=True)
+    rows = _pick(params, len(names), skip=True)
     looks = 0
     while len(rows) < len(names) and looks < SECOND_LOOKS and _might_have(node, len(names), is_public, overtake):
         list(_pools(node, is_public).select_for_update(no_key=True).order_by("id"))
-        rows = _pick(params, skip=False)
+        rows = _pick(params, len(names), skip=False)
         looks += 1
     return rows
 
 
-def _pick(params: dict[str, Any], *, skip: bool) -> list[Row]:
+def _pick(params: dict[str, Any], count: int, *, skip: bool) -> list[Row]:
+    # The number stands in the text: planned for any number, the statement would look dearer than planning it anew.
+    sql = _LEASE.format(skip="SKIP LOCKED" if skip else "", count=count)
     with prepared_cursor() as cursor:
-        cursor.execute(_LEASE_SKIPPING if skip else _LEASE_WAITING, params)
+        cursor.execute(sql, params)
         return cursor.fetchall()
 
 

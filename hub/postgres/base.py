@@ -11,7 +11,7 @@ import select
 import time
 from typing import Any
 
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base, operations
 from psycopg import Connection, Cursor, Error, OperationalError
 from psycopg.errors import FeatureNotSupported
 from psycopg.pq import ExecStatus, TransactionStatus
@@ -23,8 +23,19 @@ DRAIN_AT_MOST_EVERY_SECONDS = 1.0
 PREPARED = "prepared"  # asks for a cursor whose statements are prepared, where Django takes a cursor's name
 
 
+class DatabaseOperations(operations.DatabaseOperations):
+    """Django's, which knows what a prepared statement was asked with."""
+
+    def last_executed_query(self, cursor: Any, sql: str, params: Any) -> Any:
+        if isinstance(cursor, PreparedCursor):
+            return self.compose_sql(sql, params)
+        return super().last_executed_query(cursor, sql, params)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's, with our check of pooled connections and a clock for each statement."""
+
+    ops_class = DatabaseOperations
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

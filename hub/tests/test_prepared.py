@@ -100,9 +100,11 @@ def test_within_a_transaction_it_ends_that_and_nothing_else() -> None:
 
 @pytest.mark.usefixtures("notes")
 def test_statements_are_counted_and_their_errors_are_django_s() -> None:
-    with CaptureQueriesContext(connection) as queries:
-        ask(1)
+    ask_until_prepared()
 
-    assert [query["sql"] for query in queries] == ["SELECT name FROM notes WHERE id = $1 AND name <> $2"]
+    with CaptureQueriesContext(connection) as queries:
+        ask(1, "'")
+
+    assert [query["sql"] for query in queries] == ["SELECT name FROM notes WHERE id = 1 AND name <> ''''"]
     with pytest.raises(DataError):
         ask("\x00")  # type: ignore[arg-type]  # no number
