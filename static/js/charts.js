@@ -28,6 +28,12 @@
     return `rgba(${r}, ${g}, ${b}, ${alpha})`;
   }
 
+  // A value between two gaps makes no line, so it is drawn as a dot.
+  function lonely(plot, index) {
+    const values = plot.data[index];
+    return [...values.keys()].filter((at) => values[at] !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null);
+  }
+
   const SIZES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
 
   function told(value, unit) {
@@ -113,7 +119,7 @@
         const token = COLOURS[index % COLOURS.length];
         const value = (_, number) => told(number, this.unit);
         const at = series.length;
-        series.push({ label: this.label(one), stroke: colour(token), width: 1.5, value, points: { show: false }, spanGaps: false });
+        series.push({ label: this.label(one), stroke: colour(token), width: 1.5, value, points: { show: false, filter: lonely, size: 4, fill: colour(token) }, spanGaps: false });
         series.push({ label: "greatest", stroke: "transparent", width: 0, value, class: "k-legend-off", points: { show: false } });
         series.push({ label: "least", stroke: "transparent", width: 0, value, class: "k-legend-off", points: { show: false } });
         bands.push({ series: [at + 1, at + 2], fill: faded(token, 0.16) });
