@@ -71,3 +71,26 @@ def test_charts_follow_change_their_range_and_rest_while_hidden(page: Page, live
     start, end = (parse_qs(urlsplit(asked[-1]).query)[name][0] for name in ("from", "to"))
     assert datetime.fromisoformat(end) - datetime.fromisoformat(start) == timedelta(hours=6)
     expect(page.get_by_role("link", name="6 h")).to_have_attribute("aria-current", "true")
+
+
+def test_values_a_minute_apart_make_a_line_a_silence_a_gap_and_a_lone_value_a_dot(page: Page, live_server: Any) -> None:
+    server = make_server(owner=UserFactory(username="tendai"), node=make_node(name="harare-1"))
+    for ago in (*range(60, 1200, 60), *range(2400, 3000, 60), 3500):
+        load(server, 50, ago=ago)
+    page.goto(f"{live_server.url}/accounts/login/?next={server.get_absolute_url()}/charts%3Frange%3D1h")
+    page.get_by_label("User name or e-mail").fill("tendai")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator("[data-chart^=cpu_percent] [data-now]")).to_have_text("50.0 %")
+
+    gaps, dots = page.evaluate(
+        """() => {
+            const [group] = window.hubCharts.values();
+            const { plot } = group.frames.find((frame) => frame.figure.dataset.chart.startsWith("cpu_percent"));
+            const known = [...plot.data[1].keys()].filter((at) => plot.data[1][at] !== null);
+            const { _paths, points } = plot.series[1];
+            return [_paths.gaps.length, points.filter(plot, 1).map((at) => known.indexOf(at))];
+        }"""
+    )
+
+    assert (gaps, dots) == (2, [0])

@@ -28,10 +28,24 @@
     return `rgba(${r}, ${g}, ${b}, ${alpha})`;
   }
 
-  // A value between two gaps makes no line, so it is drawn as a dot.
+  // Some are measured every ten seconds, some every minute: a gap is a silence longer than usual for its series.
+  function patience(plot, index) {
+    const times = plot.data[0].filter((_, at) => plot.data[index][at] !== null);
+    const waits = times.slice(1).map((at, before) => at - times[before]).sort((a, b) => a - b);
+    return waits.length < 3 ? 0 : 2.5 * waits[waits.length >> 1];
+  }
+
+  function silences(plot, index, first, last, gaps) {
+    const most = patience(plot, index);
+    return gaps.filter(([from, to]) => plot.posToVal(to, "x", true) - plot.posToVal(from, "x", true) > most);
+  }
+
+  // A value between two silences makes no line, so it is drawn as a dot.
   function lonely(plot, index) {
-    const values = plot.data[index];
-    return [...values.keys()].filter((at) => values[at] !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null);
+    const [times, values, most] = [plot.data[0], plot.data[index], patience(plot, index)];
+    const known = [...values.keys()].filter((at) => values[at] !== null);
+    const isFar = (one, other) => one === undefined || other === undefined || (times[other] - times[one] > most && other - one > 1);
+    return known.filter((at, n) => isFar(known[n - 1], at) && isFar(at, known[n + 1]));
   }
 
   const SIZES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
@@ -119,9 +133,9 @@
         const token = COLOURS[index % COLOURS.length];
         const value = (_, number) => told(number, this.unit);
         const at = series.length;
-        series.push({ label: this.label(one), stroke: colour(token), width: 1.5, value, points: { show: false, filter: lonely, size: 4, fill: colour(token) }, spanGaps: false });
-        series.push({ label: "greatest", stroke: "transparent", width: 0, value, class: "k-legend-off", points: { show: false } });
-        series.push({ label: "least", stroke: "transparent", width: 0, value, class: "k-legend-off", points: { show: false } });
+        series.push({ label: this.label(one), stroke: colour(token), width: 1.5, value, points: { show: false, filter: lonely, size: 4, fill: colour(token) }, gaps: silences });
+        series.push({ label: "greatest", stroke: "transparent", width: 0, value, class: "k-legend-off", points: { show: false }, gaps: silences });
+        series.push({ label: "least", stroke: "transparent", width: 0, value, class: "k-legend-off", points: { show: false }, gaps: silences });
         bands.push({ series: [at + 1, at + 2], fill: faded(token, 0.16) });
       });
       return {
