@@ -285,6 +285,13 @@ def test_registries_become_pull_secrets() -> None:
     assert told["auths"]["ghcr.io"]["password"] == "secret"
 
 
+def test_a_sandboxed_runtime_is_asked_for_where_the_node_names_one() -> None:
+    sandboxed = pod_of(rendered(spec_of(), Options.parse("west", {"runtime_class": "gvisor"})))
+
+    assert sandboxed["runtimeClassName"] == "gvisor"
+    assert "runtimeClassName" not in pod_of(rendered(spec_of()))
+
+
 def test_another_stop_signal_is_sent_before_the_end() -> None:
     container = pod_of(rendered(spec_of(stop_signal="SIGINT")))["containers"][0]
 
