@@ -32,26 +32,14 @@ def pack(top: Path, target: Path, *, labels: Mapping[str, str], going_on: GoingO
     if shutil.disk_usage(target.parent).free < measure(top, seconds=COUNT_SECONDS).bytes + SPARE_BYTES:
         raise EngineError(f"There is no room in {target.parent} for a copy of the data.", reason=Reason.DISK_FULL)
     head = {LABELS: json.dumps(dict(labels), sort_keys=True)}
-    with (
-        open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file,
-        gzip.GzipFile("", "wb", 1, file, 0) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT, pax_headers=head) as archive,
-    ):
-        known: dict[tuple[int, int], str] = {}
-        for directory, folders, names, descriptor in os.fwalk(top):
-            folders.sort()
-            inside = os.path.relpath(directory, top)
-            if inside == ".":
-                archive.addfile(_entry(".", os.fstat(descriptor)))
-            for name in sorted((*folders, *names)):
-                if not going_on():
-                    raise EngineError("Given up on the way.", reason=Reason.CANCELLED)
-                _add(archive, os.path.normpath(os.path.join(inside, name)), name, descriptor, known)
-    descriptor = os.open(target, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with (
+            gzip.GzipFile("", "wb", 1, file, 0) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT, pax_headers=head) as archive,
+        ):
+            _add_all(archive, top, going_on)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def unpack(source: Path, target: Path) -> None:
@@ -75,6 +63,19 @@ def labels_of(source: Path) -> dict[str, str]:
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, KeyError, ValueError) as error:
         raise _damaged(source, error) from error
     return found
+
+
+def _add_all(archive: tarfile.TarFile, top: Path, going_on: GoingOn) -> None:
+    known: dict[tuple[int, int], str] = {}
+    for directory, folders, names, descriptor in os.fwalk(top):
+        folders.sort()
+        inside = os.path.relpath(directory, top)
+        if inside == ".":
+            archive.addfile(_entry(".", os.fstat(descriptor)))
+        for name in sorted((*folders, *names)):
+            if not going_on():
+                raise EngineError("Given up on the way.", reason=Reason.CANCELLED)
+            _add(archive, os.path.normpath(os.path.join(inside, name)), name, descriptor, known)
 
 
 def _add(archive: tarfile.TarFile, path: str, name: str, directory: int, known: dict[tuple[int, int], str]) -> None:

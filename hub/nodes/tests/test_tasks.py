@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -17,21 +16,7 @@ from hub.nodes.choices import OperationStatus, TaskVerb
 from hub.nodes.models import Node, NodeTask
 from hub.testing import empty_queues, run_jobs
 
-from .factories import NodeFactory
-
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def node() -> Node:
-    return NodeFactory()
-
-
-@pytest.fixture
-def engine(node: Node) -> Iterator[FakeEngine]:
-    FakeEngine.reset()
-    yield FakeEngine(node=node.name, options={})
-    FakeEngine.reset()
 
 
 def ask(node: Node, verb: TaskVerb = TaskVerb.LIST_IMAGES, **arguments: object) -> NodeTask:

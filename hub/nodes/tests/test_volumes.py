@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -33,18 +32,6 @@ FINE = OperationStatus.DONE
 def data(tmp_path: Path, settings: Any) -> Path:
     settings.HUB_DATA, settings.HUB_BACKUPS, settings.HUB_BACKUP_PASSPHRASE = tmp_path, "", ""
     return tmp_path
-
-
-@pytest.fixture
-def node() -> Node:
-    return NodeFactory()
-
-
-@pytest.fixture
-def engine(node: Node) -> Iterator[FakeEngine]:
-    FakeEngine.reset()
-    yield FakeEngine(node=node.name, options={})
-    FakeEngine.reset()
 
 
 def workload(engine: FakeEngine, *, is_running: bool = False) -> str:
