@@ -39,7 +39,7 @@ WAITING: Final = frozenset({D.PENDING, D.PREAUTHORISED})
 
 
 class KeyState(models.TextChoices):
-    """Where a key of a device stands in its life."""
+    """Where a key of a device stands in its life. `next` becomes the key with its first use, or first proof."""
 
     PROPOSED = "proposed", "Proposed"
     ACTIVE = "active", "Active"

@@ -76,7 +76,7 @@ Counted = list[tuple[str, str, str, str, int]]
 def count(user: Any) -> Counted:
     """The devices that the person may see, by all that figures are made of."""
     counted = statement(("fleet", user.reach), lambda: _grouped(user))
-    key = f"fleet:{sha256(repr(_sight(user)).encode()).hexdigest()}"
+    key = f"fleet:{sha256(repr(sight(user)).encode()).hexdigest()}"
     kept: Counted | None = cache.get(key)
     if kept is None:
         kept = [(str(a), str(b), c or "", d or "", number) for a, b, c, d, number in counted.rows()]
@@ -85,7 +85,7 @@ def count(user: Any) -> Counted:
     return kept
 
 
-def _sight(user: Any) -> list[str] | None:
+def sight(user: Any) -> list[str] | None:
     """What decides which devices a person sees, so that those who see the same share what was counted."""
     if not can(user, "devices.view"):
         return []
@@ -117,7 +117,7 @@ def figures(user: Any) -> Fleet:
 def tab_counts(user: Any) -> dict[str, int]:
     """How many devices each tab of the list holds. Those to decide about are few, and never told late."""
     fleet = figures(user)
-    waiting = statement(("devices waiting", user.reach), lambda: totals(_waiting(user), number=Count("pk"))).rows()
+    waiting = statement(("devices waiting", user.reach), lambda: totals(waiting(user), number=Count("pk"))).rows()
     return {
         "": sum(fleet.by_status.values()),
         "waiting": waiting[0][0] if waiting else 0,
@@ -127,7 +127,7 @@ def tab_counts(user: Any) -> dict[str, int]:
     }
 
 
-def _waiting(user: Any) -> Any:
+def waiting(user: Any) -> Any:
     """As a union, because each half has its index and "one or the other" would look at every device."""
     pending = Device.objects.filter(status=DeviceStatus.PENDING).order_by().values("pk")
     proposing = Device.objects.filter(keys__state=KeyState.PROPOSED).order_by().values("pk")

@@ -142,7 +142,7 @@ ENROLMENT = Spec(
     ),
     tabs=(
         Tab("new", "New", lambda user: Q(status=DeviceStatus.PENDING)),
-        Tab("keys", "Another key", lambda user: Q(pk__in=_proposing()) & ~Q(status__in=WAITING)),
+        Tab("keys", "Another key", lambda user: Q(pk__in=_proposing()) & ~Q(status=DeviceStatus.PENDING)),
         Tab("expected", "Preauthorised", lambda user: Q(status=DeviceStatus.PREAUTHORISED)),
     ),
     search=find,

@@ -17,9 +17,8 @@ from hub.pages.states import badge
 from hub.statements import statement, totals
 
 from .bundles.lists import find_bundle
-from .choices import DeviceStatus
-from .fleet import figures
-from .lists import find, find_group, in_queue
+from .fleet import figures, waiting
+from .lists import find, find_group
 from .models import Bundle, Device, DeviceGroup
 from .presentation import device_badge
 
@@ -37,12 +36,8 @@ def _sees_deployments(user: Any) -> bool:
 
 
 def _to_decide(user: Any) -> Count:
-    counted = statement(("devices to decide", user.reach), lambda: totals(_undecided(user), number=CountOf("pk")))
+    counted = statement(("devices to decide", user.reach), lambda: totals(waiting(user), number=CountOf("pk")))
     return Count(counted.rows()[0][0] if counted.sql else 0, "warn")
-
-
-def _undecided(user: Any) -> Any:
-    return Device.objects.visible_to(user).filter(in_queue()).exclude(status=DeviceStatus.PREAUTHORISED)
 
 
 register(

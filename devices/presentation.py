@@ -56,16 +56,20 @@ class Head:
         return {verb: self.may_decide and self.device.status in states for verb, states in FROM.items()}
 
     @property
+    def waiting_key(self) -> Any:
+        """The key that is proposed: the first of a device that waits, or another one of a device that is known."""
+        return next((key for key in self.device.keys.all() if key.state == KeyState.PROPOSED), None)
+
+    @property
     def proposed_key(self) -> Any:
         """A key that somebody has to decide about; the first key of a device that waits comes with its acceptance."""
-        keys = list(self.device.keys.all())
-        proposed = next((key for key in keys if key.state == KeyState.PROPOSED), None)
-        return proposed if len(keys) > 1 and self.device.status != S.DECOMMISSIONED else None
+        proposed = self.waiting_key
+        return proposed if len(self.device.keys.all()) > 1 and self.device.status != S.DECOMMISSIONED else None
 
     @property
     def facts(self) -> tuple[Any, ...]:
         """What the fingerprint of the fragment is made of."""
-        device, key = self.device, self.proposed_key
+        device, key = self.device, self.waiting_key
         shown = (device.name, device.status, device.status_reason, self.badge, device.beat.last_seen_at)
         return (*shown, key and key.pk, self.may_decide, self.may_change)
 

@@ -29,6 +29,14 @@ RSA_EXPONENT: Final = 65537
 SMALL_PRIMES: Final = math.prod(
     number for number in range(3, 2000, 2) if all(number % factor for factor in range(3, math.isqrt(number) + 1, 2))
 )
+WEAK_ROOT: Final = 65537
+SUBGROUPS: Final = {
+    prime: {pow(WEAK_ROOT, power, prime) for power in range(prime - 1)}
+    for prime in range(3, 168)
+    if all(prime % factor for factor in range(2, math.isqrt(prime) + 1))
+}
+"""Where primes that a faulty library made (CVE-2017-15361) leave their product, for each small prime."""
+CLOSE_STEPS: Final = 100
 P256_BYTES: Final = 32
 PSS: Final = padding.PSS(mgf=padding.MGF1(SHA512()), salt_length=64)
 
@@ -38,6 +46,13 @@ SHARED_KEYS: Final = frozenset(
         "55f96361b78cbb84f1fc604b0718e82bd91abb46d8fc25ae871b35fbbf8b7974",  # RFC 9421, test-key-ecc-p256
         "06e3fd8fda29bb60ab59557de61edb0aecdb231134be30e75b455f8e1b792fa9",  # RFC 8032 and 8037, Ed25519
         "a40f0f2e2974dc76a82df6ffe08ed0d79955c79e7ad0c20d97ae8f9246ade1c1",  # the ES256 example of jwt.io
+        "f56c8b01227f62ddbc16eb29a6ac0b310e276760a5e06302fa881a35146f6bc7",  # the RS256 example of jwt.io
+        "c73eecd318bd3813f2402a660d8a90010ca35d609d19377d5ee7af200713229f",  # RFC 9421, test-key-rsa
+        "72859cbaf21a0b398b1f25712bbed148b1d85a0c6b824176eb306405caa6f0b2",  # RFC 9421, test-key-rsa-pss
+        "6fd13c2435a361e7c588cd17f55f5ad3df0177a66c1727a6a200845f4d7ab88c",  # RFC 7515, A.2, RSA
+        "2bd1bb0c44a897c30a7aa0991cde38d8062fe441de50da0f46825344f602e827",  # RFC 7515, A.3, P-256
+        "ad32320cf6c596d884b05381ba573aba8ddd5749b4de8f4a23a79f9a89ddaeb2",  # RFC 7517, A.2, RSA
+        "51b944cdfa544d4c3273aa6bf350625a7dd53bbb6a71723274f538b19a207760",  # RFC 7517, A.2, P-256
     }
 )
 """Fingerprints of keys whose private half everybody can read, because they stand in documents."""
@@ -100,7 +115,7 @@ def _judged(key: object) -> tuple[KeyAlgorithm, int]:
             numbers = key.public_numbers()
             if numbers.e != RSA_EXPONENT:
                 raise _refused(f"RSA keys have the exponent {RSA_EXPONENT}; this one has {numbers.e}.")
-            if numbers.n % 2 == 0 or math.gcd(numbers.n, SMALL_PRIMES) != 1:
+            if numbers.n % 2 == 0 or math.gcd(numbers.n, SMALL_PRIMES) != 1 or _is_weak(numbers.n):
                 raise _refused("This RSA key can be factored.")
             return KeyAlgorithm.RSA, key.key_size
         case ec.EllipticCurvePublicKey():
@@ -110,6 +125,15 @@ def _judged(key: object) -> tuple[KeyAlgorithm, int]:
         case Ed25519PublicKey():
             return KeyAlgorithm.ED25519, 256
     raise _refused("Keys are RSA, ECDSA P-256 or Ed25519.")
+
+
+def _is_weak(modulus: int) -> bool:
+    """Whether its primes are of a faulty library's few (CVE-2017-15361), or close together (Fermat's method)."""
+    if all(modulus % prime in residues for prime, residues in SUBGROUPS.items()):
+        return True
+    middle = math.isqrt(modulus - 1) + 1
+    gaps = (each * each - modulus for each in range(middle, middle + CLOSE_STEPS))
+    return any(math.isqrt(gap) ** 2 == gap for gap in gaps)
 
 
 def _refused(why: str) -> Invalid:

@@ -1837,13 +1837,21 @@ class Devices(Group):
             headers={"If-Match": if_match},
         )
 
-    def accept(self, id: str) -> Answer:
+    def accept(self, id: str, *, fingerprint: str | Unset = UNSET) -> Answer:
         """Accept a device that waits or was rejected."""
-        return self._answer("POST", f"/api/v1/devices/{_part(id)}/accept")
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/accept",
+            body={"fingerprint": fingerprint},
+        )
 
-    def accept_key(self, id: str) -> Answer:
+    def accept_key(self, id: str, *, fingerprint: str | Unset = UNSET) -> Answer:
         """Take the key that is proposed for a device, in the place of all it had."""
-        return self._answer("POST", f"/api/v1/devices/{_part(id)}/accept-key")
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/accept-key",
+            body={"fingerprint": fingerprint},
+        )
 
     def bundle_history(self, id: str) -> Rows:
         """What was installed on a device, newest first."""

@@ -20,6 +20,11 @@ example(
     {"name": "Roof, north", "public_key": KEY, "identity": {"serial": "GW-0042"}, "device_type": "gateway"},
 )
 example(shapes.ReasonSerializer, "With a reason", {"reason": "It was stolen."})
+example(
+    shapes.SeenKeySerializer,
+    "About the key that was looked at",
+    {"fingerprint": "34571606cb7a0d71be377e671ddcccae2a169ed7733598214129231cd30c4a3c"},
+)
 example(shapes.DeviceBulkSerializer, "Accept two", {"verb": "accept", "ids": DEVICES})
 example(
     shapes.DeviceGroupSerializer,

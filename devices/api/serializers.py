@@ -150,6 +150,12 @@ class ReasonSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
 
 
+class SeenKeySerializer(serializers.Serializer[Any]):
+    """The key that was looked at: another one may have been proposed meanwhile, and is not taken then."""
+
+    fingerprint = serializers.RegexField(r"^[0-9a-f]{64}\Z", required=False)
+
+
 class DeviceBulkSerializer(serializers.Serializer[Any]):
     """One decision for many devices."""
 
@@ -177,6 +183,32 @@ class FleetSerializer(serializers.Serializer[Any]):
     by_liveness = serializers.DictField(child=serializers.IntegerField())
     by_health = serializers.DictField(child=serializers.IntegerField())
     by_version = serializers.DictField(child=serializers.IntegerField())
+
+
+class DaySerializer(serializers.Serializer[Any]):
+    """Deployments to single devices that ended on a day."""
+
+    day = serializers.DateField()
+    succeeded = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    rolled_back = serializers.IntegerField()
+
+
+class OutcomesSerializer(serializers.Serializer[Any]):
+    """What became of deployments in seven days."""
+
+    bundles = serializers.IntegerField(help_text="That can be deployed.")
+    active_deployments = serializers.IntegerField()
+    deployments_24h = serializers.IntegerField(help_text="Made within the last 24 hours.")
+    success_percent = serializers.FloatField(allow_null=True, help_text="Of what ended within seven days.")
+    mean_rollback_seconds = serializers.FloatField(
+        allow_null=True, help_text="From the wish to the proof, of those asked for within seven days."
+    )
+    days = DaySerializer(many=True)
+
+
+class StatsSerializer(OutcomesSerializer, FleetSerializer):
+    """The fleet in numbers, and what became of deployments in seven days."""
 
 
 class DeviceGroupSerializer(serializers.ModelSerializer[DeviceGroup]):

@@ -21,7 +21,7 @@ from hub.api.shapes import parse
 from hub.api.views import HubViewSet
 from hub.exceptions import Invalid, NotFound
 
-from .. import fleet, happenings, lists, services
+from .. import fleet, happenings, lists, outcomes, services
 from ..models import Device, DeviceGroup, DeviceLog, EnrolmentToken
 from ..services.bulk import decide_many
 from . import filters
@@ -29,6 +29,7 @@ from . import serializers as shapes
 
 UUID_PATTERN = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 decided = extend_schema(request=shapes.ReasonSerializer, responses=shapes.DeviceDetailSerializer)
+seen = extend_schema(request=shapes.SeenKeySerializer, responses=shapes.DeviceDetailSerializer)
 plain = extend_schema(request=None, responses=shapes.DeviceDetailSerializer)
 
 
@@ -84,11 +85,12 @@ class DeviceViewSet(HubViewSet):
         device = services.update_device(self.get_object(), actor=request.user, **asked)
         return self._show(device)
 
-    @extend_schema(summary="The fleet in numbers", responses=shapes.FleetSerializer)
+    @extend_schema(summary="The fleet in numbers", responses=shapes.StatsSerializer)
     @action(detail=False, filterset_class=None, pagination_class=None, ordering_fields=())
     def stats(self, request: Request) -> Response:
         """Of the devices that the asker may see."""
-        return Response(shapes.FleetSerializer(fleet.figures(request.user)).data)
+        counted, ended = fleet.figures(request.user), outcomes.outcomes(request.user)
+        return Response({**shapes.FleetSerializer(counted).data, **shapes.OutcomesSerializer(ended).data})
 
     @extend_schema(
         summary="Decide about many devices",
@@ -116,12 +118,12 @@ class DeviceViewSet(HubViewSet):
         get_object_or_404(Device.objects.visible_to(request.user), pk=pk)
         return self.list(request)
 
-    @plain
+    @seen
     @extend_schema(summary="Accept a device that waits or was rejected")
     @action(detail=True, methods=["post"])
     def accept(self, request: Request, pk: str) -> Response:
-        """409 `not_now` when it neither waits nor was rejected."""
-        return self._decide(request, services.accept_device)
+        """409 `not_now` when it neither waits nor was rejected; `other_key` when its key is not the `fingerprint`."""
+        return self._decide(request, services.accept_device, **parse(shapes.SeenKeySerializer, request))
 
     @decided
     @extend_schema(summary="Reject a device that waits")
@@ -150,12 +152,12 @@ class DeviceViewSet(HubViewSet):
         """Its keys are revoked and never taken again; its history stays."""
         return self._decide(request, services.decommission_device, **parse(shapes.ReasonSerializer, request))
 
-    @plain
+    @seen
     @extend_schema(summary="Take the key that is proposed for a device, in the place of all it had")
     @action(detail=True, methods=["post"], url_path="accept-key")
     def accept_key(self, request: Request, pk: str) -> Response:
-        """409 `nothing_proposed` when there is none."""
-        return self._decide(request, services.accept_key)
+        """409 `nothing_proposed` when there is none, `other_key` when it is not the one of this `fingerprint`."""
+        return self._decide(request, services.accept_key, **parse(shapes.SeenKeySerializer, request))
 
     @plain
     @extend_schema(summary="Refuse the key that is proposed for a device")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.conf import settings
 from django.core import signing
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.crypto import get_random_string
@@ -82,8 +83,7 @@ def enrol_device(
     hardware: dict[str, Any] | None = None,
     enrolment_token: str = "",
 ) -> Enrolled:
-    """Give the holder of a proven key its record, or answer the one it has."""
-    identity = identity or {"key": facts.fingerprint}
+    """Give the holder of a proven key its record, or answer the one it has: also to who does not say what it is."""
     values = {"device_type": device_type, "hardware": hardware or {}}
     try:
         with transaction.atomic():
@@ -122,7 +122,7 @@ def preauthorise_device(
         raise Conflict("There is a device of this identity already.", code="identity_known", field="identity")
     with transaction.atomic():
         _store(device)
-        keys.propose_key(device, facts)
+        keys.expect_key(device, facts)
         device.groups.set(groups or [])
         refresh_devices([device.pk], actor=actor, note="Preauthorised")
         audit.record(actor, "device.preauthorised", device, fingerprint=facts.fingerprint)
@@ -135,12 +135,15 @@ def hash_of(identity: dict[str, Any]) -> str:
     return sha256(canonical.encode()).hexdigest()
 
 
-def _enrol(facts: KeyFacts, identity: dict[str, Any], values: dict[str, Any], token: str) -> Enrolled:
-    identity_hash = hash_of(identity)
+def _enrol(facts: KeyFacts, said: dict[str, Any] | None, values: dict[str, Any], token: str) -> Enrolled:
+    identity = said or {"key": facts.fingerprint}
+    which = (
+        Q(identity_hash=hash_of(identity)) if said else Q(pk__in=_holders(facts)) | Q(identity_hash=hash_of(identity))
+    )
+    device = Device.objects.select_for_update(no_key=True).filter(which).first()
     key = DeviceKey.objects.select_related("device").filter(fingerprint=facts.fingerprint).first()
-    device = Device.objects.select_for_update(no_key=True).filter(identity_hash=identity_hash).first()
     if key is not None:
-        return _known(key, identity_hash, values)
+        return _known(key, device, values)
     if device is None:
         return _new(facts, identity, values, token)
     if device.status == DeviceStatus.DECOMMISSIONED:
@@ -151,14 +154,19 @@ def _enrol(facts: KeyFacts, identity: dict[str, Any], values: dict[str, Any], to
     return Enrolled(device, KeyState(key.state), False)
 
 
-def _known(key: DeviceKey, identity_hash: str, values: dict[str, Any]) -> Enrolled:
-    """Same key: the same record, accepted now if it was expected."""
+def _holders(facts: KeyFacts) -> Any:
+    """The device that has this key, if there is one."""
+    return DeviceKey.objects.filter(fingerprint=facts.fingerprint).values("device_id")
+
+
+def _known(key: DeviceKey, named: Device | None, values: dict[str, Any]) -> Enrolled:
+    """Same key: the same record, accepted now if it is the key that was expected, and not one that was proposed."""
     device = key.device
-    if device.identity_hash != identity_hash:
+    if named is None or device.pk != named.pk:
         raise Conflict("Another device has this key.", code="key_known", field="public_key")
     if key.state == KeyState.REVOKED:
         raise DeviceRefused("retired_key", "This key is not taken any more. Make a new one.", status=403)
-    if device.status == DeviceStatus.PREAUTHORISED:
+    if device.status == DeviceStatus.PREAUTHORISED and key.state != KeyState.PROPOSED:
         reported = {name: value for name, value in values.items() if value}
         DEVICE_TRANSITIONS.apply(device, DeviceStatus.ACCEPTED, accepted_at=Now(), **reported)
         _activate(device, key)

@@ -22,7 +22,7 @@ from monitoring.models import Event
 from .. import public_keys
 from ..choices import KEY_TRANSITIONS, KeyState
 from ..models import Device, DeviceKey
-from .life import lock
+from .life import check_seen, lock
 
 if TYPE_CHECKING:
     from accounts.actors import Asker
@@ -77,12 +77,16 @@ def promote_key(key_id: UUID) -> None:
         events.record(device.subject, Event.Kind.NOTE, f"Signs with key {key.fingerprint[:16]}.")
 
 
-def accept_key(device: Device, *, actor: Asker) -> DeviceKey:
-    """Take the key that a device of this identity proposes, in the place of all it had."""
+def accept_key(device: Device, *, actor: Asker, fingerprint: str = "") -> DeviceKey:
+    """Take the key that a device of this identity proposes, in the place of all it had.
+
+    `fingerprint` is that of the key that was looked at: another one may have been proposed meanwhile.
+    """
     require(actor, "devices.control", device)
     with transaction.atomic():
         locked = lock(device)
         key = _proposed(locked)
+        check_seen(key, fingerprint)
         locked.keys.filter(state__in=[KeyState.ACTIVE, KeyState.NEXT, KeyState.RETIRING]).update(
             state=KeyState.REVOKED, revoked_at=Now(), revoked_reason="Another key was accepted."
         )
@@ -109,6 +113,11 @@ def propose_key(device: Device, facts: public_keys.KeyFacts) -> DeviceKey:
     """
     device.keys.filter(state=KeyState.PROPOSED).delete()
     return _add(device, facts, KeyState.PROPOSED)
+
+
+def expect_key(device: Device, facts: public_keys.KeyFacts) -> DeviceKey:
+    """Keep the key of a device that has not called yet. Its first proof makes it the key; no proposal displaces it."""
+    return _add(device, facts, KeyState.NEXT)
 
 
 def _add(device: Device, facts: public_keys.KeyFacts, state: KeyState) -> DeviceKey:

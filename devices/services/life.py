@@ -23,9 +23,21 @@ if TYPE_CHECKING:
 CHANGEABLE: Final = frozenset({"name", "region", "device_type", "tags", "notes"})
 
 
-def accept_device(device: Device, *, actor: Asker) -> Device:
-    """Deal with it from now on. Its proposed key, if it has no other, becomes its key."""
-    return _move(device, DeviceStatus.ACCEPTED, "device.accepted", actor=actor, only=("pending", "rejected"))
+def accept_device(device: Device, *, actor: Asker, fingerprint: str = "") -> Device:
+    """Deal with it from now on. Its proposed key, if it has no other, becomes its key.
+
+    `fingerprint` is that of the key that was looked at: another one may have been proposed meanwhile.
+    """
+    with transaction.atomic():
+        key = lock(device).keys.filter(state=KeyState.PROPOSED).first()
+        check_seen(key, fingerprint)
+        return _move(device, DeviceStatus.ACCEPTED, "device.accepted", actor=actor, only=("pending", "rejected"))
+
+
+def check_seen(key: DeviceKey | None, fingerprint: str) -> None:
+    """Refuse a decision about another key than the one that was looked at; nothing is asked of who names none."""
+    if fingerprint and (key is None or key.fingerprint != fingerprint):
+        raise Conflict("Another key is proposed by now. Look again.", code="other_key", field="fingerprint")
 
 
 def reject_device(device: Device, *, actor: Asker, reason: str = "") -> Device:

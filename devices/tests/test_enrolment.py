@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import math
+from collections.abc import Iterator
 from datetime import timedelta
+from importlib import import_module
+from itertools import count
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from django.apps import apps
 from django.test import Client
 from django.utils import timezone
 
@@ -19,13 +24,14 @@ from accounts.tests.factories import UserFactory
 from devices import services
 from devices.choices import DeviceStatus, KeyState
 from devices.models import Device, DeviceKey, EnrolmentToken
+from devices.public_keys import SMALL_PRIMES, SUBGROUPS
 from devices.services.keys import rotation_message
 from devices.services.tokens import use_token
 from hub.exceptions import Conflict, Invalid, NotAllowed, NotFound
 from hub.nodes.tests.factories import RegionFactory
 
 from .conftest import Caller
-from .factories import DeviceFactory, DeviceGroupFactory
+from .factories import DeviceFactory, DeviceGroupFactory, make_key
 from .signing import Signer, later, pem_of, raw_signature
 
 pytestmark = pytest.mark.django_db
@@ -145,6 +151,9 @@ def shared_key() -> str:
         (lambda: pem_of(ec.generate_private_key(ec.SECP256K1())), "P-256"),
         (shared_key, "public"),
         (lambda: pem_of(rsa_with_small_factor()), "factored"),
+        (lambda: rsa_of(*faulty_factors()), "factored"),
+        (lambda: rsa_of(*close_factors()), "factored"),
+        (lambda: RFC_9421_RSA, "public"),
         (lambda: "nonsense", "PEM"),
         (lambda: "x" * 4097, ""),
     ],
@@ -156,6 +165,42 @@ def test_weak_and_shared_keys_are_refused(client: Client, pem: Any, words: str) 
 
     assert answer.status_code == 400
     assert words in answer.json()["fields"]["public_key"][0]
+
+
+def rsa_of(one: int, other: int) -> str:
+    key = rsa.RSAPublicNumbers(65537, one * other).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def without_small_factors(numbers: Iterator[int]) -> int:
+    return next(each for each in numbers if math.gcd(each, SMALL_PRIMES) == 1)
+
+
+def faulty_factors() -> tuple[int, int]:
+    """As CVE-2017-15361 makes them: a multiple of the product of small primes, and a power of 65537."""
+    product = 2 * math.prod(SUBGROUPS)
+    start = (3 << 1022) // product
+    return tuple(  # type: ignore[return-value]
+        without_small_factors(number * product + pow(65537, power, product) for number in count(start))
+        for power in (1234, 5678)
+    )
+
+
+def close_factors() -> tuple[int, int]:
+    one = without_small_factors(count((3 << 1022) + 1, 2))
+    return one, without_small_factors(count(one + 2**500, 2))
+
+
+RFC_9421_RSA = """-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAr4tmm3r20Wd/PbqvP1s2
++QEtvpuRaV8Yq40gjUR8y2Rjxa6dpG2GXHbPfvMs8ct+Lh1GH45x28Rw3Ry53mm+
+oAXjyQ86OnDkZ5N8lYbggD4O3w6M6pAvLkhk95AndTrifbIFPNU8PPMO7OyrFAHq
+gDsznjPFmTOtCEcN2Z1FpWgchwuYLPL+Wokqltd11nqqzi+bJ9cvSKADYdUAAN5W
+Utzdpiy6LbTgSxP7ociU4Tn0g5I6aDZJ7A8Lzo0KSyZYoA485mqcO0GVAdVw9lq4
+aOT9v6d+nb4bnNkQVklLQ3fVAvJm+xdDOp9LCNCN48V2pnDOkFV6+U9nV5oyc6XI
+2wIDAQAB
+-----END PUBLIC KEY-----
+"""
 
 
 def small_rsa() -> rsa.RSAPrivateKey:
@@ -258,6 +303,75 @@ def test_preauthorised_identity_with_another_key_is_not_accepted(client: Client)
 
     assert answer.json()["status"] == "preauthorised"
     assert DeviceKey.objects.filter(state=KeyState.ACTIVE).count() == 0
+
+
+def test_stranger_who_comes_twice_is_not_the_device_that_is_expected(client: Client) -> None:
+    """It was: the second call found the key that the first had proposed in the place of the expected one."""
+    expected, stranger = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    made = services.preauthorise_device(
+        actor=SYSTEM, name="roof", public_key=pem_of(expected), identity={"serial": "A1"}
+    )
+
+    taken = [register(client, stranger, identity={"serial": "A1"}).json() for _ in range(2)]
+    answer = register(client, expected, identity={"serial": "A1"}).json()
+
+    assert [each["status"] for each in taken] == ["preauthorised"] * 2
+    assert (answer["device_id"], answer["status"], answer["key_state"]) == (str(made.pk), "accepted", "active")
+    assert made.keys.get(state=KeyState.PROPOSED).public_key == pem_of(stranger)
+
+
+def test_another_key_of_an_expected_device_is_taken_when_somebody_says_so(client: Client) -> None:
+    services.preauthorise_device(
+        actor=SYSTEM, name="roof", public_key=pem_of(Ed25519PrivateKey.generate()), identity={"serial": "A1"}
+    )
+    replaced = Ed25519PrivateKey.generate()
+    register(client, replaced, identity={"serial": "A1"})
+
+    services.accept_key(Device.objects.get(), actor=SYSTEM)
+
+    assert register(client, replaced, identity={"serial": "A1"}).json()["status"] == "accepted"
+
+
+def test_keys_that_were_expected_before_are_kept_and_proposed_ones_are_not() -> None:
+    device = services.preauthorise_device(
+        actor=SYSTEM, name="roof", public_key=pem_of(Ed25519PrivateKey.generate()), identity={"serial": "A1"}
+    )
+    displaced = DeviceFactory(status=DeviceStatus.PREAUTHORISED)
+    make_key(displaced, state=KeyState.PROPOSED)
+    displaced.keys.filter(state=KeyState.PROPOSED).update(created_at=timezone.now() + timedelta(seconds=5))
+    device.keys.update(state=KeyState.PROPOSED)
+
+    import_module("devices.migrations.0008_expected_keys").expect(apps, None)
+
+    assert device.keys.get().state == KeyState.NEXT
+    assert displaced.keys.filter(state=KeyState.PROPOSED).exists()
+
+
+def test_who_does_not_say_what_it_is_is_known_by_its_key(client: Client) -> None:
+    private = Ed25519PrivateKey.generate()
+    first = register(client, private, identity={"serial": "A1"})
+
+    again = register(client, private)
+
+    assert again.status_code == 201, again.content
+    assert again.json() == first.json()
+
+
+def test_decision_is_about_the_key_that_was_looked_at(client: Client) -> None:
+    register(client, identity={"serial": "A1"})
+    device = Device.objects.get()
+    looked_at = device.keys.get().fingerprint
+    register(client, identity={"serial": "A1"})
+    page = Client()
+    page.force_login(UserFactory(role="Operator"))
+
+    page.post(f"/devices/{device.pk}/accept", {"fingerprint": looked_at})
+    with pytest.raises(Conflict, match="Another key"):
+        services.accept_device(device, actor=SYSTEM, fingerprint=looked_at)
+
+    device.refresh_from_db()
+    assert device.status == "pending"
+    services.accept_device(device, actor=SYSTEM, fingerprint=device.keys.get().fingerprint)
 
 
 def test_decommissioned_device_does_not_come_back(client: Client) -> None:

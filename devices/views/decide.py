@@ -25,6 +25,7 @@ AT_ONCE: dict[str, tuple[Callable[..., Any], str]] = {
     "resume": (services.resume_device, "{} is resumed."),
     "accept-key": (services.accept_key, "{} has its new key; all others are revoked."),
 }
+ABOUT_KEYS = ("accept", "accept-key")
 ASKED: dict[str, tuple[Callable[..., Any], str, str, str]] = {
     "reject": (
         services.reject_device,
@@ -47,8 +48,9 @@ def device_decide(request: HttpRequest, pk: UUID, verb: str) -> HttpResponse:
     """One click; a refusal is said and leaves the page as it is."""
     device = find_device(request, pk)
     service, words = AT_ONCE[verb]
+    seen = {"fingerprint": request.POST.get("fingerprint", "")} if verb in ABOUT_KEYS else {}
     try:
-        service(device, actor=me(request))
+        service(device, actor=me(request), **seen)
         messages.success(request, words.format(device.name))
     except Conflict as error:
         messages.error(request, error.message)
