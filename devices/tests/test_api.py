@@ -181,6 +181,8 @@ def test_fleet_in_numbers(operator: Client) -> None:
     assert (stats["total"], stats["online"], stats["offline"], stats["pending"]) == (4, 2, 1, 1)
     assert stats["by_health"] == {"healthy": 2, "error": 1}
     assert stats["by_version"] == {"2": 2, "1": 1}
+    assert (stats["active_deployments"], stats["bundles"], stats["success_percent"]) == (0, 0, None)
+    assert len(stats["days"]) == 7
 
 
 def test_limited_operator_counts_and_reaches_his_regions(client: Client) -> None:

@@ -13,12 +13,14 @@ from django.utils import timezone
 from accounts.actors import SYSTEM
 from accounts.tests.factories import UserFactory
 from devices.choices import DeviceStatus, KeyState
-from devices.models import Device, DeviceGroup, EnrolmentToken
+from devices.deployments.services import Terms, rollback_devices
+from devices.models import Bundle, Deployment, Device, DeviceGroup, EnrolmentToken, TargetEvent
+from devices.outcomes import outcomes
 from devices.services import create_token
 from devices.services.tokens import digest_of
 from hub.nodes.tests.factories import RegionFactory
 
-from .deployment_helpers import beat, deploy, make_bundle, report
+from .deployment_helpers import beat, deploy, make_bundle, report, run_through
 from .factories import DeviceFactory, DeviceGroupFactory, make_key
 from .signing import pem_of
 from .test_pages import browser, page, waiting
@@ -51,6 +53,42 @@ def test_fleet_counts_calls_versions_deployments_and_failures(viewer: Client) ->
     assert "1 failed" in text
     assert "deploy.sh ended with 3." in text
     assert "Wait to enrol" in text
+
+
+def test_fleet_shows_what_became_of_seven_days_of_deployments(viewer: Client) -> None:
+    """X102: cards and chart of what there is, and not made up."""
+    first, second = DeviceFactory(beat__last_seen=1), DeviceFactory(beat__last_seen=1)
+    for version in ("1.0", "2.0"):
+        run_through(make_bundle(version), first)
+    old = run_through(Bundle.objects.get(version="1.0"), second)
+    TargetEvent.objects.filter(target__deployment=old).update(at=timezone.now() - timedelta(days=8))
+    failed = deploy(Bundle.objects.get(version="2.0"), second)
+    beat(second)
+    report(second, failed, "failed", error_code="script")
+    made = rollback_devices(Device.objects.filter(pk=first.pk), actor=SYSTEM, terms=Terms(soak_seconds=0)).deployment
+    Deployment.objects.filter(pk=made.pk).update(created_at=timezone.now() - timedelta(seconds=95))
+    beat(first)
+    report(first, made, "success")
+
+    found = outcomes(UserFactory(role="Viewer"))
+    text = page(viewer, "/fleet/")
+
+    today = found.days[-1]
+    assert (len(found.days), today.succeeded, today.failed, today.rolled_back, found.total) == (7, 3, 1, 1, 5)
+    assert (found.bundles, found.deployments_24h, found.success_percent) == (2, 5, 60.0)
+    assert 95 <= (found.mean_rollback_seconds or 0) < 120
+    assert "60<small>%</small>" in text
+    assert "1 min" in text
+    assert f"{today.day:%-d %b}" in text
+
+
+def test_outcomes_are_of_the_regions_that_one_may_see() -> None:
+    for region in (RegionFactory(slug="here"), RegionFactory(slug="there")):
+        run_through(make_bundle(region.slug), DeviceFactory(region=region))
+    operator = UserFactory(role="Operator", regions=["here"])
+
+    assert outcomes(operator).days[-1].succeeded == 1
+    assert outcomes(UserFactory(role="Player")).total == 0
 
 
 def test_fleet_costs_the_same_for_any_number(viewer: Client) -> None:

@@ -8,6 +8,7 @@ from django.shortcuts import render
 
 from accounts.permissions import require
 from devices.fleet import figures, open_deployments, recent_failures
+from devices.outcomes import outcomes
 from hub.pages import live
 from hub.pages.requests import me
 
@@ -18,10 +19,12 @@ def fleet_overview(request: HttpRequest) -> HttpResponse:
     require(request.user, "devices.view")
     fleet, deployments = figures(request.user), open_deployments(request.user)
     failures = recent_failures(request.user)
-    context = {"fleet": fleet, "deployments": deployments, "failures": failures}
+    ended = outcomes(request.user)
+    context = {"fleet": fleet, "deployments": deployments, "failures": failures, "ended": ended}
     if live.is_fragment(request, "devices-fleet"):
         shown = [
             fleet,
+            ended,
             [(row.pk, row.status, row.done_count, row.failed_count) for row in deployments],
             [row.pk for row in failures],
         ]
