@@ -60,6 +60,11 @@ class ClusterOptionsForm(forms.Form):
     storage_class = forms.CharField(required=False, max_length=253, help_text="Empty: the cluster's own.")
     volume_quota = forms.BooleanField(required=False, label="This storage keeps the size of volumes")
     dns_namespace = forms.CharField(required=False, initial="kube-system", max_length=253, label="Resolver's namespace")
+    dns_addresses = NetworksField(
+        required=False,
+        label="Resolver's addresses",
+        help_text="Of a cache of names on each machine, such as 169.254.20.10. The examination tells.",
+    )
     check_image = forms.CharField(
         required=False, initial="busybox:1.37", max_length=250, help_text="For the trial of network policies."
     )

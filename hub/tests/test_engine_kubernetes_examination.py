@@ -105,9 +105,19 @@ def test_the_role_we_ship_is_what_the_engine_asks_for_and_nothing_more(cluster: 
 # The examination.
 
 
+def furnish(cluster: Cluster, *, internal: str = "192.168.1.10", pods: str = "10.42.0.0/24") -> None:
+    """What every cluster has: a machine, a resolver and the API server's own service."""
+    cluster.put("pods", "kube-system", "coredns")["metadata"]["labels"] = {"k8s-app": "kube-dns"}
+    addresses = [{"type": "InternalIP", "address": internal}, {"type": "Hostname", "address": "usman"}]
+    cluster.put("nodes", "", "usman", podCIDRs=[pods])["status"] = {"addresses": addresses}
+    cluster.put("services", "default", "kubernetes", clusterIPs=["10.43.0.1"])
+
+
 def test_a_cluster_in_order_is_found_so(cluster: Cluster, engine: KubernetesEngine) -> None:
     for pool in cluster.objects("ipaddresspools"):
         pool["spec"]["autoAssign"] = False
+    furnish(cluster)
+    homes = len(cluster.objects("namespaces"))
 
     checks = verdicts(engine)
 
@@ -119,9 +129,11 @@ def test_a_cluster_in_order_is_found_so(cluster: Cluster, engine: KubernetesEngi
         "Announcements",
         "Load balancers",
         "Usage",
+        "Names",
+        "Near networks",
         "Network policies",
     }
-    wait_until(lambda: len(cluster.objects("namespaces")) == 1, what="the end of the throw-away namespaces")
+    wait_until(lambda: len(cluster.objects("namespaces")) == homes, what="the end of the throw-away namespaces")
 
 
 @pytest.mark.parametrize(
@@ -286,3 +298,78 @@ def test_one_kind_that_is_seen_is_enough(cluster: Cluster) -> None:
     cluster.fail("list", "bgpadvertisements", status=404, times=99)
 
     assert announcements_of(cluster).verdict is Verdict.GOOD
+
+
+# What lies around workloads that may reach the Internet.
+
+
+def test_a_cluster_without_the_resolver_that_policies_name_is_told(cluster: Cluster, engine: KubernetesEngine) -> None:
+    missing = verdicts(engine)["Names"]
+    furnish(cluster)
+    elsewhere = verdicts(engine_of(cluster, dns_namespace="dns"))["Names"]
+
+    assert (missing.verdict, elsewhere.verdict) == (Verdict.BAD, Verdict.BAD)
+    assert "k8s-app=kube-dns" in missing.found
+    assert "`dns_namespace`" in elsewhere.advice
+
+
+@pytest.mark.parametrize(
+    ("args", "ips"),
+    [
+        (["-localip", "169.254.20.10,10.43.0.10", "-conf", "/etc/Corefile"], ["169.254.20.10", "10.43.0.10"]),
+        (["-localip=169.254.25.10"], ["169.254.25.10"]),
+        ([], ["169.254.20.10"]),
+    ],
+)
+def test_a_cache_of_names_on_each_machine_is_found_until_its_addresses_are_let_through(
+    cluster: Cluster, engine: KubernetesEngine, args: list[str], ips: list[str]
+) -> None:
+    furnish(cluster)
+    template = {"spec": {"containers": [{"name": "node-cache", "args": args}]}}
+    cluster.put("daemonsets", "kube-system", "node-local-dns", template=template)
+
+    before = verdicts(engine)["Names"]
+    after = verdicts(engine_of(cluster, dns_addresses=ips))["Names"]
+
+    assert before.verdict is Verdict.BAD
+    assert f"at {', '.join(ips)}," in before.found
+    assert "`dns_addresses`" in before.advice
+    assert after.verdict is Verdict.GOOD
+
+
+def test_networks_nearby_that_workloads_could_reach_are_found(cluster: Cluster) -> None:
+    furnish(cluster, internal="203.0.113.9", pods="2001:db8:1::/64")
+
+    check = verdicts(engine_of(cluster), ("192.168.250.100", "198.51.100.7"))["Near networks"]
+    closed = ["203.0.113.0/24", "198.51.100.0/24", "2001:db8::/32"]
+    after = verdicts(engine_of(cluster, closed_networks=closed), ("198.51.100.7",))["Near networks"]
+
+    assert (check.verdict, after.verdict) == (Verdict.BAD, Verdict.GOOD)
+    assert "reach 203.0.113.9, 2001:db8:1::/64, 198.51.100.7, too" in check.found
+    assert "`closed_networks`" in check.advice
+
+
+def test_machines_that_cannot_be_seen_are_unknown(cluster: Cluster) -> None:
+    cluster.rules = shipped_role() - {("list", "", "nodes")}
+
+    assert verdicts(engine_of(cluster))["Near networks"].verdict is Verdict.UNKNOWN
+
+
+def test_what_has_no_way_out_is_not_asked_for_what_is_near(cluster: Cluster) -> None:
+    assert not {"Names", "Near networks"} & set(verdicts(engine_of(cluster, egress=False)))
+
+
+def test_the_trial_of_policies_does_not_depend_on_who_may_play(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One program knocks on the other from a pod's address, which no player has."""
+    engine = engine_of(cluster, share_addresses=False, player_networks=["192.168.250.0/24"])
+    made: list[dict[str, Any]] = []
+    apply = engine.gateway.apply
+    monkeypatch.setattr(engine.gateway, "apply", lambda one: (made.append(one), apply(one))[1])
+
+    engine.examine([])
+
+    walls = next(one["spec"] for one in made if one["kind"] == "NetworkPolicy")
+    assert {"ipBlock": {"cidr": "0.0.0.0/0"}} in walls["ingress"][1]["from"]
+    assert {port["port"] for port in walls["ingress"][1]["ports"]} == {8080}

@@ -105,7 +105,7 @@ def test_nobody_there_is_unavailable(cluster: Cluster) -> None:
     assert failed.value.reason is Reason.UNAVAILABLE
 
 
-@pytest.mark.parametrize("step", range(9))
+@pytest.mark.parametrize("step", range(8))
 def test_a_launch_whose_answer_is_lost_is_finished_by_the_next(
     cluster: Cluster, engine: KubernetesEngine, step: int
 ) -> None:

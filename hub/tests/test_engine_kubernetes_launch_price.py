@@ -66,11 +66,15 @@ def looked_at(engine: KubernetesEngine, spec: WorkloadSpec, *, seconds: float = 
     [
         {"data_path": "/data", "env": {"A": "b"}, "probe": Probe(ProbeKind.TCP, port=25565)},
         {"files": {"/flag": "x"}, "env": {"A": "b"}, "sidecars": (beside(),)},
+        {"data_path": "/data", "env": {"A": "b"}, "sidecars": (beside(),)},
     ],
 )
 def test_a_whole_launch_costs_twelve_requests_however_long_it_takes(
-    cluster: Cluster, agent: KubernetesEngine, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
+    """Registries' credentials always: they are one more object."""
+    registries = [{"registry": "ghcr.io", "username": "me", "password": "secret"}]
+    agent = swept(engine_of(cluster, credentials={"kubeconfig": cluster.kubeconfig, "registries": registries}))
     monkeypatch.setattr("hub.engines.kubernetes.looks.FIRST_QUESTION_SECONDS", 10)  # the stand-in's pods may be late
     cluster.ready_seconds, cluster.address_seconds = 4, 1
     cluster.requests.clear()

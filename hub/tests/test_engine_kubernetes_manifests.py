@@ -320,8 +320,8 @@ def test_an_address_of_its_own_shows_who_plays() -> None:
     service = one("Service", objects)
     assert service["spec"]["externalTrafficPolicy"] == "Local"
     assert "metallb.io/allow-shared-ip" not in service["metadata"]["annotations"]
-    ways_in = one("NetworkPolicy", objects, names.POLICY_OPEN)["spec"]["ingress"]
-    assert ways_in[0]["from"] == [{"ipBlock": {"cidr": "192.168.250.0/24"}}]
+    ways_in = one("NetworkPolicy", objects)["spec"]["ingress"]
+    assert ways_in[1]["from"] == [{"ipBlock": {"cidr": "192.168.250.0/24"}}]
 
 
 @pytest.mark.parametrize(
@@ -389,19 +389,31 @@ def test_node_ports_are_the_leased_ports() -> None:
 
 def test_policies_close_everything_but_the_exposed_port_and_the_internet() -> None:
     objects = rendered(spec_of(), NODE_PORTS)
-    closed = one("NetworkPolicy", objects, names.POLICY_CLOSED)["spec"]
-    opened = one("NetworkPolicy", objects, names.POLICY_OPEN)["spec"]
+    walls = one("NetworkPolicy", objects)["spec"]
 
-    assert (closed["podSelector"], closed["policyTypes"]) == ({}, ["Ingress", "Egress"])
-    assert closed["ingress"] == [{"from": [{"podSelector": {}}]}]
-    assert {port["port"] for port in opened["ingress"][0]["ports"]} == {25565}
-    assert opened["ingress"][1]["from"] == [{"ipBlock": {"cidr": "10.42.7.0/24"}}]
-    out = opened["egress"][0]["to"][0]["ipBlock"]
+    assert (walls["podSelector"], walls["policyTypes"]) == ({}, ["Ingress", "Egress"])
+    within, players, agents = walls["ingress"]
+    assert within == {"from": [{"podSelector": {}}]}
+    assert {port["port"] for port in players["ports"]} == {25565}
+    assert agents["from"] == [{"ipBlock": {"cidr": "10.42.7.0/24"}}]
+    assert walls["egress"][0] == {"to": [{"podSelector": {}}]}
+    out = walls["egress"][1]["to"][0]["ipBlock"]
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "203.0.113.0/24"} <= set(out["except"])
-    names_only = opened["egress"][1]
+    names_only = walls["egress"][2]
     assert {port["port"] for port in names_only["ports"]} == {53}
     assert names_only["to"][0]["podSelector"] == {"matchLabels": {"k8s-app": "kube-dns"}}
-    assert "ipBlock" not in names_only["to"][0]
+    assert "ipBlock" not in json.dumps(names_only)
+
+
+def test_a_cache_of_names_on_each_machine_is_asked_for_names_and_nothing_else() -> None:
+    options = Options.parse("west", {"dns_addresses": ["169.254.20.10", "fd00::53"]})
+
+    objects = rendered(spec_of(), options)
+
+    names_only = one("NetworkPolicy", objects)["spec"]["egress"][2]
+    assert names_only["to"][1:] == [{"ipBlock": {"cidr": "169.254.20.10/32"}}, {"ipBlock": {"cidr": "fd00::53/128"}}]
+    assert {port["port"] for port in names_only["ports"]} == {53}
+    assert all(not (schema_fault(made) or faults_of(made)) for made in objects)
 
 
 @pytest.mark.parametrize("whose", ["node", "workload"])
@@ -477,6 +489,7 @@ def test_ports_outside_the_node_ports_are_refused_there() -> None:
         {"exposure": "node_ports", "player_networks": ["10.0.0.0/8"]},
         {"address_pool": "A B"},
         {"reach_pods": "yes"},
+        {"dns_addresses": ["169.254.0.0/16"]},
     ],
 )
 def test_options_that_no_cluster_takes_are_refused(options: dict[str, Any]) -> None:

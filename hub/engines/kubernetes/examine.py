@@ -23,6 +23,7 @@ from .observe import container_status, moment
 from .options import LOAD_BALANCER, Options
 from .pools import Announcements, Pools, ranges_of
 from .resources import ACCESS_REVIEWS, DAEMON_SETS, NAMESPACES, POD_METRICS, PODS
+from .surroundings import near, resolver
 
 OLDEST_MINOR = 28
 MANIFEST = "deploy/kubernetes/challenge-manager.yaml"
@@ -45,6 +46,7 @@ RIGHTS = {
     ("", "pods/log"): "get",
     ("", "pods/attach"): "get create",
     ("", "events"): "list",
+    ("", "nodes"): "list",
     ("apps", "deployments"): "get create patch delete",
     ("apps", "daemonsets"): "list",
     ("networking.k8s.io", "networkpolicies"): "create patch",
@@ -76,6 +78,8 @@ class Examination:
                 if self.options.exposure == LOAD_BALANCER:
                     checks += [self.pools(), self.announcements(), self.service_lb()]
                 checks.append(self.metrics())
+                if self.options.egress:
+                    checks += [resolver(self.gateway, self.options), near(self.gateway, self.options, self.ips)]
         except Refused as error:
             raise translate(error) from error
         return [*checks, self.policies()]
@@ -222,6 +226,7 @@ class Examination:
             command=("sh", "-c", script),
             limits=LIMITS,
             stop_grace_seconds=1,
+            shares_address=True,  # so that its policy lets anybody in, and not players' networks alone
             **more,
         )
 

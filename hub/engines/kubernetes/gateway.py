@@ -214,13 +214,13 @@ class Gateway:
                 return None
             raise
 
-    def attach(self, namespace: str, pod: str, data: bytes) -> None:
+    def attach(self, namespace: str, pod: str, container: str, data: bytes) -> None:
         """Write to a container's standard input. Raises OSError."""
         import websocket
         from kubernetes.stream.ws_client import STDIN_CHANNEL, create_websocket, get_websocket_url
 
         path = PODS.path(namespace, pod, "attach")
-        query = [("stdin", "true"), ("stdout", "false"), ("stderr", "false")]
+        query = [("container", container), ("stdin", "true"), ("stdout", "false"), ("stderr", "false")]
         headers: dict[str, str] = {}
         self.api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
         configuration = self.api.configuration

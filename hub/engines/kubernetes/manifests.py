@@ -158,8 +158,8 @@ def contents(
     ]
     secret = {"type": "Opaque", "data": _secret(spec)}
     made.append(_object(spec, options, "v1", "Secret", names.SECRET, secret))
-    for name, content in network.policies(spec, options):
-        made.append(_object(spec, options, "networking.k8s.io/v1", "NetworkPolicy", name, {"spec": content}))
+    walls = {"spec": network.policy(spec, options)}
+    made.append(_object(spec, options, "networking.k8s.io/v1", "NetworkPolicy", names.POLICY, walls))
     if registries:
         content = {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": _registries(registries)}}
         made.append(_object(spec, options, "v1", "Secret", names.REGISTRIES, content))

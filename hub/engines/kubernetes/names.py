@@ -49,8 +49,7 @@ FILES = "files"
 CLAIM = "data"
 QUOTA = "bounds"
 LIMIT_RANGE = "defaults"
-POLICY_CLOSED = "closed"
-POLICY_OPEN = "open"
+POLICY = "walls"
 
 # No variable can be named so: what begins with a digit is for the cluster and the hub, or for another container.
 KEY_MASK = "0.mask"

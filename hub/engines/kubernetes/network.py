@@ -8,7 +8,7 @@ from typing import Any
 
 from ..base import LABEL_ID, PortBinding, WorkloadSpec
 from .errors import refusal
-from .names import POLICY_CLOSED, POLICY_OPEN, plain
+from .names import plain
 from .options import LOAD_BALANCER, NODE_PORT_RANGE, Options
 
 PROTOCOLS = ("TCP", "UDP")
@@ -84,28 +84,19 @@ def players(options: Options, ip: str) -> list[str]:
     return [text for text in options.player_networks if ipaddress.ip_network(text).version == version]
 
 
-def policies(spec: WorkloadSpec, options: Options) -> Iterator[tuple[str, Object]]:
-    """Name and content of each policy. They add up: what none of them allows is closed."""
-    yield (
-        POLICY_CLOSED,
-        {
-            "podSelector": {},
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [{"podSelector": {}}]}],
-            "egress": [{"to": [{"podSelector": {}}]}],
-        },
-    )
-    ways_in = list(_ways_in(spec, options))
-    ways_out = list(_ways_out(options)) if options.egress and spec.egress else []
-    if ways_in or ways_out:
-        content: Object = {"podSelector": {"matchLabels": {LABEL_ID: str(spec.id)}}, "policyTypes": []}
-        if ways_in:
-            content["policyTypes"].append("Ingress")
-            content["ingress"] = ways_in
-        if ways_out:
-            content["policyTypes"].append("Egress")
-            content["egress"] = ways_out
-        yield POLICY_OPEN, content
+def policy(spec: WorkloadSpec, options: Options) -> Object:
+    """The walls of a namespace: all its pods are closed both ways, but for what stands here.
+
+    One object for all of it: it changes at once, and nothing that was open in an earlier generation stays so.
+    """
+    own = {"podSelector": {}}
+    way_out = list(_ways_out(options)) if options.egress and spec.egress else []
+    return {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [own]}, *_ways_in(spec, options)],
+        "egress": [{"to": [own]}, *way_out],
+    }
 
 
 def _ways_in(spec: WorkloadSpec, options: Options) -> Iterator[Object]:
@@ -131,11 +122,12 @@ def _ways_out(options: Options) -> Iterator[Object]:
             {"ipBlock": {"cidr": "::/0", "except": options.closed(6)}},
         ]
     }
-    resolver = {
+    resolver: Object = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": options.dns_namespace}},
         "podSelector": {"matchLabels": dict(options.dns_labels)},
     }
-    yield {"to": [resolver], "ports": _ports({DNS_PORT})}
+    caches = [{"ipBlock": {"cidr": cidr}} for cidr in options.dns_addresses]
+    yield {"to": [resolver, *caches], "ports": _ports({DNS_PORT})}
 
 
 def _ports(numbers: set[int]) -> list[Object]:

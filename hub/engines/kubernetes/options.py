@@ -26,6 +26,7 @@ KNOWN = frozenset(
         "agent_networks",
         "check_image",
         "closed_networks",
+        "dns_addresses",
         "dns_namespace",
         "egress",
         "exposure",
@@ -48,7 +49,8 @@ class Options:
 
     `share_addresses`: several workloads share an IP on disjoint ports, and see the cluster's address as the player's;
     without it each IP is one workload's own and it sees who plays. `closed_networks` are public ranges that must stay
-    out of reach besides the private ones: nodes, pods, services and pools where they are not private.
+    out of reach besides the private ones: nodes, pods, services and pools where they are not private. `dns_addresses`
+    are those of a cache of names on each machine, which is no pod that a policy could name.
     """
 
     hub: str
@@ -64,6 +66,7 @@ class Options:
     closed_networks: Sequence[str] = ()
     dns_namespace: str = "kube-system"
     dns_labels: tuple[tuple[str, str], ...] = (("k8s-app", "kube-dns"),)
+    dns_addresses: Sequence[str] = ()
     agent_networks: Sequence[str] = ()
     allow_grants: bool = False
     check_image: str = "busybox:1.37"
@@ -96,6 +99,7 @@ class Options:
             player_networks=players,
             closed_networks=_closed_networks(options),
             dns_namespace=_name(options, "dns_namespace") or "kube-system",
+            dns_addresses=_addresses(options, "dns_addresses"),
             agent_networks=_networks(options, "agent_networks"),
             check_image=str(options.get("check_image") or "busybox:1.37"),
             allow_grants=_flag(options, GRANT_OPTION, default=False),
@@ -140,6 +144,14 @@ def _closed_networks(options: Mapping[str, Any]) -> tuple[str, ...]:
     found = _networks(options, "closed_networks")
     if set(found) & set(ANYWHERE):
         raise refusal("The option `closed_networks` cannot close everything: switch `egress` off for that.")
+    return found
+
+
+def _addresses(options: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Single addresses, as networks of one."""
+    found = _networks(options, key)
+    if any(ipaddress.ip_network(text).num_addresses > 1 for text in found):
+        raise refusal(f"The option `{key}` is a list of single addresses, such as 169.254.20.10.")
     return found
 
 

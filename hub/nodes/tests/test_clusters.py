@@ -164,10 +164,9 @@ def test_options_are_set_on_the_page_and_only_what_is_unusual_is_kept(client: Cl
     values = {"region": node.region.pk, "memory_mb": 0, "cpu_percent": 0, "disk_mb": 0, "is_enabled": "on"}
     fields = {**values, **USUAL, "cluster-address_pool": "players", "cluster-runtime_class": "gvisor"}
     del fields["cluster-egress"]
+    fields |= {"cluster-closed_networks": "203.0.113.0/24, 2001:db8::/32", "cluster-dns_addresses": "169.254.20.10"}
 
-    answer = client.post(
-        f"/nodes/{node.name}/edit", {**fields, "cluster-closed_networks": "203.0.113.0/24, 2001:db8::/32"}
-    )
+    answer = client.post(f"/nodes/{node.name}/edit", fields)
     node.refresh_from_db()
     page = client.get(f"/nodes/{node.name}/edit").content.decode()
 
@@ -175,6 +174,7 @@ def test_options_are_set_on_the_page_and_only_what_is_unusual_is_kept(client: Cl
     assert node.options == {
         "address_pool": "players",
         "closed_networks": ["203.0.113.0/24", "2001:db8::/32"],
+        "dns_addresses": ["169.254.20.10"],
         "egress": False,
         "runtime_class": "gvisor",
     }

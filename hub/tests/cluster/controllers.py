@@ -32,7 +32,7 @@ def settle(cluster: Cluster, namespace: str) -> bool:
     for deployment in deployments:
         again |= _deploy(cluster, namespace, deployment)
     if not deployments:
-        for pod in store.find("pods", namespace):
+        for pod in store.find("pods", namespace, labels="app.kubernetes.io/managed-by=kutanga-hub"):
             cluster.end_pod(pod)
     for service in store.find("services", namespace):
         again |= _give_address(cluster, service)

@@ -294,7 +294,7 @@ class Handler(BaseHTTPRequestHandler):
         if sub == "log":
             return self._log(namespace, name, query)
         if sub == "attach":
-            return self._attach(namespace, name)
+            return self._attach(namespace, name, query.get("container", ""))
         if verb == "watch":
             return self._watch(plural, namespace, query)
         with store.lock:
@@ -427,8 +427,12 @@ class Handler(BaseHTTPRequestHandler):
         text = "".join(f"{at} {line}\n" if stamped else f"{line}\n" for at, line in lines).encode()
         return text[: int(query["limitBytes"])] if "limitBytes" in query else text
 
-    def _attach(self, namespace: str, name: str) -> None:
+    def _attach(self, namespace: str, name: str, container: str) -> None:
         kubelet = self._kubelet(namespace, name)
+        known = [one["name"] for one in kubelet.spec["containers"]]
+        if container not in known and (container or len(known) > 1):
+            text = f"a container name must be specified for pod {name}, choose one of: {known}"
+            raise Refusal(400, "BadRequest", text)
         accept = base64.b64encode(hashlib.sha1((self.headers["Sec-WebSocket-Key"] + MAGIC).encode()).digest())  # noqa: S324
         self.send_response(101)
         self.send_header("Upgrade", "websocket")
