@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import regex
 from django.core.exceptions import ValidationError
 
 from .choices import FlagKind, Scoring
@@ -79,8 +80,8 @@ def clean_flag(flag: Flag) -> None:
         )
     elif flag.kind == FlagKind.REGEX:
         try:
-            re.compile(content)
-        except re.error:
+            regex.compile(content)
+        except regex.error:
             errors["content"] = "This is not a regular expression."
     if flag.plant_env and not VARIABLE_NAME.fullmatch(flag.plant_env):
         errors["plant_env"] = "The name of a variable has capital letters, digits and underscores."

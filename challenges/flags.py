@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
+import logging
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import regex
 
 from .choices import FlagKind
 from .content_rules import LONGEST_ANSWER, PLACEHOLDER
@@ -20,6 +22,10 @@ from .content_rules import LONGEST_ANSWER, PLACEHOLDER
 if TYPE_CHECKING:
     from .models import Challenge, Event, Flag, Team
 
+logger = logging.getLogger(__name__)
+
+PATTERN_SECONDS = 0.1
+"""How long an author's expression may think about an answer: some never end, and others wait for the team meanwhile."""
 TOKEN_LENGTH = 24
 """Hexadecimal digits: 96 bits."""
 
@@ -79,7 +85,15 @@ def find(flags: Iterable[Flag], answer: str, team: Team, event: Event | None = N
 def _matches(flag: Flag, given: str, team: Team, event: Event | None) -> bool:
     wanted = flag_for(flag, team, event)
     if flag.kind == FlagKind.REGEX:
-        return re.fullmatch(wanted, given) is not None
+        return _fits(flag, wanted, given)
     if flag.kind == FlagKind.INSENSITIVE:
         wanted, given = wanted.casefold(), given.casefold()
     return hmac.compare_digest(wanted.strip().encode(), given.encode())
+
+
+def _fits(flag: Flag, pattern: str, given: str) -> bool:
+    try:
+        return regex.fullmatch(pattern, given, timeout=PATTERN_SECONDS) is not None
+    except TimeoutError:
+        logger.warning("the expression of flag %s did not come to an end with an answer", flag.pk)
+        return False

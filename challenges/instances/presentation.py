@@ -43,6 +43,14 @@ class Panel:
     connections: list[Connection]
 
     @property
+    def before_the_end(self) -> str:
+        """What a team can do about an end that is near."""
+        extend = next((action for action in self.actions if action.verb == "extend"), None)
+        if extend is None or extend.reason:
+            return f"{extend.reason if extend else ''} Save what you need.".strip()
+        return "Extend it, or save what you need."
+
+    @property
     def seconds(self) -> int:
         """How soon to look again."""
         return SECONDS_BUSY if self.is_busy else SECONDS_CALM

@@ -113,7 +113,8 @@ def refusal_to_extend(instance: Instance, *, by_rules: bool = True) -> str:
     if instance.expires_at >= event.ends_at:
         return "The event ends then."
     if event.max_extensions is not None and instance.extensions >= event.max_extensions:
-        return f"It was extended {instance.extensions} times, which is all that this event allows."
+        told = f"It was extended {instance.extensions} times, which is all that this event allows."
+        return told if instance.extensions else "This event gives no more time."
     opens = instance.expires_at - timedelta(minutes=event.extend_window_minutes)
     if timezone.now() < opens:
         return f"It can be extended once less than {event.extend_window_minutes} minutes are left."

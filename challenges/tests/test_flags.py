@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from challenges import flags
@@ -61,6 +63,18 @@ def test_answers_are_compared_by_kind(kind: str, content: str, answer: str, is_r
     flag = FlagFactory(kind=kind, content=content)
 
     assert (flags.find([flag], answer, TeamFactory()) is not None) is is_right
+
+
+def test_an_expression_that_comes_to_no_end_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    flag = FlagFactory(kind="regex", content=r"(a|aa)+")
+    begun = time.monotonic()
+
+    found = flags.find([flag], f"{'a' * 499}?", TeamFactory())
+
+    assert found is None
+    assert time.monotonic() - begun < 5
+    assert "did not come to an end" in caplog.text
+    assert "(a|aa)" not in caplog.text
 
 
 def test_planted_goes_where_it_is_wanted_and_does_not_show_itself() -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import AuditEntry
 from accounts.tests.factories import UserFactory
 from challenges import flags, services
-from challenges.models import Challenge, Instance
+from challenges.models import Challenge, Event, Instance
 from challenges.services import instance_fleet
 from hub.engines.fake import FakeEngine
 from hub.exceptions import Conflict
@@ -163,7 +163,19 @@ def test_box_warns_before_the_end(arena: Arena):
     Instance.objects.filter(pk=instance.pk).update(expires_at=soon)
 
     assert "It ends soon." not in before
-    assert "It ends soon." in client.get(url).content.decode()
+    assert "It ends soon.</b><p>Extend it, or save" in client.get(url).content.decode()
+
+
+def test_warning_does_not_advise_what_the_event_refuses(arena: Arena):
+    challenge = runnable(arena.event)
+    instance = arena.launch(arena.teams[0], challenge)
+    arena.work()
+
+    Event.objects.filter(pk=arena.event.pk).update(max_extensions=0)
+    Instance.objects.filter(pk=instance.pk).update(expires_at=timezone.now() + timedelta(minutes=1))
+    page = signed_in(arena.teams[0].captain).get(panel_url(arena, challenge)).content.decode()
+
+    assert "It ends soon.</b><p>This event gives no more time. Save what" in page
 
 
 def test_kill_all_asks_for_the_phrase(arena: Arena):
