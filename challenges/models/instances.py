@@ -94,6 +94,11 @@ class Instance(Workload):
         return self.warns_at is not None and timezone.now() >= self.warns_at
 
     @property
+    def is_over(self) -> bool:
+        """Whether its time has passed; its node's agent ends it within moments."""
+        return self.expires_at is not None and timezone.now() >= self.expires_at
+
+    @property
     def measured_key(self) -> str:
         """The key of its measurements."""
         return f"{self.kind}:{self.pk}"

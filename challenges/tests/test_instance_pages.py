@@ -176,6 +176,10 @@ def test_warning_does_not_advise_what_the_event_refuses(arena: Arena):
     page = signed_in(arena.teams[0].captain).get(panel_url(arena, challenge)).content.decode()
 
     assert "It ends soon.</b><p>This event gives no more time. Save what" in page
+    Instance.objects.filter(pk=instance.pk).update(expires_at=timezone.now())
+    page = signed_in(arena.teams[0].captain).get(panel_url(arena, challenge)).content.decode()
+    assert "its time is over" in page
+    assert "It ends soon." not in page
 
 
 def test_kill_all_asks_for_the_phrase(arena: Arena):

@@ -161,7 +161,10 @@ def contents(
     walls = {"spec": network.policy(spec, options)}
     made.append(_object(spec, options, "networking.k8s.io/v1", "NetworkPolicy", names.POLICY, walls))
     if registries:
-        content = {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": _registries(registries)}}
+        content: Object = {
+            "type": "kubernetes.io/dockerconfigjson",
+            "data": {".dockerconfigjson": _registries(registries)},
+        }
         made.append(_object(spec, options, "v1", "Secret", names.REGISTRIES, content))
     if spec.data_path:
         made.append(_object(spec, options, "v1", "PersistentVolumeClaim", names.CLAIM, {"spec": _claim(spec, options)}))

@@ -89,7 +89,7 @@ def policy(spec: WorkloadSpec, options: Options) -> Object:
 
     One object for all of it: it changes at once, and nothing that was open in an earlier generation stays so.
     """
-    own = {"podSelector": {}}
+    own: Object = {"podSelector": {}}
     way_out = list(_ways_out(options)) if options.egress and spec.egress else []
     return {
         "podSelector": {},
