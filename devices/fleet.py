@@ -117,10 +117,10 @@ def figures(user: Any) -> Fleet:
 def tab_counts(user: Any) -> dict[str, int]:
     """How many devices each tab of the list holds. Those to decide about are few, and never told late."""
     fleet = figures(user)
-    waiting = statement(("devices waiting", user.reach), lambda: totals(waiting(user), number=Count("pk"))).rows()
+    counted = statement(("devices waiting", user.reach), lambda: totals(waiting(user), number=Count("pk"))).rows()
     return {
         "": sum(fleet.by_status.values()),
-        "waiting": waiting[0][0] if waiting else 0,
+        "waiting": counted[0][0] if counted else 0,
         "accepted": fleet.accepted,
         "offline": fleet.offline,
         "unwell": fleet.unwell,
