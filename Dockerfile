@@ -16,7 +16,7 @@ COPY hub/launcher hub/launcher
 RUN python3 -c "from hub.launcher import bootstrap, console, place; \
 bootstrap.prepare(place.Place.from_environment({}), console.Console())"
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS whole
 # The agent lays firewall rules and holds addresses; the others need Python alone.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates iproute2 iptables python3 tini \
@@ -39,3 +39,17 @@ EXPOSE 8000
 # As a subreaper, because in the host's pid namespace the agent is not the first process.
 ENTRYPOINT ["tini", "-s", "--"]
 CMD ["gunicorn", "hub.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "4", "--graceful-timeout", "10", "--no-control-socket", "--worker-tmp-dir", "/dev/shm"]
+
+# What is in the image, Debian's packages included, as a bill of materials; the program that writes it stays outside.
+FROM whole AS bill
+USER root
+COPY requirements-dev.txt /tmp/
+RUN grep -hE '^[A-Za-z0-9._-]+==' requirements.txt /tmp/requirements-dev.txt > /tmp/pins.txt \
+    && python -m pip install --quiet --disable-pip-version-check --no-compile \
+        --target /tmp/tools --constraint /tmp/pins.txt cyclonedx-python-lib \
+    && env PYTHONPATH=/tmp/tools $(python -c "from hub.launcher.tools import NO_SERVICES as unused; \
+print(*(f'{name}={value}' for name, value in unused.items()))") \
+        python manage.py sbom --installed --output /tmp/sbom.json
+
+FROM whole
+COPY --from=bill /tmp/sbom.json /usr/share/kutanga-hub/sbom.json

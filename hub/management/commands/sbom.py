@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -15,23 +17,29 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 PINNED = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;#]+)")
 OSI = "License :: OSI Approved :: "
 LISTS = ("requirements.txt", "requirements-optional.txt")
+DEBIAN = ("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Architecture} ${db:Status-Abbrev}\n")
 
 
 class Command(BaseCommand):
     """Write the bill of materials."""
 
-    help = "Lists Python and front-end packages with versions and licences; installed must be what is pinned."
+    help = (
+        "Lists Python and front-end packages with versions and licences; installed must be what is pinned. "
+        "With --installed: what is there, Debian's packages included, as the image has it in /usr/share/kutanga-hub."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--output", type=Path, default=settings.BASE_DIR / "build" / "sbom.json")
+        parser.add_argument("--installed", action="store_true", help="List what is installed here, not what is pinned.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         # A tool of development: the hub itself runs without it.
         from cyclonedx.model.bom import Bom
         from cyclonedx.output.json import JsonV1Dot6
 
-        bom = Bom(components=[*_python(), *_front_end()])
+        python = [*_installed(), *_debian()] if options["installed"] else _python()
+        bom = Bom(components=[*python, *_front_end()])
         bom.metadata.component = _component("kutanga-hub", _own_version(), "Apache-2.0", kind="application")
         bom.register_dependency(bom.metadata.component, bom.components)
         path: Path = options["output"]
@@ -55,6 +63,27 @@ def _python() -> Iterator[Any]:
             yield _component(match[1], match[2], _licence(found), ecosystem="pypi")
 
 
+def _installed() -> Iterator[Any]:
+    """Yield what lies in this environment alone; what another folder lends, such as this command's tools, is no part."""
+    for place in sorted({path for path in sys.path if Path(path).is_relative_to(sys.prefix)}):
+        for each in metadata.distributions(path=[place]):
+            yield _component(_normal(each.metadata["Name"]), each.version, _licence(each.metadata), ecosystem="pypi")
+
+
+def _debian() -> Iterator[Any]:
+    """Yield Debian's packages; their licences are in files of their own, in no form that a program reads."""
+    done = subprocess.run(DEBIAN, capture_output=True, text=True, check=True, timeout=60)
+    for line in done.stdout.splitlines():
+        name, version, architecture, status = line.split()
+        if status.startswith("ii"):
+            yield _component(name, version, "", ecosystem="deb", architecture=architecture)
+
+
+def _normal(name: str) -> str:
+    """Return a package's name as an index writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _front_end() -> Iterator[Any]:
     """Yield what package-lock.json pins."""
     content = json.loads((settings.BASE_DIR / "package-lock.json").read_text(encoding="utf-8"))
@@ -75,13 +104,18 @@ def _licence(found: metadata.PackageMetadata) -> str:
     return " OR ".join(classified)
 
 
-def _component(name: str, version: str, licence: str, *, ecosystem: str = "", kind: str = "library") -> Any:
+def _component(
+    name: str, version: str, licence: str, *, ecosystem: str = "", kind: str = "library", architecture: str = ""
+) -> Any:
     from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
     group, _, short = name.rpartition("/")
-    purl = PackageURL(ecosystem, group or None, short, version) if ecosystem else None
+    if architecture:
+        purl = PackageURL(ecosystem, "debian", short, version, {"arch": architecture})
+    else:
+        purl = PackageURL(ecosystem, group or None, short, version) if ecosystem else None
     return Component(
         name=name,
         version=version,
