@@ -9,12 +9,14 @@ import argparse
 import datetime
 import os
 import platform
+import shutil
 import sys
 import time
 from pathlib import Path
 
 import psutil
 
+from .dock import DockNode
 from .faults import FAULTS, Fault
 from .network import FarNode
 from .world import Broken, World
@@ -31,9 +33,10 @@ noticed; they would have tried again. What each fault may cost is a bound in the
 
 """
 TAIL = """
-The Docker daemon is killed, stopped and frozen by tests of its own, with one they start (`test_docker_outages.py`,
-`test_engine_docker_faults.py`): containers go on or are found again, and no crash is counted.
+The Docker daemon is stopped and frozen, and killed with live-restore, by tests of its own (`test_docker_faults.py`,
+`test_engine_docker_faults.py`).
 """
+OTHERS: dict[str, type[FarNode | DockNode]] = {"network": FarNode, "docker": DockNode}
 TITLES = (
     "Broken",
     "Expected",
@@ -66,9 +69,9 @@ def main(argv: list[str]) -> int:
     rows, failed = [], 0
     try:
         world.start()
-        if "network" in names and os.geteuid() == 0:
-            world.far = FarNode(world)
-            world.far.start()
+        for name in [each for each in names if each in OTHERS and has(FAULTS[each].needs)]:
+            world.others[name] = OTHERS[name](world)
+            world.others[name].start()
         print(COLUMNS, flush=True)
         for name in names:
             line, problem = one(world, FAULTS[name])
@@ -78,18 +81,23 @@ def main(argv: list[str]) -> int:
             if problem:
                 print(f"  {problem}", flush=True)
     finally:
-        if world.far is not None:
-            world.far.close()
+        for other in world.others.values():
+            other.close()
         world.close()
     if set(names) == set(FAULTS):
         TABLE.write_text(HEAD + machine() + "\n\n" + "\n".join([COLUMNS, *rows]) + "\n" + TAIL, encoding="utf-8")
     return 1 if failed else 0
 
 
+def has(needs: str) -> bool:
+    """Say whether this machine has what a fault needs."""
+    return all(os.geteuid() == 0 if need == "root" else shutil.which(need) for need in needs.split(" and ") if need)
+
+
 def one(world: World, fault: Fault) -> tuple[str, str]:
     """Break one thing and watch: the row, and what was worse than it may be."""
-    if fault.needs_root and not world.has_disk:
-        why = "not run: needs root"
+    if not has(fault.needs) or (fault.needs and not world.has_disk):
+        why = f"not run: needs {fault.needs}"
         return cells(fault.name, fault.seen, fault.heals, why, *[""] * (len(TITLES) - 4)), why
     before = world.pid(fault.service) if fault.service else 0
     world.also = None

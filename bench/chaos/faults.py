@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from .dock import kill_docker
 from .network import cut_network
 from .world import World
 
@@ -31,7 +32,8 @@ class Fault:
     may_fail: frozenset[str]
     bound: float
     hold: float = 0
-    needs_root: bool = False
+    needs: str = ""
+    """What the machine must have for it; without, the row says so."""
     service: str = ""
     """The process of the launcher that has to be another one afterwards."""
 
@@ -61,51 +63,46 @@ def fill_disk(world: World) -> Undo:
     return path.unlink
 
 
+def killed(service: str, name: str, seen: str, heals: str, *, is_noticed: bool = False, bound: float = 30) -> Fault:
+    """A process of the launcher's that dies and is started again: another one has to be there afterwards."""
+    may_fail = frozenset({"reads", "writes"} if is_noticed else ())
+    return Fault(name, seen, f"the launcher starts {heals}", kill(service), may_fail, bound, service=service)
+
+
 FAULTS = {
-    "web": Fault(
+    "web": killed(
+        "web",
         "all web processes are killed",
         "pages and API do not answer; games go on",
-        "the launcher starts them again",
-        kill("web"),
-        frozenset({"reads", "writes"}),
-        30,
-        service="web",
+        "them again",
+        is_noticed=True,
     ),
-    "agent": Fault(
+    "agent": killed(
+        "agent",
         "the agent is killed with all its workers",
         "wishes wait; pages answer, games go on",
-        "the launcher starts it again; the sweep finds what was asked",
-        kill("agent"),
-        frozenset(),
-        30,
-        service="agent",
+        "it again; the sweep finds what was asked",
     ),
-    "scheduler": Fault(
+    "scheduler": killed(
+        "scheduler",
         "the scheduler is killed",
         "nothing",
-        "the launcher starts it again; what was due meanwhile runs then",
-        kill("scheduler"),
-        frozenset(),
-        30,
-        service="scheduler",
+        "it again; what was due meanwhile runs then",
     ),
-    "redis": Fault(
+    "redis": killed(
+        "valkey",
         "Valkey is killed and has forgotten everything",
         "a request may be slow or fail while it is away; games go on",
-        "the launcher starts it again; what was queued comes from PostgreSQL",
-        kill("valkey"),
-        frozenset({"reads", "writes"}),
-        30,
-        service="valkey",
+        "it again; what was queued comes from PostgreSQL",
+        is_noticed=True,
     ),
-    "postgres": Fault(
+    "postgres": killed(
+        "postgres",
         "PostgreSQL is killed",
         "pages and API answer 503 or not at all; games go on",
-        "the launcher starts it again, it replays its log; everybody connects anew",
-        kill("postgres"),
-        frozenset({"reads", "writes"}),
-        60,
-        service="postgres",
+        "it again, it replays its log; everybody connects anew",
+        is_noticed=True,
+        bound=60,
     ),
     "disk": Fault(
         "the disk is full for ten seconds",
@@ -115,7 +112,7 @@ FAULTS = {
         frozenset({"reads", "writes"}),
         60,
         hold=10,
-        needs_root=True,
+        needs="root",
     ),
     "network": Fault(
         "a node's agent is cut off from database and Redis for twenty seconds",
@@ -125,6 +122,16 @@ FAULTS = {
         frozenset(),
         60,
         hold=20,
-        needs_root=True,
+        needs="root",
+    ),
+    "docker": Fault(
+        "a node's Docker daemon is killed, and started again five seconds later",
+        "wishes for that node wait; its games go on, and end for a moment when Docker is back",
+        "Docker ends the containers it finds (without live-restore); the agent starts them, and counts no crash",
+        kill_docker,
+        frozenset(),
+        60,
+        hold=5,
+        needs="root and dockerd",
     ),
 }

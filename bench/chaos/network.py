@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import selectors
-import signal
 import socket
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from hub.launcher.place import read_json
-from hub.launcher.processes import follow_parent
-
-from .world import CHECKOUT, Broken, World
+from .nodes import OtherNode, run
+from .world import Broken, World
 
 HERE, THERE = "10.213.77.1", "10.213.77.2"
-FAR = """
-from hub.nodes.models import AddressPool, Node, Region
-from hub.nodes.leases import fill_pool
-local = Node.objects.get(name="local")
-region = Region.objects.create(slug="far", name="Far")
-node = Node.objects.create(name="far", region=region, engine="process", options={**local.options, "root": ROOT})
-pool = AddressPool.objects.create(node=node, name="games", first_ip="127.0.0.1", first_port=25565, last_port=25570)
-fill_pool(pool)
-inner = AddressPool.objects.create(
-    node=node, name="inner", is_public=False, first_ip="127.0.0.1", first_port=27100, last_port=27110
-)
-fill_pool(inner)
-"""
-
-
-def run(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Broken(f"{' '.join(words)}: {done.stderr}")
 
 
 class Bridge:
@@ -72,14 +47,15 @@ class Bridge:
                         target.sendall(part)
 
 
-class FarNode:
-    """The node `far`: its agent in a namespace, with a game server on it."""
+class FarNode(OtherNode):
+    """The node `far`, whose network can be cut."""
+
+    node, engine = "far", "process"
 
     def __init__(self, world: World) -> None:
-        self.world = world
+        super().__init__(world)
         self.name = f"kutanga-chaos-{os.getpid()}"
         self.link = f"kchaos{os.getpid() % 100_000}"
-        self.agent: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         run("ip", "netns", "add", self.name)
@@ -92,80 +68,38 @@ class FarNode:
             ["link", "set", "lo", "up"],
         ):
             run("ip", "-n", self.name, *words)
-        services = read_json(self.world.data / "services.json")
-        database, redis = urlsplit(str(services["database_url"])), urlsplit(str(services["redis_url"]))
+        database, redis = urlsplit(str(self.services["database_url"])), urlsplit(str(self.services["redis_url"]))
         asked = parse_qs(database.query)
         postgres = Bridge(f"{unquote(asked['host'][0])}/.s.PGSQL.{asked.get('port', ['5432'])[0]}")
         valkey = Bridge(redis.path)
-        workloads = str(self.world.root / "far" / "workloads")  # its own: what it does not know there it would end
-        self.world.manage("shell", "--no-imports", "-c", f"ROOT = {workloads!r}\n{FAR}")
-        secrets = read_json(self.world.data / "secrets.json")
-        environment = {
-            **self.world.environment,
-            **{name: str(value) for name, value in secrets.items()},
-            "DATABASE_URL": f"postgresql://{asked['user'][0]}@{HERE}:{postgres.port}{database.path}",
-            "REDIS_URL": f"redis://{HERE}:{valkey.port}/0",
-            "HUB_DATA": str(self.world.root / "far"),
-        }
-        user = re.findall(r"HUB_WORKLOAD_USER=(\w+)", environ_of(self.world.pid("agent")))
-        environment |= {"HUB_WORKLOAD_USER": user[0]} if user else {}
-        with (self.world.root / "far.log").open("ab") as log:
-            self.agent = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/{self.name}", sys.executable, "manage.py", "agent", "--node", "far"],
-                cwd=CHECKOUT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=follow_parent(signal.SIGTERM),
-            )
-        template = self.world.json("GET", f"/api/v1/servers/{self.world.server}")["template"]["slug"]
-        asked_for = {"name": "far-light", "template": template, "region": "far"}
-        self.server = self.world.json("POST", "/api/v1/servers", asked_for)["id"]
-        self.wait_for("running", 60)
-
-    def state(self) -> str:
-        _, found = self.world.ask("GET", f"/api/v1/servers/{self.server}")
-        return str(found.get("status")) if isinstance(found, dict) else ""
-
-    def wait_for(self, state: str, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while self.state() != state:
-            if time.monotonic() > deadline:
-                raise Broken(f"far-light is {self.state()}: {(self.world.root / 'far.log').read_text()[-2000:]}")
-            time.sleep(0.1)
+        self.make({"root": str(self.world.root / "far" / "workloads")})
+        self.start_agent(
+            self.name,
+            DATABASE_URL=f"postgresql://{asked['user'][0]}@{HERE}:{postgres.port}{database.path}",
+            REDIS_URL=f"redis://{HERE}:{valkey.port}/0",
+        )
+        self.create_server(self.world.json("GET", f"/api/v1/servers/{self.world.server}")["template"]["slug"])
 
     def cut(self, *, is_cut: bool) -> None:
         run("ip", "link", "set", self.link, "down" if is_cut else "up")
 
     def close(self) -> None:
-        if self.agent is not None and self.agent.poll() is None:
-            self.agent.terminate()
-            try:
-                self.agent.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.agent.pid, signal.SIGKILL)
+        super().close()
         for words in (["link", "delete", self.link], ["netns", "delete", self.name]):
             subprocess.run(["ip", *words], capture_output=True, check=False)
 
 
-def environ_of(pid: int) -> str:
-    with open(f"/proc/{pid}/environ", "rb") as file:
-        return file.read().replace(b"\0", b"\n").decode(errors="replace")
-
-
 def cut_network(world: World) -> Callable[[], None]:
     """Cut, and wish for something; the way back mends the network and waits until the wish came true."""
-    far = world.far
+    far = world.others["network"]
     assert isinstance(far, FarNode)
     far.cut(is_cut=True)
     world.json("POST", f"/api/v1/servers/{far.server}/stop")
 
     def undo() -> None:
-        if far.state() != "running":
+        if not far.is_in("running"):
             raise Broken("the wish was fulfilled over a network that was cut")
         far.cut(is_cut=False)
-        world.also = lambda: far.state() == "stopped"
+        world.also = lambda: far.is_in("stopped")
 
     return undo

@@ -79,7 +79,8 @@ class World:
         }
         self.token = self.server = self.game = ""
         self.watches: list[Watch] = []
-        self.far: Any = None
+        self.others: dict[str, Any] = {}
+        """Second nodes, by the fault that needs them."""
         self.also: Callable[[], bool] | None = None
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -210,12 +211,25 @@ class World:
         return "" if status == 200 else str(status)
 
     def _plays(self) -> str:
-        host, _, port = self.game.rpartition(":")
         try:
-            with socket.create_connection((host, int(port)), timeout=2):
-                return ""
+            self._join()
         except OSError as error:
             return type(error).__name__
+        return ""
+
+    def _join(self) -> None:
+        host, _, port = self.game.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=2):
+            pass
+
+    @staticmethod
+    def plays_on(join: Callable[[], None]) -> bool:
+        """Say whether somebody can join a game."""
+        try:
+            join()
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Stop it and remove it."""

@@ -6,6 +6,7 @@ is therefore out of reach. Needs root.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -13,6 +14,8 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
@@ -22,6 +25,7 @@ from .docker_images import RECIPES, image, machine_client
 
 START_SECONDS = 60
 STOP_SECONDS = 60
+CLONE_NEWNET = 0x40000000
 
 
 class PrivateDaemon:
@@ -132,6 +136,23 @@ class PrivateDaemon:
         assert self.process is not None
         self.process.send_signal(number)
         self.process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def inside(daemon: PrivateDaemon) -> Iterator[None]:
+    """Be where a test's own daemon is: in its network namespace, as the agent of that node would be."""
+    with open("/proc/thread-self/ns/net", "rb") as home, open(f"/var/run/netns/{daemon.network}", "rb") as away:
+        _enter(away.fileno())
+        try:
+            yield
+        finally:
+            _enter(home.fileno())
+
+
+def _enter(namespace: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(namespace, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def _pids_of(word: str) -> list[int]:

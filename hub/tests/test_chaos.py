@@ -9,6 +9,8 @@ import sys
 import pytest
 from django.conf import settings
 
+from bench.chaos.faults import FAULTS
+
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 
@@ -33,3 +35,13 @@ def test_two_parts_are_killed_under_load_and_the_hub_is_well_again() -> None:
         assert writes
         assert int(reads[2]) - int(reads[1]) > 5, "is anybody asking?"
         assert int(writes[2]) - int(writes[1]) > 2, "is anybody writing?"
+
+
+def test_every_fault_that_was_asked_for_has_its_row() -> None:
+    rows = (settings.BASE_DIR / "docs" / "chaos.md").read_text(encoding="utf-8")
+
+    assert {*FAULTS} == {"web", "agent", "scheduler", "redis", "postgres", "docker", "disk", "network"}
+    assert [
+        name for name, fault in FAULTS.items() if f"| {fault.name} | {fault.seen} | {fault.heals} |" not in rows
+    ] == []
+    assert "**no**" not in rows

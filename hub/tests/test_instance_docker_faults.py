@@ -22,8 +22,7 @@ from hub.nodes.choices import PoolKind
 from hub.nodes.models import Address, Operation
 from hub.nodes.sweep import sweep
 from hub.testing import empty_queues, wait_until
-from hub.tests.dockerd import PrivateDaemon
-from servers.tests.docker_house import inside
+from hub.tests.dockerd import PrivateDaemon, inside
 from servers.tests.faults import ending_of, in_child, work
 
 pytestmark = [pytest.mark.docker, pytest.mark.chaos, pytest.mark.django_db(transaction=True)]

@@ -6,6 +6,7 @@ import re
 
 from django.conf import settings
 
+from bench.load.__main__ import row
 from bench.load.shapes import SHAPES
 
 PAGE = settings.BASE_DIR / "docs" / "production-seeds.md"
@@ -54,3 +55,10 @@ def test_shapes_are_shortened_and_end() -> None:
     assert SHAPES["stairs"].people(24.1 * 60, scale=1) is None
     assert SHAPES["stairs"].people(2.5 * 60, scale=0.1) is None
     assert SHAPES["stairs"].people(24, scale=0.1) == 100
+
+
+def test_shape_that_got_no_answer_met_no_budget() -> None:
+    silent = {"requests": 0, "rate": 0, "success": 0.0, "mean": 0, "p50": 0, "p95": 0, "p99": 0}
+
+    assert not row("spike", SHAPES["spike"], silent)[1]
+    assert row("spike", SHAPES["spike"], {**silent, "requests": 1})[1]

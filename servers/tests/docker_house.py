@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
@@ -27,7 +25,6 @@ from servers.models import GameServer, Template
 from .faults import House, free_range
 
 S = ObservedStatus
-CLONE_NEWNET = 0x40000000
 GONE_SECONDS = 10.0
 
 
@@ -115,20 +112,3 @@ def open_docker_house(
             daemon.start()
         clear(engine)
         wait_until(lambda: not house.rules(), GONE_SECONDS, what="the end of the firewall rules")
-
-
-@contextmanager
-def inside(daemon: PrivateDaemon) -> Iterator[None]:
-    """Be where a test's own daemon is: in its network namespace, as the agent of that node would be."""
-    with open("/proc/thread-self/ns/net", "rb") as home, open(f"/var/run/netns/{daemon.network}", "rb") as away:
-        _enter(away.fileno())
-        try:
-            yield
-        finally:
-            _enter(home.fileno())
-
-
-def _enter(namespace: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(namespace, CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -28,13 +28,13 @@ from hub.nodes.choices import AddressState, Finding, ObservedStatus
 from hub.nodes.models import Address
 from hub.nodes.sweep import sweep, tick
 from hub.testing import empty_queues, wait_until
-from hub.tests.dockerd import PrivateDaemon
+from hub.tests.dockerd import PrivateDaemon, inside
 from servers import protocols
 from servers.images import SAMPLE_IMAGE, provide_sample
 from servers.models import GameServer
 from servers.services import delete_server, restart_server, start_server, stop_server
 
-from .docker_house import DockerHouse, inside, open_docker_house
+from .docker_house import DockerHouse, open_docker_house
 from .faults import ending_of, in_child, kill, recover, work
 from .test_faults import LAUNCHES, LIFE, STOPS, forget, job_and_sweeps
 
