@@ -2,9 +2,18 @@
 # its base: docker build --build-arg BASE_IMAGE=debian:trixie-slim .
 ARG BASE_IMAGE=debian:bookworm-slim
 
-FROM ${BASE_IMAGE} AS packages
+FROM ${BASE_IMAGE} AS system
+# The agent lays firewall rules and holds addresses; the others need Python alone.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv \
+    && apt-get install --yes --no-install-recommends ca-certificates iproute2 iptables python3 tini \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent hub \
+    && install --directory --owner=hub --group=hub --mode=0750 /data \
+    && install --directory --owner=hub --group=hub --mode=0755 /run/hub
+
+FROM system AS packages
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends python3-venv \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 # npm brings a list of authorities of its own; a base image may know more, such as a company's.
@@ -16,14 +25,7 @@ COPY hub/launcher hub/launcher
 RUN python3 -c "from hub.launcher import bootstrap, console, place; \
 bootstrap.prepare(place.Place.from_environment({}), console.Console())"
 
-FROM ${BASE_IMAGE} AS whole
-# The agent lays firewall rules and holds addresses; the others need Python alone.
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates iproute2 iptables python3 tini \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent hub \
-    && install --directory --owner=hub --group=hub --mode=0750 /data \
-    && install --directory --owner=hub --group=hub --mode=0755 /run/hub
+FROM system AS whole
 WORKDIR /app
 COPY --from=packages /app/.venv .venv
 COPY . .

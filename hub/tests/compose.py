@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from .docker_images import REPOSITORY, image, machine_client
 
 BASE = f"{REPOSITORY}/base:bookworm"
 HUB = f"{REPOSITORY}/hub:compose"
+OTHERS = ("postgres", "valkey", "teeworlds")
 BUILD_SECONDS = 900
 START_SECONDS = 240
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
@@ -49,6 +51,8 @@ def base_image() -> str:
         with tempfile.TemporaryDirectory(prefix="kutanga-base-") as directory:
             root = Path(directory, "root")
             _run("debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", str(root))
+            # As the official images have it: nobody needs what a build that broke has written.
+            (root / "etc/dpkg/dpkg.cfg.d/docker-apt-speedup").write_text("force-unsafe-io\n")
             if AUTHORITIES.is_dir():  # a company's, without which its mirrors are not believed
                 shutil.copytree(AUTHORITIES, root / AUTHORITIES.relative_to("/"), dirs_exist_ok=True)
                 _run("chroot", str(root), "update-ca-certificates")
@@ -74,6 +78,14 @@ def hub_image() -> str:
         env={"DOCKER_BUILDKIT": "0"},
     )
     return HUB
+
+
+def all_images() -> None:
+    """The hub's image, and meanwhile those that it is started with: most of making any of them is waiting."""
+    with ThreadPoolExecutor(1) as aside:
+        others = aside.submit(lambda: [image(name) for name in OTHERS])
+        hub_image()
+        others.result()
 
 
 class Stack:

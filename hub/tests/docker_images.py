@@ -6,6 +6,7 @@ busybox is the shell. An image is kept under the digest of its recipe, so it is 
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ import tarfile
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import docker
@@ -140,24 +142,39 @@ def _unpack(packages: tuple[str, ...], directory: Path, root: Path) -> None:
     """Download packages as for a machine that has none yet, and unpack them all."""
     status = directory / "status"
     status.touch()
-    for place in ("lists/partial", "cache/archives/partial"):
+    (directory / "archives" / "partial").mkdir(parents=True)
+    here = (f"-oDir::State::Status={status}", f"-oDir::Cache::Archives={directory / 'archives'}")
+    _apt(_lists(), *here, "--download-only", "--yes", "install", *packages)
+    root.mkdir()
+    for package in sorted((directory / "archives").glob("*.deb")):
+        subprocess.run(["dpkg-deb", "--extract", package, root], check=True, timeout=APT_SECONDS)
+
+
+@cache
+def _lists() -> Path:
+    """What the mirrors have now, asked once for all images that this process makes."""
+    directory = Path(tempfile.mkdtemp(prefix="kutanga-apt-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    for place in ("lists/partial", "cache"):
         (directory / place).mkdir(parents=True)
-    apt = [
+    (directory / "status").touch()
+    _apt(directory, f"-oDir::State::Status={directory / 'status'}", "update")
+    return directory
+
+
+def _apt(lists: Path, *words: str) -> None:
+    command = [
         "apt-get",
         "-qq",
-        f"-oDir::State::Lists={directory / 'lists'}",
-        f"-oDir::State::Status={status}",
-        f"-oDir::Cache={directory / 'cache'}",
+        f"-oDir::State::Lists={lists / 'lists'}",
+        f"-oDir::Cache={lists / 'cache'}",
         "-oDebug::NoLocking=1",
         "-oAPT::Install-Recommends=0",
         "-oAPT::Sandbox::User=",
         "-oAcquire::Retries=3",
+        *words,
     ]
-    for words in (["update"], ["--download-only", "--yes", "install", *packages]):
-        subprocess.run([*apt, *words], check=True, timeout=APT_SECONDS, stdout=sys.stderr)
-    root.mkdir()
-    for package in sorted((directory / "cache" / "archives").glob("*.deb")):
-        subprocess.run(["dpkg-deb", "--extract", package, root], check=True, timeout=APT_SECONDS)
+    subprocess.run(command, check=True, timeout=APT_SECONDS, stdout=sys.stderr)
 
 
 def _add_shell(root: Path) -> None:

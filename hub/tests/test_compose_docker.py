@@ -13,10 +13,12 @@ from pathlib import Path
 
 import docker
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from hub.testing import wait_until
 
-from .compose import Stack, hub_image
+from .compose import Stack, all_images
 from .docker_images import image, machine_client
 
 # The first of them builds images and starts every service.
@@ -29,7 +31,7 @@ LAUNCH_SECONDS = 90
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    hub_image()
+    all_images()
     client = machine_client()
     client.tag(image("teeworlds"), *TEEWORLDS_IMAGE)
     stack = Stack(tmp_path_factory.mktemp("compose"))
@@ -104,6 +106,26 @@ def test_no_part_but_the_agent_can_touch_the_machine(stack):
         told = stack.container(service)
         assert told["HostConfig"]["ReadonlyRootfs"], service
         assert told["HostConfig"]["CapDrop"] == ["ALL"], service
+
+
+def test_bill_of_materials_in_the_image_lists_what_the_image_has(stack):
+    """What is told is compared with what pip and dpkg find in the same container."""
+    asked = """import subprocess, sys
+from importlib.metadata import distributions
+for each in distributions(path=[p for p in sys.path if p.startswith(sys.prefix)]):
+    print(each.name.lower().replace("_", "-").replace(".", "-"), each.version)
+form = "--showformat=${Package} ${Version}\\n"
+print(subprocess.run(["dpkg-query", "--show", form], capture_output=True, text=True, check=True).stdout, end="")"""
+    there = stack.compose("exec", "-T", "web", "python", "-c", asked).splitlines()
+
+    bill = stack.compose("exec", "-T", "web", "cat", "/usr/share/kutanga-hub/sbom.json")
+
+    listed = [each for each in json.loads(bill)["components"] if not each["purl"].startswith("pkg:npm/")]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+    assert sorted(f"{each['name']} {each['version']}" for each in listed) == sorted(there)
+    names = {each["name"] for each in listed}
+    assert names >= {"django", "psycopg", "tini", "iptables", "libc6"}
+    assert "cyclonedx-python-lib" not in names, "the program that wrote it is not in the image"
 
 
 def test_no_secret_is_in_an_argument_a_log_or_what_docker_tells(stack):

@@ -64,7 +64,7 @@ def _python() -> Iterator[Any]:
 
 
 def _installed() -> Iterator[Any]:
-    """Yield what lies in this environment alone; what another folder lends, such as this command's tools, is no part."""
+    """Yield what lies in this environment; what another folder lends, such as this command's tools, is no part."""
     for place in sorted({path for path in sys.path if Path(path).is_relative_to(sys.prefix)}):
         for each in metadata.distributions(path=[place]):
             yield _component(_normal(each.metadata["Name"]), each.version, _licence(each.metadata), ecosystem="pypi")
