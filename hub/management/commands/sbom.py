@@ -112,10 +112,8 @@ def _component(
     from packageurl import PackageURL
 
     group, _, short = name.rpartition("/")
-    if architecture:
-        purl = PackageURL(ecosystem, "debian", short, version, {"arch": architecture})
-    else:
-        purl = PackageURL(ecosystem, group or None, short, version) if ecosystem else None
+    group, qualifiers = ("debian", {"arch": architecture}) if architecture else (group, None)
+    purl = PackageURL(ecosystem, group or None, short, version, qualifiers) if ecosystem else None
     return Component(
         name=name,
         version=version,
