@@ -1,16 +1,27 @@
-"""Places and searches of challenges."""
+"""Places, totals, concerns and searches of challenges."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
+
+from django.db.models import Count as CountOf
+from django.db.models import Q
+from django.http import HttpRequest
+from django.urls import reverse
 
 from accounts.permissions import can
-from hub.pages import palette
+from hub.nodes.choices import BROKEN, IN_PROGRESS, DesiredStatus, ObservedStatus
+from hub.pages import overview, palette
 from hub.pages.navigation import Count, Place, register
+from hub.pages.overview import Concern, Contribution, Total
+from hub.pages.states import badge, workload_badge
+from hub.statements import statement, totals
 
 from .lists import find_challenge, find_event, find_team
 from .models import Challenge, Event, Instance, Team
+
+CONCERNS = 10
 
 
 def _broken(user: Any) -> Count:
@@ -59,4 +70,52 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
         yield palette.Hit(challenge.name, challenge.get_absolute_url(), "flag", "Challenge")
 
 
+COUNTS: Final = {
+    "all": CountOf("pk"),
+    "running": CountOf("pk", filter=Q(observed_status=ObservedStatus.RUNNING)),
+    "failed": CountOf("pk", filter=Q(observed_status__in=BROKEN, desired_status=DesiredStatus.RUNNING)),
+    "waiting": CountOf("pk", filter=Q(observed_status=ObservedStatus.QUEUED)),
+    "busy": CountOf("pk", filter=Q(observed_status__in=IN_PROGRESS - {ObservedStatus.QUEUED})),
+}
+
+
+def _overview(request: HttpRequest) -> Contribution:
+    """For organisers always; for a player while his team has instances."""
+    user: Any = request.user
+    counted = statement(("counts of instances", user.reach), lambda: _counts(user)).rows()
+    counts = dict(zip(COUNTS, counted[0] if counted else [0] * len(COUNTS), strict=True))
+    sees_all = can(user, "instances.view_any")
+    if not counts["all"] and not sees_all:
+        return Contribution()
+    badges = [
+        badge("workload", status, word=f"{counts[key]} {word}")
+        for key, status, word in (
+            ("failed", "failed", "not well"),
+            ("waiting", "queued", "waiting"),
+            ("busy", "starting", "in progress"),
+        )
+        if counts[key]
+    ]
+    url = reverse("challenges:instance_list") if sees_all else ""
+    total = Total("Challenge instances", "flag", str(counts["running"]), f"of {counts['all']} running", url, badges)
+    return Contribution([total], _concerns(user) if counts["failed"] else [])
+
+
+def _counts(user: Any) -> Any:
+    return totals(Instance.objects.visible_to(user).alive(), **COUNTS)
+
+
+def _concerns(user: Any) -> list[Concern]:
+    broken = Instance.objects.visible_to(user).broken().select_related("challenge", "team", "node")
+    return [_concern(instance) for instance in broken.order_by("-observed_at")[:CONCERNS]]
+
+
+def _concern(instance: Instance) -> Concern:
+    shown = workload_badge(instance)
+    text = f"{shown.word}. {shown.why}" if shown.why else f"{shown.word} on {instance.node}."
+    name = f"{instance.challenge.name} of {instance.team.name}"
+    return Concern(shown.tone, shown.shape, name, text, instance.get_absolute_url(), instance.observed_at)
+
+
+overview.contribute(20, _overview)
 palette.register(_find)

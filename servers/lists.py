@@ -67,9 +67,17 @@ SERVERS = Spec(
         Column("cpu", "Processor", order="cpu_percent", value=lambda server: server.cpu_percent),
         Column("memory", "Memory", order="memory_mb", value=lambda server: server.memory_mb),
         Column("disk", "Disk", order="disk_mb", value=lambda server: server.disk_mb, is_default=False),
+        Column("history", "Last hour", css="k-xl-only"),
         Column("place", "Node, owner", order="node__name", value=lambda s: f"{s.node.name}, {s.owner.username}"),
         Column("region", "Region", order="node__region__position", value=lambda s: s.region_slug, is_default=False),
-        Column("created", "Created", order="created_at", value=lambda server: server.created_at, css="k-xl-only"),
+        Column(
+            "created",
+            "Created",
+            order="created_at",
+            value=lambda server: server.created_at,
+            css="k-xl-only",
+            is_default=False,
+        ),
         Column("id", "Id", value=lambda server: server.pk, is_default=False),
     ),
     chips=(

@@ -7,8 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
-from monitoring import query
+from monitoring import query, sparklines
 from monitoring.subjects import Subject
 
 from .models import GameServer
@@ -44,3 +45,9 @@ def usage_now(ids: Iterable[str]) -> dict[str, dict[str, float]]:
     """What servers use at the moment, by their ids: `cpu_percent` of one core and `memory_bytes`, where measured."""
     measured = query.newest(("cpu_percent", "memory_bytes"), subjects=[f"server:{each}" for each in ids], seconds=30)
     return {subject.removeprefix("server:"): values for subject, values in measured.items()}
+
+
+def last_hour(ids: Iterable[str]) -> dict[str, SafeString]:
+    """The shape of what servers used of the processor, by their ids."""
+    drawn = sparklines.last_hour([f"server:{each}" for each in ids], "cpu_percent")
+    return {key.removeprefix("server:"): picture for key, picture in drawn.items()}

@@ -6,7 +6,7 @@ template took five times as long for the same. What people typed passes through 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 
@@ -18,6 +18,7 @@ from hub.pages.states import workload_badge
 from hub.pages.templatetags.ui import badge_html, bar, clock, copyable, cores, disk, icon, size
 
 from .listed import ListedServer
+from .measured import last_hour, usage_now
 
 badge_of = lru_cache(maxsize=512)(badge_html)
 cores_of, size_of, disk_of = (lru_cache(maxsize=256)(words) for words in (cores, size, disk))
@@ -30,20 +31,23 @@ def text(value: object) -> str:
     return escape(str(value))
 
 
-def table_rows(
-    servers: Iterable[ListedServer], columns: Iterable[str], usage: Mapping[str, Mapping[str, float]]
-) -> SafeString:
-    """One `<tr>` for each server, with a tick, the shown columns and its one button; `usage` as `usage_now` says it."""
+def table_rows(servers: Sequence[ListedServer], columns: Collection[str]) -> SafeString:
+    """One `<tr>` for each server, with a tick, the shown columns and its one button."""
     cells, base, ago = [CELLS[key] for key in columns], reverse("servers:server_list"), clock()
-    rows = [Row(each, usage.get(each.id, {}), base, ago).markup(cells) for each in servers]
+    ids = [server.id for server in servers]
+    usage = usage_now(ids)
+    shapes = last_hour(ids) if "history" in columns else {}
+    rows = [Row(each, usage.get(each.id, {}), shapes.get(each.id, ""), base, ago).markup(cells) for each in servers]
     return mark_safe("".join(rows))  # noqa: S308 - escaped pieces
 
 
 class Row:
     """A server with what several cells need."""
 
-    def __init__(self, server: ListedServer, usage: Mapping[str, float], base: str, ago: Callable[..., str]) -> None:
-        self.server, self.usage, self.ago = server, usage, ago
+    def __init__(
+        self, server: ListedServer, usage: Mapping[str, float], shape: str, base: str, ago: Callable[..., str]
+    ) -> None:
+        self.server, self.usage, self.shape, self.ago = server, usage, shape, ago
         self.name = text(server.name)
         self.url = f"{base}{server.id}"
 
@@ -126,6 +130,7 @@ CELLS: dict[str, Callable[[Row], str]] = {
     "cpu": _cpu,
     "memory": _memory,
     "disk": _labelled("Disk", lambda server: disk_of(server.disk_mb)),
+    "history": lambda row: f'<td class="k-wide k-xl-only">{row.shape}</td>',
     "place": _place,
     "region": _labelled("Region", lambda server: server.region_name),
     "created": lambda row: f'<td class="k-wide k-xl-only">{row.ago(row.server.created_at, "k-faint")}</td>',

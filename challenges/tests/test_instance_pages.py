@@ -347,3 +347,27 @@ class TestApi:
         assert (
             api_client(arena.teams[0].captain).post("/api/v1/instances/deploy", body, format="json").status_code == 403
         )
+
+
+def test_overview_counts_instances_and_names_what_is_not_well(arena: Arena):
+    challenge = runnable(arena.event)
+    first, second = arena.teams[:2]
+    for team in (first, second):
+        arena.launch(team, challenge)
+    arena.work()
+    broken = Instance.objects.get(team=second)
+    Instance.objects.filter(pk=broken.pk).update(observed_status="crashed", status_reason="Out of memory.")
+
+    organiser, player, stranger = (
+        signed_in(user).get(reverse("overview")).content.decode()
+        for user in (UserFactory(role="Admin"), first.captain, UserFactory(role="Player"))
+    )
+
+    for page in (organiser, player):
+        assert "Challenge instances" in page
+    assert "of 2 running" in organiser
+    assert f"{challenge.name} of {second.name}" in organiser
+    assert "Crashed. Out of memory." in organiser
+    assert "of 1 running" in player
+    assert second.name not in player
+    assert "Challenge instances" not in stranger

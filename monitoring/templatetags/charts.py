@@ -1,4 +1,4 @@
-"""Charts on pages: `{% charts subject_key %}`, and sparklines in lists."""
+"""Charts on pages: `{% charts subject_key %}`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from urllib.parse import urlencode
 
 from django import template
 from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
 from hub.nodes.models import Node
 from monitoring import ranges
@@ -17,7 +15,6 @@ from monitoring.charts import COMPARED, of_kind
 from monitoring.presentation import told
 
 register = template.Library()
-WIDTH, HEIGHT = 72, 24
 
 
 @register.inclusion_tag("components/charts.html", takes_context=True)
@@ -56,33 +53,6 @@ def node_keys(context: dict[str, Any]) -> list[str]:
     """The nodes that charts of the whole compare, among those that the person may see."""
     nodes = Node.objects.visible_to(context["request"].user).filter(is_enabled=True).order_by("name")
     return [f"node:{name}" for name in nodes.values_list("name", flat=True)[:COMPARED]]
-
-
-@register.simple_tag
-def sparkline(values: Sequence[float | None] | None, label: str = "", unit: str = "percent") -> SafeString:
-    """The shape of a metric of late; a gap breaks the line."""
-    known = [value for value in values or () if value is not None]
-    if not values or len(known) < 2:
-        return format_html('<span class="k-faint" title="{}: not measured yet">–</span>', label)
-    top = max(known) or 1
-    step = WIDTH / (len(values) - 1)
-    runs: list[list[str]] = [[]]
-    for index, value in enumerate(values):
-        if value is None:
-            runs.append([])
-        else:
-            runs[-1].append(f"{index * step:.1f} {HEIGHT - 1 - value / top * (HEIGHT - 2):.1f}")
-    path = " ".join(f"M{' L'.join(run)}" for run in runs if run)
-    said = f"{label}: {told(known[-1], unit)}, at most {told(max(known), unit)} in the last hour"
-    return format_html(
-        '<svg class="k-spark" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>'
-        '<path class="k-l" d="{}"/></svg>',
-        WIDTH,
-        HEIGHT,
-        said,
-        said,
-        path,
-    )
 
 
 @register.filter

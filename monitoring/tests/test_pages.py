@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -13,7 +16,7 @@ from accounts.tests.factories import UserFactory
 from hub.testing import assert_constant_queries
 from monitoring import store
 from monitoring.measure import Reading
-from monitoring.templatetags.charts import sparkline
+from monitoring.sparklines import last_hour, sparkline
 from servers.models import GameServer
 from servers.tests.factories import make_server
 
@@ -117,11 +120,29 @@ def test_own_range_is_read_in_the_zone_of_the_person(server: GameServer):
 
 
 def test_sparkline_breaks_at_a_gap():
-    drawn = sparkline([1.0, 2.0, None, 4.0], "CPU")
+    drawn = sparkline([1.0, 2.0, None, 4.0], "CPU", "percent")
 
     assert 'd="M0.0 17.5 L24.0 12.0 M72.0 1.0"' in drawn
     assert "at most 4.0 % in the last hour" in drawn
 
 
-def test_sparkline_of_nothing_is_a_dash():
-    assert "not measured yet" in sparkline(None, "CPU")
+def test_sparkline_of_nothing_is_a_dotted_line():
+    drawn = sparkline([None, None], "CPU", "percent")
+
+    assert "k-off" in drawn
+    assert "not measured" in drawn
+
+
+def test_sparklines_of_many_are_read_at_once_and_kept_for_a_while(server: GameServer):
+    now = timezone.now()
+    key, other = f"node:{server.node.name}", f"server:{uuid.uuid4()}"
+    times = [(now - timedelta(minutes=each), each) for each in (10, 20)]
+    store.store([Reading(key, at, {"cpu_percent": 4.0 * each}).line() for at, each in times])
+
+    drawn = last_hour([key, other], "cpu_percent")
+    with CaptureQueriesContext(connection) as asked:
+        again = last_hour([key, other], "cpu_percent")
+
+    assert "at most 80.0 % in the last hour" in drawn[key]
+    assert "not measured" in drawn[other]
+    assert (again, len(asked)) == (drawn, 0)

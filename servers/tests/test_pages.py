@@ -7,6 +7,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
@@ -100,7 +101,20 @@ def test_list_costs_the_same_queries_with_more_rows(web, node, owner):
         for number in range(4):
             make_server(owner=owner, node=node, template=template, name=f"more {number}")
 
-    assert_constant_queries(lambda: web.get(reverse("servers:server_list")), add_rows)
+    def look():
+        cache.clear()  # sparklines of rows seen before
+        web.get(reverse("servers:server_list"))
+
+    assert_constant_queries(look, add_rows)
+
+
+def test_list_shows_the_last_hour_of_each_server(web, owner):
+    server = make_server(owner=owner)
+    times = [(timezone.now() - timedelta(minutes=each), each) for each in (10, 20)]
+    store.store([Reading(f"server:{server.pk}", when, {"cpu_percent": 4.0 * each}).line() for when, each in times])
+
+    assert "at most 80.0 % in the last hour" in web.get(reverse("servers:server_list")).content.decode()
+    assert "k-spark" not in web.get(reverse("servers:server_list"), {"columns": "name,status"}).content.decode()
 
 
 def test_empty_list_says_what_to_do(web):

@@ -21,7 +21,6 @@ from hub.pages.requests import me
 from servers import services
 from servers.listed import ListedServer, listed_columns
 from servers.lists import spec_for
-from servers.measured import usage_now
 from servers.models import GameServer
 from servers.presentation import ROW_FACTS
 from servers.querysets import GameServerQuerySet
@@ -42,8 +41,7 @@ def server_list(request: HttpRequest) -> HttpResponse:
     if not is_fragment:
         context["tabs"] = page.tabs
     servers = [ListedServer(row) for row in page.fetch(listed_columns)]
-    usage = usage_now([server.id for server in servers])
-    context |= {"servers": servers, "rows": table_rows(servers, [column.key for column in page.columns], usage)}
+    context |= {"servers": servers, "rows": table_rows(servers, [column.key for column in page.columns])}
     if is_fragment:
         return live.answer(request, "servers/partials/server_table.html", context, tag=tag)
     if not servers and not page.is_narrowed and context["may_create"]:

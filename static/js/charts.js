@@ -48,6 +48,9 @@
     return known.filter((at, n) => isFar(known[n - 1], at) && isFar(at, known[n + 1]));
   }
 
+  // The legend tells values only where the cursor reads them.
+  const isRead = (plot) => plot.root.classList.toggle("k-read", plot.cursor.idx !== null);
+
   const SIZES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
 
   function told(value, unit) {
@@ -133,7 +136,7 @@
         const token = COLOURS[index % COLOURS.length];
         const value = (_, number) => told(number, this.unit);
         const at = series.length;
-        series.push({ label: this.label(one), stroke: colour(token), width: 1.5, value, points: { show: false, filter: lonely, size: 4, fill: colour(token) }, gaps: silences });
+        series.push({ label: this.label(one), stroke: colour(token), fill: faded(token, 0.1), width: 1.5, value, points: { show: false, filter: lonely, size: 4, fill: colour(token) }, gaps: silences });
         series.push({ label: "greatest", stroke: "transparent", width: 0, value, class: "k-legend-off", points: { show: false }, gaps: silences });
         series.push({ label: "least", stroke: "transparent", width: 0, value, class: "k-legend-off", points: { show: false }, gaps: silences });
         bands.push({ series: [at + 1, at + 2], fill: faded(token, 0.16) });
@@ -141,7 +144,7 @@
       return {
         width: Math.max(200, this.box.clientWidth),
         height: 150,
-        padding: [14, 8, 0, 0],
+        padding: [14, 16, 0, 0],
         cursor: { sync: { key: "hub" }, y: false, points: { size: 7 }, drag: { x: true, y: false, setScale: false } },
         legend: { live: true },
         scales: { x: { time: true, min: this.group.window().min, max: this.group.window().max, auto: false }, y: { range: (_, low, high) => this.range(high) } },
@@ -152,7 +155,7 @@
         series,
         bands,
         tzDate: (at) => new Date(at * 1000),
-        hooks: { draw: [(plot) => this.mark(plot)], setSelect: [(plot) => this.group.zoom(plot)] },
+        hooks: { draw: [(plot) => this.mark(plot)], setCursor: [isRead], setSelect: [(plot) => this.group.zoom(plot)] },
       };
     }
 
@@ -184,6 +187,7 @@
         ctx.textAlign = "right";
         ctx.fillText(`limit ${short(limit, this.unit)}`, bbox.left + bbox.width, y - 4 * scale);
       }
+      if (this.group.follows) this.markNow(plot, scale);
       ctx.textAlign = "left";
       ctx.setLineDash([scale, 2 * scale]);
       let free = -Infinity;
@@ -206,6 +210,20 @@
         }
       }
       ctx.restore();
+    }
+
+    // What each series is now, where it is measured still.
+    markNow(plot, scale) {
+      const { ctx, bbox } = plot;
+      const [times, last] = [plot.data[0], plot.data[0].length - 1];
+      this.series().forEach((one, index) => {
+        const at = one.mean.findLastIndex((value) => value !== null);
+        if (at < 0 || times[last] - times[at] > Math.max(60, patience(plot, 1 + 3 * index))) return;
+        ctx.fillStyle = colour("--k-ok");
+        ctx.beginPath();
+        ctx.arc(Math.min(plot.valToPos(times[at], "x", true), bbox.left + bbox.width), plot.valToPos(one.mean[at], "y", true), 3 * scale, 0, 2 * Math.PI);
+        ctx.fill();
+      });
     }
 
     // The picture has a title, the range and a legend, so that it can stand alone.
