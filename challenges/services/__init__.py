@@ -44,6 +44,7 @@ from .instance_fleet import (
 )
 from .instances import (
     Launched,
+    ending_soon,
     extend_instance,
     instance_of,
     is_organiser,
@@ -107,6 +108,7 @@ __all__ = [
     "deploy_for_all",
     "end_event",
     "end_for_event",
+    "ending_soon",
     "enter_team",
     "extend_instance",
     "fetch_file",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import IntegrityError, transaction
 from django.db.models import prefetch_related_objects
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts import audit
@@ -164,6 +165,13 @@ def instance_of(event: Event, challenge: Challenge, team: Team) -> Instance | No
     """What a team has of a challenge, or None."""
     rows = Instance.objects.alive().with_details()
     return rows.filter(event=event, challenge=challenge, team=team).first()
+
+
+def ending_soon(user: Any) -> list[Instance]:
+    """What a person's teams have running that is about to end."""
+    rows = Instance.objects.wanted().filter(team__memberships__user=user.pk, event__isnull=False, expires_at__gt=Now())
+    rows = rows.select_related("event", "challenge").order_by("expires_at").distinct()
+    return [instance for instance in rows if instance.is_about_to_end and not instance.is_over]
 
 
 # --- Steps --------------------------------------------------------------------------------------------------------

@@ -371,3 +371,23 @@ def test_overview_counts_instances_and_names_what_is_not_well(arena: Arena):
     assert "of 1 running" in player
     assert second.name not in player
     assert "Challenge instances" not in stranger
+
+
+def test_pages_of_events_warn_once_of_an_end_and_again_when_it_was_put_off(arena: Arena):
+    instance = arena.launch(arena.teams[0], runnable(arena.event))
+    arena.work()
+    mate, stranger = signed_in(arena.teams[0].captain), signed_in(arena.teams[1].captain)
+    ask = {"HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": "news"}
+
+    def warnings(client: Client) -> int:
+        return client.get("/announcements/news", **ask).content.decode().count(f"{instance.challenge.name} ends in")
+
+    before = warnings(mate)
+    Instance.objects.filter(pk=instance.pk).update(expires_at=timezone.now() + timedelta(minutes=2))
+    told = [warnings(mate), warnings(mate), warnings(stranger)]
+    Instance.objects.filter(pk=instance.pk).update(expires_at=timezone.now() + timedelta(minutes=3))
+
+    assert before == 0
+    assert told == [1, 0, 0]
+    assert warnings(mate) == 1
+    assert services.ending_soon(arena.teams[1].captain) == []

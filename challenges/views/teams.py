@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
@@ -24,6 +25,7 @@ from hub.pages.lists import ListPage
 from hub.pages.requests import me
 
 TOLD = "announcements_told"  # in the session: the last announcement that has come as a toast or with a sound
+WARNED = "instances_warned"  # in the session: the ends that one has been warned of
 MEMBER_VERBS: dict[str, tuple[Callable[..., Any], str]] = {
     "kick": (services.kick_member, "Out of the team."),
     "captain": (services.hand_over, "Handed over."),
@@ -177,7 +179,7 @@ def announcement_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def announcement_news(request: HttpRequest) -> HttpResponse:
     """What one has not read yet, for the pages of events: alerts stay on top until they are read, toasts and sounds
-    come once.
+    come once. So does a warning of each instance of one's teams that is about to end.
     """
     require(request.user, "events.view")
     if not live.is_fragment(request, "news"):
@@ -191,7 +193,8 @@ def announcement_news(request: HttpRequest) -> HttpResponse:
     for each in reversed(toasts):
         messages.info(request, f"{each.title}: {each.message}")
     alerts = [each for each in unread if each.ui_type == HintKind.ALERT]
-    tag = live.etag(me(request).pk, [each.pk for each in unread], [each.pk for each in news])
+    warned = _warn_of_ends(request)
+    tag = live.etag(me(request).pk, [each.pk for each in unread], [each.pk for each in news], warned)
     context = {"alerts": alerts, "unread": len(unread), "rings": any(each.has_sound for each in news)}
     return live.answer(request, "challenges/partials/news.html", context, tag=tag)
 
@@ -202,6 +205,19 @@ def announcement_read(request: HttpRequest, pk: int) -> HttpResponse:
     """Note that one has read it."""
     services.mark_read(get_object_or_404(Announcement.objects.visible_to(request.user), pk=pk), actor=request.user)
     return redirect("challenges:announcement_list")
+
+
+def _warn_of_ends(request: HttpRequest) -> list[str]:
+    """Warn once of each end that is near, and again when it was put off; says of which now."""
+    ending = {f"{one.pk} {one.expires_at}": one for one in services.ending_soon(request.user)}
+    known = request.session.get(WARNED, [])
+    news = [key for key in ending if key not in known]
+    for key in news:
+        left = max(1, round((ending[key].expires_at - timezone.now()).total_seconds() / 60))
+        messages.warning(request, f"Your instance of {ending[key].challenge.name} ends in {left} min.")
+    if news:
+        request.session[WARNED] = list(ending)
+    return news
 
 
 def _done(request: HttpRequest, team: Team, do: Callable[[], Any], done: str) -> HttpResponse:

@@ -81,6 +81,11 @@ STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
         "busy": (BUSY, "Under way"),
         "in-step": (DONE, "In step"),
     },
+    "check": {
+        "good": (ON, "In order"),
+        "bad": (BAD, "To mend"),
+        "unknown": (WARN, "Unknown"),
+    },
     "limit": {
         "enforced": (ON, "Enforced"),
         "watched": (WARN, "Watched"),
