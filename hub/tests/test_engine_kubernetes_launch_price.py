@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,7 +48,8 @@ def swept(engine: KubernetesEngine) -> KubernetesEngine:
 def launch(engine: KubernetesEngine, spec: WorkloadSpec, *, seconds: float = 20.0) -> Observation:
     """All that the hub asks for in a launch, with a look twice a second at least."""
     assert engine.inspect(spec.name) is None
-    assert engine.probe_address(GAME.ip, GAME.port) == ""
+    for port in spec.ports or (GAME,):
+        assert engine.probe_address(port.ip, port.port) == ""
     engine.ensure(spec)
     return looked_at(engine, spec, seconds=seconds)
 
@@ -80,7 +82,8 @@ def test_a_whole_launch_costs_twelve_requests_however_long_it_takes(
     cluster.requests.clear()
     begun = time.monotonic()
 
-    seen = launch(agent, spec_of(ports=(GAME,), **changes))
+    ports = [replace(GAME, name=f"p{number}", port=GAME.port + number) for number in range(3)]
+    seen = launch(agent, spec_of(ports=ports, **changes))
 
     assert seen.state is State.RUNNING
     assert time.monotonic() - begun > 4

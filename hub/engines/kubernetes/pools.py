@@ -14,6 +14,7 @@ from .gateway import Gateway
 from .resources import BGP_ADVERTISEMENTS, L2_ADVERTISEMENTS, POOLS, SERVICES
 
 KNOWN_SECONDS = 60.0
+SEEN_SECONDS = 1.0  # all ports of a launch are asked for one after the other
 
 
 class Pools:
@@ -24,6 +25,8 @@ class Pools:
         self.name = name
         self._ranges: list[tuple[int, int, int]] | None = None
         self._until = 0.0
+        self._services: list[dict[str, Any]] = []
+        self._seen_until = 0.0
 
     def ranges(self) -> list[tuple[int, int, int]] | None:
         """Version, first and last of each range; None where there is no MetalLB to ask."""
@@ -52,7 +55,7 @@ class Pools:
     def user_of(self, ip: str, port: int, *, hub: str, node_ports: bool) -> str:
         """Which service uses an address, in words, or "". Raises ADDRESS_MISSING for an IP that others have whole."""
         address = ipaddress.ip_address(ip)
-        for service in self.gateway.find(SERVICES):
+        for service in self._services_now():
             if labels_of(service).get(names.LABEL_HUB) == hub:
                 continue  # leases decide among our own; this may be what a launch that was cut short has made
             spec, metadata = service.get("spec") or {}, service["metadata"]
@@ -63,6 +66,13 @@ class Pools:
                 text = f"The address belongs to the service {metadata['name']} in {metadata['namespace']}."
                 raise EngineError(text, reason=Reason.ADDRESS_MISSING, ip=ip, port=port)
         return ""
+
+    def _services_now(self) -> list[dict[str, Any]]:
+        """All services of the cluster, as they were a moment ago at most: what is bound in the end is the proof."""
+        if time.monotonic() > self._seen_until:
+            self._services = self.gateway.find(SERVICES)
+            self._seen_until = time.monotonic() + SEEN_SECONDS
+        return self._services
 
 
 class Announcements:
