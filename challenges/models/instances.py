@@ -99,6 +99,12 @@ class Instance(Workload):
         return self.expires_at is not None and timezone.now() >= self.expires_at
 
     @property
+    def minutes_left(self) -> int:
+        """As people are told; one at least."""
+        left = self.expires_at - timezone.now() if self.expires_at else timedelta()
+        return max(1, round(left / timedelta(minutes=1)))
+
+    @property
     def measured_key(self) -> str:
         """The key of its measurements."""
         return f"{self.kind}:{self.pk}"

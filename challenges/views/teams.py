@@ -9,7 +9,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
@@ -213,8 +212,8 @@ def _warn_of_ends(request: HttpRequest) -> list[str]:
     known = request.session.get(WARNED, [])
     news = [key for key in ending if key not in known]
     for key in news:
-        left = max(1, round((ending[key].expires_at - timezone.now()).total_seconds() / 60))
-        messages.warning(request, f"Your instance of {ending[key].challenge.name} ends in {left} min.")
+        one = ending[key]
+        messages.warning(request, f"Your instance of {one.challenge.name} ends in {one.minutes_left} min.")
     if news:
         request.session[WARNED] = list(ending)
     return news
