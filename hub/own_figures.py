@@ -101,8 +101,20 @@ def collect_queues() -> Iterator[Metric]:
     yield waiting
 
 
+def collect_database() -> Iterator[Metric]:
+    """How near PostgreSQL is to turning connections away, those of agents and of other programs included."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), current_setting('max_connections')::int FROM pg_stat_activity WHERE datid IS NOT NULL"
+        )
+        used, limit = cursor.fetchone()
+    yield GaugeMetricFamily("database_connections", "Connections to the database server.", value=used)
+    yield GaugeMetricFamily("database_connections_limit", "Connections that it accepts.", value=limit)
+
+
 def register() -> None:
     """Tell of ourselves; called once by the app config."""
     tallies.register("periodic", count_runs)
     metering.register("hub", collect)
     metering.register("queues", collect_queues)
+    metering.register("database", collect_database)

@@ -52,7 +52,9 @@ def base_image() -> str:
             root = Path(directory, "root")
             _run("debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", str(root))
             # As the official images have it: nobody needs what a build that broke has written.
-            (root / "etc/dpkg/dpkg.cfg.d/docker-apt-speedup").write_text("force-unsafe-io\n")
+            quick = root / "etc/dpkg/dpkg.cfg.d/docker-apt-speedup"
+            quick.parent.mkdir(exist_ok=True)
+            quick.write_text("force-unsafe-io\n")
             if AUTHORITIES.is_dir():  # a company's, without which its mirrors are not believed
                 shutil.copytree(AUTHORITIES, root / AUTHORITIES.relative_to("/"), dirs_exist_ok=True)
                 _run("chroot", str(root), "update-ca-certificates")

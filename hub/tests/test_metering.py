@@ -13,13 +13,15 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from hub import metering, tallies
+from hub import metering, own_figures, tallies
 from hub.launcher.plan import fetch
 from hub.models import Beat, PeriodicRun, Tally
 from hub.nodes.choices import OperationStatus
@@ -319,3 +321,15 @@ def test_processes_of_gunicorn_count_together(tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.communicate(timeout=30)
+
+
+def test_connections_of_the_database_are_counted_and_so_is_what_it_accepts() -> None:
+    """Others of the same run come and go meanwhile; ours and the one opened here are there."""
+    with psycopg.connect(os.environ["DATABASE_URL"].replace("/hub?", "/postgres?", 1)):
+        told = {family.name: family.samples[0].value for family in own_figures.collect_database()}
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW max_connections")
+        accepted = int(cursor.fetchone()[0])
+
+    assert told["database_connections_limit"] == accepted
+    assert 2 <= told["database_connections"] <= accepted
