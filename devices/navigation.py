@@ -46,6 +46,7 @@ register(
     Place("Devices", "Groups", "devices:group_list", "list", _sees, position=30),
     Place("Devices", "Deployments", "devices:deployment_list", "deploy", _sees_deployments, position=40),
     Place("Devices", "Bundles", "devices:bundle_list", "box", lambda user: can(user, "bundles.view"), position=50),
+    Place("Devices", "Device logs", "devices:log_list", "terminal", _sees, position=55),
     Place("Devices", "Enrolment", "devices:enrolment", "inbox", _sees, _to_decide, position=60),
     Place("Devices", "Enrolment tokens", "devices:token_list", "key", _changes, position=70),
 )

@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from .views import browse, bundles, command, configure, decide, deploy, deployments, detail, enrolment, fleet, groups
+from .views import (
+    browse,
+    bundles,
+    command,
+    configure,
+    decide,
+    deploy,
+    deployments,
+    detail,
+    enrolment,
+    fleet,
+    groups,
+    logs,
+)
 
 DEVICE = "devices/<uuid:pk>"
 DEPLOYMENT = "deployments/<uuid:pk>"
@@ -37,6 +50,7 @@ urlpatterns = [
     path("device-groups/<slug:slug>/edit", groups.group_update, name="group_update"),
     path("device-groups/<slug:slug>/remove", groups.group_remove, name="group_remove"),
     path("device-groups/<slug:slug>/delete", groups.group_delete, name="group_delete"),
+    path("device-logs/", logs.log_list, name="log_list"),
     path("bundles/", bundles.bundle_list, name="bundle_list"),
     path("bundles/new", bundles.bundle_upload, name="bundle_upload"),
     path("bundles/<uuid:pk>", bundles.bundle_detail, name="bundle_detail"),

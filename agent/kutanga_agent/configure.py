@@ -6,6 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+from .hub import TIMEOUT_SECONDS
 from .work import handles
 
 if TYPE_CHECKING:
@@ -28,8 +29,15 @@ def configure(agent: Agent, command: dict[str, Any]) -> None:
     agent.hub.signed("POST", path, {"config_version": version})
 
 
+def deploy_seconds(agent: Agent, unset: float) -> float:
+    """For how long a script may run whose bundle does not say it."""
+    return float(agent.state.memory.settings.get("deploy_timeout", unset))
+
+
 def apply(agent: Agent) -> None:
     """What of it concerns the agent itself; also after a start."""
-    level = agent.state.memory.settings.get("log_level")
+    settings = agent.state.memory.settings
+    agent.hub.timeout = float(settings.get("heartbeat_timeout", TIMEOUT_SECONDS))
+    level = settings.get("log_level")
     if level in ("DEBUG", "INFO", "WARNING", "ERROR"):
         logging.getLogger("kutanga_agent").setLevel(level)

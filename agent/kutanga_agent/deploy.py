@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from . import fetch, scripts, sealed, unpack
+from . import configure, fetch, scripts, sealed, unpack
 from .errors import WorkError
 from .hub import HubError
 from .work import handles
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 WORK, REPORT = "work.json", "report.json"
 BUNDLES = "bundles"
-HEALTH_SECONDS, SCRIPT_SECONDS = 30, 300
+HEALTH_SECONDS, SCRIPT_SECONDS = 30, 300.0
 
 
 @handles("deploy")
@@ -113,7 +113,8 @@ def _install(agent: Agent, deployment: str) -> dict[str, Any]:
     shutil.rmtree(final, ignore_errors=True)
     fresh.rename(final)
     kind = "rollback" if work["type"] == "rollback" and "rollback" in manifest else "deploy"
-    output = _run_script(agent, final, kind, work["timeout_seconds"])
+    most = float(work["timeout_seconds"])
+    output = _run_script(agent, final, kind, configure.deploy_seconds(agent, most), most=most)
     before = agent.state.memory.bundle_id
     try:
         _run_script(agent, final, "health", HEALTH_SECONDS)
@@ -155,13 +156,18 @@ def _go_back(agent: Agent, before: str, error: WorkError) -> dict[str, Any]:
     if not before or not place.is_dir():
         raise WorkError("unhealthy", f"Not well after the update: {error.message}", error.output)
     _, manifest = unpack.read_manifest(place)
-    _run_script(agent, place, "rollback" if "rollback" in manifest else "deploy", SCRIPT_SECONDS)
+    _run_script(
+        agent,
+        place,
+        "rollback" if "rollback" in manifest else "deploy",
+        configure.deploy_seconds(agent, SCRIPT_SECONDS),
+    )
     text = f"Not well after the update: {error.message} Went back to {manifest['version']}."
     return {"status": "rolled_back", "error_code": "unhealthy", "error_message": text, "output": error.output}
 
 
-def _run_script(agent: Agent, place: Path, kind: str, seconds: float) -> str:
-    """Run what the manifest names for it, if it names something."""
+def _run_script(agent: Agent, place: Path, kind: str, seconds: float, *, most: float = 3600) -> str:
+    """Run what the manifest names for it, if it names something: for as long as that says, else so many seconds."""
     root, manifest = unpack.read_manifest(place)
     asked = manifest.get(kind)
     if not isinstance(asked, dict):
@@ -170,7 +176,7 @@ def _run_script(agent: Agent, place: Path, kind: str, seconds: float) -> str:
     own.mkdir(mode=0o750, exist_ok=True)
     values = {"KUTANGA_VERSION": manifest["version"], "KUTANGA_BUNDLE": str(root), "KUTANGA_STATE": str(own)}
     limit = asked.get("timeout_seconds", seconds)
-    return scripts.run(unpack.inside(root, asked["script"]), root, seconds=min(float(limit), seconds), values=values)
+    return scripts.run(unpack.inside(root, asked["script"]), root, seconds=min(float(limit), most), values=values)
 
 
 def _say(agent: Agent, path: str, status: str) -> None:

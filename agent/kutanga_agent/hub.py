@@ -37,6 +37,7 @@ class Hub:
 
     def __init__(self, state: State, key: Key) -> None:
         self.state, self.key = state, key
+        self.timeout: float = TIMEOUT_SECONDS
         self._token, self._token_until = "", 0.0
 
     def signed(self, method: str, path: str, data: Any = None, *, tag: str = "hub-device", nonce: str = "") -> Any:
@@ -114,7 +115,7 @@ class Hub:
         request.add_header("Content-Type", "application/json")
         request.add_header("User-Agent", f"kutanga-agent/{VERSION}")
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=_tls()) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self.timeout, context=_tls()) as answer:  # noqa: S310
                 return json.loads(answer.read(LONGEST_ANSWER) or b"null")
         except urllib.error.HTTPError as error:
             raise self._problem(error) from None

@@ -150,3 +150,4 @@ class Agent:
     def use(self, key: Key) -> None:
         """Sign with another key from now on; its token is another, too."""
         self.hub = Hub(self.state, key)
+        configure.apply(self)

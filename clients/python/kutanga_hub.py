@@ -957,6 +957,14 @@ class Bundles(Group):
             {},
         )
 
+    def verify(self, id: str, *, checksum: str | Unset = UNSET) -> Answer:
+        """Look whether a stored bundle is whole."""
+        return self._answer(
+            "POST",
+            f"/api/v1/bundles/{_part(id)}/verify",
+            body={"checksum": checksum},
+        )
+
 
 class Challenges(Group):
     """Challenges."""
@@ -1449,9 +1457,32 @@ class Deployments(Group):
             body={"reason": reason},
         )
 
+    def force_quit(self, id: str, *, device: str) -> Answer:
+        """End a deployment for a device that does not answer."""
+        return self._answer(
+            "POST",
+            f"/api/v1/deployments/{_part(id)}/force-quit",
+            body={"device": device},
+        )
+
     def retry(self, id: str) -> Answer:
         """Try again where it failed."""
         return self._answer("POST", f"/api/v1/deployments/{_part(id)}/retry")
+
+    def rollback(
+        self,
+        id: str,
+        *,
+        target_version: str | Unset = UNSET,
+        soak_seconds: int | Unset = UNSET,
+        all_or_none: bool | Unset = UNSET,
+    ) -> Answer:
+        """Send back the devices that a deployment reached."""
+        return self._answer(
+            "POST",
+            f"/api/v1/deployments/{_part(id)}/rollback",
+            body={"target_version": target_version, "soak_seconds": soak_seconds, "all_or_none": all_or_none},
+        )
 
     def targets(
         self,
@@ -1643,6 +1674,18 @@ class DeviceGroups(Group):
             },
         )
 
+    def config_history(self, slug: str) -> Rows:
+        """Earlier configurations of a group, newest first."""
+        return self._rows("GET", f"/api/v1/device-groups/{_part(slug)}/config/history")
+
+    def rollback_config(self, slug: str, *, version: int, expected_version: int | Unset = UNSET) -> Answer:
+        """Go back to an earlier configuration of a group."""
+        return self._answer(
+            "POST",
+            f"/api/v1/device-groups/{_part(slug)}/config/rollback",
+            body={"version": version, "expected_version": expected_version},
+        )
+
     def members(
         self,
         slug: str,
@@ -1786,6 +1829,30 @@ class Devices(Group):
             },
         )
 
+    def rollback_preview(
+        self,
+        *,
+        target_device_ids: Sequence[str] | Unset = UNSET,
+        groups: Sequence[str] | Unset = UNSET,
+        all: bool | Unset = UNSET,
+        bundle_version: str | Unset = UNSET,
+        soak_seconds: int | Unset = UNSET,
+        all_or_none: bool | Unset = UNSET,
+    ) -> Answer:
+        """See which devices can be sent back, where to, and who cannot and why."""
+        return self._answer(
+            "POST",
+            "/api/v1/devices/rollback/preview",
+            body={
+                "target_device_ids": target_device_ids,
+                "groups": groups,
+                "all": all,
+                "bundle_version": bundle_version,
+                "soak_seconds": soak_seconds,
+                "all_or_none": all_or_none,
+            },
+        )
+
     def self(self) -> Answer:
         """Show the device that asks."""
         return self._answer("GET", "/api/v1/devices/self")
@@ -1853,9 +1920,13 @@ class Devices(Group):
             body={"fingerprint": fingerprint},
         )
 
-    def bundle_history(self, id: str) -> Rows:
+    def bundle_history(self, id: str, *, limit: int | None = None) -> Rows:
         """What was installed on a device, newest first."""
-        return self._rows("GET", f"/api/v1/devices/{_part(id)}/bundle-history")
+        return self._rows(
+            "GET",
+            f"/api/v1/devices/{_part(id)}/bundle-history",
+            query={"limit": limit},
+        )
 
     def commands(
         self,

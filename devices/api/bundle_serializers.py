@@ -290,6 +290,52 @@ class RollbackSerializer(serializers.Serializer[Any]):
     all_or_none = serializers.BooleanField(required=False, help_text="Refuse when one of them cannot.")
 
 
+class DeploymentRollbackSerializer(serializers.Serializer[Any]):
+    """Where the devices that a deployment reached go: to this version, or each to its own last good one."""
+
+    target_version = serializers.CharField(max_length=64, required=False)
+    soak_seconds = serializers.IntegerField(min_value=SOAK_SECONDS[0], max_value=SOAK_SECONDS[1], required=False)
+    all_or_none = serializers.BooleanField(required=False, help_text="Refuse when one of them cannot.")
+
+
+class WayBackSerializer(serializers.Serializer[Any]):
+    """Where one device would go back to."""
+
+    device = serializers.UUIDField()
+    name = serializers.CharField()
+    runs = serializers.CharField()
+    bundle = serializers.CharField()
+
+
+class RollbackPreviewSerializer(serializers.Serializer[Any]):
+    """Who would be sent back, and who cannot."""
+
+    eligible = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    ways = WayBackSerializer(many=True)
+    refusals = RefusedSerializer(many=True)
+
+
+class ForceQuitSerializer(serializers.Serializer[Any]):
+    """The device that is not waited for any more."""
+
+    device = serializers.UUIDField()
+
+
+class VerifySerializer(serializers.Serializer[Any]):
+    """The SHA-256 of the file that somebody has; left out: only whether the stored one is whole."""
+
+    checksum = serializers.RegexField(r"^[0-9a-fA-F]{64}\Z", required=False)
+
+
+class VerifiedSerializer(serializers.Serializer[Any]):
+    """Whether the stored file is whole, and the one that was asked about."""
+
+    valid = serializers.BooleanField()
+    is_whole = serializers.BooleanField(help_text="The stored file is the one that was uploaded.")
+    checksum = serializers.CharField(help_text="The SHA-256 of what was uploaded.")
+
+
 class ConfigSerializer(serializers.Serializer[Any]):
     """A device's configuration: its own values, what comes of them and its groups, and what it has applied."""
 
@@ -339,6 +385,12 @@ class RevisionSerializer(serializers.ModelSerializer[ConfigRevision]):
         read_only_fields: ClassVar[tuple[str, ...]] = fields
 
 
+class HistoryQuerySerializer(serializers.Serializer[Any]):
+    """How many."""
+
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
+
+
 class WhyNotQuerySerializer(serializers.Serializer[Any]):
     """Which bundle."""
 
@@ -353,5 +405,8 @@ example(PublisherSerializer, "The factory's key", {"name": "factory", "public_ke
 example(DeploymentCreateSerializer, "To the canaries", {"bundle": ID, "groups": ["canaries"], "soak_seconds": 300})
 example(CancelSerializer, "With a reason", {"reason": "The wrong bundle."})
 example(RollbackSerializer, "One device", {"target_device_ids": [ID]})
+example(DeploymentRollbackSerializer, "Each to its last good one", {"soak_seconds": 120})
+example(ForceQuitSerializer, "A device that was taken down", {"device": ID})
+example(VerifySerializer, "Is it this file?", {"checksum": "a" * 64})
 example(ConfigChangeSerializer, "Call less often", {"polling_interval": 300, "expected_version": 3})
 example(ConfigRollbackSerializer, "Back to the second", {"version": 2})

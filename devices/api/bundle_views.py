@@ -20,7 +20,7 @@ from hub.api.idempotency import idempotent
 from hub.api.shapes import parse
 from hub.api.throttles import ThrottledView
 from hub.api.views import HubViewSet
-from hub.exceptions import Invalid
+from hub.exceptions import Conflict, Invalid
 
 from ..bundles import services as bundles
 from ..bundles.models import Bundle, PublisherKey
@@ -28,6 +28,7 @@ from ..deployments import services as deployments
 from ..deployments import suits
 from ..deployments.models import Deployment, DeploymentTarget
 from ..deployments.services import Chosen, Terms
+from ..models import Device
 from . import bundle_filters as filters
 from . import bundle_serializers as shapes
 
@@ -104,6 +105,18 @@ class BundleViewSet(HubViewSet):
         """It stays, so that history can be read. This cannot be taken back."""
         asked = parse(shapes.InvalidateSerializer, request)
         return self._show(bundles.invalidate_bundle(self.get_object(), actor=request.user, **asked))
+
+    @extend_schema(
+        summary="Look whether a stored bundle is whole",
+        request=shapes.VerifySerializer,
+        responses={200: shapes.VerifiedSerializer, 410: None},
+    )
+    @action(detail=True, methods=["post"])
+    def verify(self, request: Request, pk: str) -> Response:
+        """The file in the store is read to its end. With `checksum` also whether it is the file of this SHA-256; 410
+        `file_gone` when there is none."""
+        found = bundles.verify_bundle(self.get_object(), actor=request.user, **parse(shapes.VerifySerializer, request))
+        return Response(shapes.VerifiedSerializer(found).data)
 
     def _show(self, bundle: Bundle) -> Response:
         self.shown = Bundle.objects.select_related("publisher").get(pk=bundle.pk)
@@ -231,6 +244,44 @@ class DeploymentViewSet(HubViewSet):
         made = deployments.retry_failed(self.get_object(), actor=request.user)
         return Response(_made(deployments.Made(made)), status=201)
 
+    @extend_schema(
+        summary="Send back the devices that a deployment reached",
+        request=shapes.DeploymentRollbackSerializer,
+        responses={202: shapes.DeploymentMadeSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def rollback(self, request: Request, pk: str) -> Response:
+        """Each to its own last good bundle, or all to `target_version`; a new deployment. Who cannot is named; 409
+        `no_way_back` when nobody can."""
+        deployment, asked = self.get_object(), parse(shapes.DeploymentRollbackSerializer, request)
+        require(request.user, "deployments.change", deployment)
+        version, all_or_none = asked.pop("target_version", None), asked.pop("all_or_none", False)
+        made = deployments.rollback_devices(
+            deployments.reached_by(deployment, actor=request.user),
+            actor=request.user,
+            to=_by_version(version, request.user, field="target_version") if version is not None else None,
+            terms=Terms(**asked),
+            all_or_none=all_or_none,
+            parent=deployment,
+        )
+        return Response(_made(made), status=202, headers={"Location": f"/api/v1/deployments/{made.deployment.pk}"})
+
+    @extend_schema(
+        summary="End a deployment for a device that does not answer",
+        request=shapes.ForceQuitSerializer,
+        responses=shapes.TargetSerializer,
+    )
+    @action(detail=True, methods=["post"], url_path="force-quit")
+    def force_quit(self, request: Request, pk: str) -> Response:
+        """The hub stops waiting for it. 409 `target_over` when it has ended, `not_a_target` for another device."""
+        deployment, device = self.get_object(), parse(shapes.ForceQuitSerializer, request)["device"]
+        rows = DeploymentTarget.objects.visible_to(request.user).filter(deployment=deployment)
+        target = rows.select_related("deployment").filter(device=device).first()
+        if target is None:
+            raise Conflict("This device is not among its targets.", code="not_a_target", field="device")
+        deployments.force_quit(target, actor=request.user)
+        return Response(shapes.TargetSerializer(rows.select_related("device", "bundle").get(pk=target.pk)).data)
+
 
 class RollbackView(ThrottledView):
     """Back to what ran before."""
@@ -243,17 +294,53 @@ class RollbackView(ThrottledView):
     def post(self, request: Request) -> Response:
         """With `bundle_version` all to that one, which must have run on each with success. Who cannot is left out and
         named, or refuses the whole with `all_or_none`; 409 `no_way_back` when nobody can."""
-        require(request.user, "deployments.change")
-        asked = parse(shapes.RollbackSerializer, request)
-        ids = {"devices": asked.pop("target_device_ids", []), "groups": asked.pop("groups", [])}
-        devices = deployments.choose_devices(Chosen(**ids, all=asked.pop("all", False)), actor=request.user)
-        version = asked.pop("bundle_version", None)
-        to = _by_version(version, request.user) if version is not None else None
+        devices, to, asked = _going_back(request)
         all_or_none = asked.pop("all_or_none", False)
         made = deployments.rollback_devices(
             devices, actor=request.user, to=to, terms=Terms(**asked), all_or_none=all_or_none
         )
         return Response(_made(made), status=201)
+
+
+class RollbackPreviewView(ThrottledView):
+    """Where devices would go back to."""
+
+    @extend_schema(
+        summary="See which devices can be sent back, where to, and who cannot and why",
+        request=shapes.RollbackSerializer,
+        responses=shapes.RollbackPreviewSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        """Nothing is stored. Of each at most a hundred are named."""
+        devices, to, _ = _going_back(request)
+        ways = deployments.ways_back(devices, to=to)
+        going = [way for way in ways if way.is_open]
+        closed = [(way.device, list(way.reasons)) for way in ways if not way.is_open]
+        answer = {
+            "eligible": len(going),
+            "refused": len(closed),
+            "ways": [
+                {
+                    "device": way.device.id,
+                    "name": way.device.name,
+                    "runs": way.device.running,
+                    "bundle": str(way.bundle),
+                }
+                for way in going[:MOST_NAMED]
+            ],
+            "refusals": _refusals(closed),
+        }
+        return Response(shapes.RollbackPreviewSerializer(answer).data)
+
+
+def _going_back(request: Request) -> tuple[QuerySet[Device], Bundle | None, dict[str, Any]]:
+    """The devices that are meant, where they are to go if it is said, and the rest of what was said."""
+    require(request.user, "deployments.change")
+    asked = parse(shapes.RollbackSerializer, request)
+    ids = {"devices": asked.pop("target_device_ids", []), "groups": asked.pop("groups", [])}
+    devices = deployments.choose_devices(Chosen(**ids, all=asked.pop("all", False)), actor=request.user)
+    version = asked.pop("bundle_version", None)
+    return devices, _by_version(version, request.user) if version is not None else None, asked
 
 
 def _bundle(asked: dict[str, Any], user: Any) -> Bundle:
@@ -269,12 +356,12 @@ def _bundle(asked: dict[str, Any], user: Any) -> Bundle:
     return _by_version(asked["bundle_version"], user)
 
 
-def _by_version(version: str, user: Any) -> Bundle:
+def _by_version(version: str, user: Any, field: str = "bundle_version") -> Bundle:
     found = list(Bundle.objects.visible_to(user).filter(version=version)[:2])
     if not found:
-        raise Invalid("There is no bundle of this version.", code="no_such_bundle", field="bundle_version")
+        raise Invalid("There is no bundle of this version.", code="no_such_bundle", field=field)
     if len(found) > 1:
-        raise Invalid("Several bundles have this version; name one by its id.", field="bundle_version")
+        raise Invalid("Several bundles have this version; name one by its id.", field=field)
     return found[0]
 
 

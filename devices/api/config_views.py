@@ -73,11 +73,18 @@ class DeviceConfigViewSet(HubViewSet):
         config = services.rollback_device_config(self.get_object(), actor=request.user, **asked)
         return Response(shapes.ConfigSerializer(config).data)
 
-    @extend_schema(summary="What was installed on a device, newest first", responses=shapes.TargetSerializer(many=True))
+    @extend_schema(
+        summary="What was installed on a device, newest first",
+        parameters=[shapes.HistoryQuerySerializer],
+        responses=shapes.TargetSerializer(many=True),
+    )
     def bundle_history(self, request: Request, pk: str) -> Response:
-        """The latest hundred that succeeded, failed or were rolled back."""
+        """The latest that succeeded, failed or were rolled back."""
+        asked = shapes.HistoryQuerySerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        limit = asked.validated_data["limit"]
         rows = DeploymentTarget.objects.filter(device=self.get_object()).history()
-        return Response(shapes.TargetSerializer(rows.select_related("device", "bundle")[:LATEST], many=True).data)
+        return Response(shapes.TargetSerializer(rows.select_related("device", "bundle")[:limit], many=True).data)
 
     @extend_schema(
         summary="Why a device does not run a bundle",
@@ -100,7 +107,11 @@ class GroupConfigViewSet(HubViewSet):
     pagination_class = None
     filter_backends: list[Any] = []
     lookup_field = "slug"
-    verbs: ClassVar[dict[str, str]] = {"config": "devices.view", "*": "devices.change"}
+    verbs: ClassVar[dict[str, str]] = {
+        "config": "devices.view",
+        "config_history": "devices.view",
+        "*": "devices.change",
+    }
 
     @extend_schema(summary="Show the configuration of a group", responses=shapes.GroupConfigSerializer)
     def config(self, request: Request, slug: str) -> Response:
@@ -117,6 +128,24 @@ class GroupConfigViewSet(HubViewSet):
         """Its devices inherit it; those for which something changes get a new version."""
         values, others = _split(parse(shapes.ConfigChangeSerializer, request))
         config = services.set_group_config(self.get_object(), values, actor=request.user, **others)
+        return Response(shapes.GroupConfigSerializer(config).data)
+
+    @extend_schema(
+        summary="Earlier configurations of a group, newest first", responses=shapes.RevisionSerializer(many=True)
+    )
+    def config_history(self, request: Request, slug: str) -> Response:
+        rows = self.get_object().config_revisions.all()[:LATEST]
+        return Response(shapes.RevisionSerializer(rows, many=True).data)
+
+    @extend_schema(
+        summary="Go back to an earlier configuration of a group",
+        request=shapes.ConfigRollbackSerializer,
+        responses=shapes.GroupConfigSerializer,
+    )
+    def rollback_config(self, request: Request, slug: str) -> Response:
+        """Its values as a new version, which its devices inherit."""
+        asked = parse(shapes.ConfigRollbackSerializer, request)
+        config = services.rollback_group_config(self.get_object(), actor=request.user, **asked)
         return Response(shapes.GroupConfigSerializer(config).data)
 
 

@@ -40,6 +40,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         commands.CommandResultView.as_view(),
         name="device-command-result",
     ),
+    path("devices/rollback/preview", bundles.RollbackPreviewView.as_view(), name="device-rollback-preview"),
     path("devices/rollback", bundles.RollbackView.as_view(), name="device-rollback"),
     path(
         "devices/<uuid:pk>/config",
@@ -70,6 +71,16 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "device-groups/<slug:slug>/config",
         config.GroupConfigViewSet.as_view({"get": "config", "put": "set_config"}, detail=True),
         name="device-group-config",
+    ),
+    path(
+        "device-groups/<slug:slug>/config/history",
+        config.GroupConfigViewSet.as_view({"get": "config_history"}, detail=True),
+        name="device-group-config-history",
+    ),
+    path(
+        "device-groups/<slug:slug>/config/rollback",
+        config.GroupConfigViewSet.as_view({"post": "rollback_config"}, detail=True),
+        name="device-group-config-rollback",
     ),
     path("deployments/<uuid:deployment>/work", work.WorkView.as_view(), name="deployment-work"),
     path("deployments/<uuid:deployment>/file", work.work_file, name="deployment-file"),

@@ -13,10 +13,20 @@ from django.db.models.functions import Now
 from devices.bundles.choices import BundleStatus
 from devices.choices import Health
 from devices.offers import Command, Source
+from devices.packaging.manifest import is_older
 from devices.reports import Report
 
 from . import moves
-from .choices import ACTIVE, CONCERNS_DEVICE, MOST_OFFERS, DeploymentKind, DeploymentStatus, ErrorCode, TargetStatus
+from .choices import (
+    ACTIVE,
+    CONCERNS_DEVICE,
+    ERROR_LENGTH,
+    MOST_OFFERS,
+    DeploymentKind,
+    DeploymentStatus,
+    ErrorCode,
+    TargetStatus,
+)
 from .models import DeploymentTarget
 
 T = TargetStatus
@@ -87,9 +97,19 @@ def _offer_first(target: DeploymentTarget, now: datetime, report: Report) -> Com
     if target.bundle.status != BundleStatus.READY:
         moves.move(target, T.FAILED, "The bundle was invalidated.", error_code=ErrorCode.INVALIDATED)
         return None
+    if _would_be_older(target, report):
+        text = f"The device runs {report.bundle_version} by now, which is newer."
+        moves.move(target, T.SUPERSEDED, text, error_message=text[:ERROR_LENGTH])
+        return None
     if report.bundle_version and target.attempt == 1:
         target.from_version = report.bundle_version
     return _offer(target, now)
+
+
+def _would_be_older(target: DeploymentTarget, report: Report) -> bool:
+    """Whether it has become a downgrade since it was asked for: it was scheduled, or waited for another deployment."""
+    running, version = report.bundle_version, target.bundle.version
+    return bool(running) and not target.deployment.allow_downgrade and is_older(version, running or "")
 
 
 def _offer(target: DeploymentTarget, now: datetime) -> Command | None:

@@ -13,7 +13,7 @@ from devices.bundles.choices import BundleStatus
 from devices.bundles.models import Bundle, DeviceSealingKey
 from devices.choices import DeviceStatus, KeyAlgorithm, KeyState
 from devices.models import Device, DeviceKey
-from devices.packaging.manifest import version_key
+from devices.packaging.manifest import is_older
 
 from .choices import ACTIVE, TargetStatus
 from .models import DeploymentTarget
@@ -56,7 +56,7 @@ class Candidate:
         is_there = self.runs_bundle == bundle.pk and self.running == bundle.version
         if is_there and not again:
             found.append(Reason("runs_it", "It runs on the device already."))
-        if not allow_downgrade and self.running and not is_there and _is_older(bundle.version, self.running):
+        if not allow_downgrade and self.running and not is_there and is_older(bundle.version, self.running):
             found.append(Reason("downgrade", f"The device runs {self.running}, which is newer."))
         return found
 
@@ -163,7 +163,3 @@ def _about(last: DeploymentTarget) -> Reason:
     if last.status in (T.FAILED, T.ROLLED_BACK):
         return Reason("failed", f"It {T(last.status).label.lower()}: {last.error_message or last.error_code}")
     return Reason(str(last.status), f"Its last deployment was {T(last.status).label.lower()}.")
-
-
-def _is_older(version: str, running: str) -> bool:
-    return version_key(version) < version_key(running)

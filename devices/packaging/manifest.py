@@ -138,6 +138,11 @@ def version_key(version: str) -> tuple[Any, ...]:
     return tuple(parts), released
 
 
+def is_older(version: str, running: str) -> bool:
+    """Whether going from one to the other is a downgrade."""
+    return version_key(version) < version_key(running)
+
+
 def _part(text: str) -> tuple[int, int, str]:
     """Numbers before words, by their value."""
     match = re.match(r"v?(\d+)(.*)", text)

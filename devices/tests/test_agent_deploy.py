@@ -103,6 +103,23 @@ def test_a_failing_script_is_told_with_its_output(agent: Agent) -> None:
     assert agent.state.memory.bundle_version == ""
 
 
+def test_what_is_configured_bounds_scripts_and_requests(agent: Agent, settings: Any) -> None:
+    """X90: `deploy_timeout` is heeded; a bundle that says its own time has that."""
+    configuration.set_device_config(Device.objects.get(), {"deploy_timeout": 60, "heartbeat_timeout": 7}, actor=SYSTEM)
+    agent.step()
+    assert agent.hub.timeout == 7
+    assert deploy.configure.deploy_seconds(agent, 300) == 60
+    agent.state.memory.settings["deploy_timeout"] = 1
+
+    late = put(release("1.0", "sleep 20"))
+    agent.step()
+    own = put(release("1.1", "sleep 2", deploy={"script": "deploy.sh", "timeout_seconds": 10}))
+    agent.step()
+
+    assert (target(late).status, target(late).error_code) == ("failed", "script_timeout")
+    assert target(own).status == "succeeded", target(own).error_message
+
+
 def test_a_cut_download_goes_on_where_it_was(agent: Agent) -> None:
     made = upload(bundle("1.0"), "1.0")
     deployment = put(made)

@@ -106,6 +106,7 @@ def fill() -> dict[str, str]:
         "deployment-roll-back": f"{failing.get_absolute_url()}/roll-back",
         "device-group-config": f"{gateways.get_absolute_url()}/config",
         "devices": "/devices/",
+        "device-logs": "/device-logs/",
         "device": at,
         "device-pending": pending.get_absolute_url(),
         "device-log": f"{at}/log",

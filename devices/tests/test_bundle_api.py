@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.storage import storages
 from django.test import Client
 
 from accounts.tests.factories import UserFactory, token_for
@@ -16,7 +17,7 @@ from devices.bundles.models import Bundle
 from devices.deployments.models import Deployment
 
 from .bundle_files import bundle
-from .deployment_helpers import make_bundle, run_through
+from .deployment_helpers import beat, deploy, make_bundle, run_through
 from .factories import DeviceFactory, DeviceGroupFactory
 
 pytestmark = pytest.mark.django_db
@@ -188,6 +189,60 @@ def test_rollback_requirements_and_rollback_nonexistent(program: Program) -> Non
     assert (unknown.status_code, nobody.status_code) == (400, 400)
 
 
+def test_what_a_deployment_reached_goes_back(program: Program) -> None:
+    """X70: it sends something to the devices."""
+    device = DeviceFactory(name="roof")
+    last = [run_through(make_bundle(version), device) for version in ("1.0", "2.0")][-1]
+    new = DeviceFactory(name="new")
+    run_through(Bundle.objects.get(version="2.0"), new)
+
+    shown = program.ask("POST", "devices/rollback/preview", {"all": True}).json()
+    unknown = program.ask("POST", f"deployments/{last.pk}/rollback", {"target_version": "7.7"})
+    answer = program.ask("POST", f"deployments/{last.pk}/rollback", {})
+
+    assert (shown["eligible"], shown["refused"]) == (1, 1)
+    assert shown["ways"] == [{"device": str(device.pk), "name": "roof", "runs": "2.0", "bundle": "camera 1.0"}]
+    assert [row["code"] for row in shown["refusals"][0]["reasons"]] == ["no_good_bundle"]
+    assert (unknown.status_code, list(unknown.json()["fields"])) == (400, ["target_version"])
+    assert (answer.status_code, answer.json()["targets"]) == (202, 1)
+    assert beat(device)[0]["type"] == "rollback"
+    assert Deployment.objects.get(pk=answer.json()["deployment_id"]).parent == last
+
+
+def test_a_device_that_does_not_answer_is_ended(program: Program) -> None:
+    device = DeviceFactory()
+    deployment = deploy(make_bundle(), device)
+    beat(device)
+    path = f"deployments/{deployment.pk}/force-quit"
+
+    stranger = program.ask("POST", path, {"device": str(DeviceFactory().pk)})
+    answer = program.ask("POST", path, {"device": str(device.pk)})
+
+    assert (stranger.status_code, stranger.json()["code"]) == (409, "not_a_target")
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    assert program.ask("POST", path, {"device": str(device.pk)}).json()["code"] == "target_over"
+
+
+def test_a_stored_file_is_verified_against_what_was_recorded(program: Program) -> None:
+    """X66: not valid because nothing was asked."""
+    program.upload(bundle("1.0"))
+    made = Bundle.objects.get()
+    path = f"bundles/{made.pk}/verify"
+
+    whole = program.ask("POST", path, {})
+    same = program.ask("POST", path, {"checksum": made.sha256.upper()})
+    another = program.ask("POST", path, {"checksum": "0" * 64})
+    with storages["bundles"].open(made.stored_name, "r+b") as file:
+        file.seek(40)
+        file.write(b"changed")
+    damaged = program.ask("POST", path, {"checksum": made.sha256})
+    storages["bundles"].delete(made.stored_name)
+
+    assert whole.json() == {"valid": True, "is_whole": True, "checksum": made.sha256}
+    assert [each.json()["valid"] for each in (same, another, damaged)] == [True, False, False]
+    assert program.ask("POST", path, {}).status_code == 410
+
+
 def test_config_create_update_and_version_increment(program: Program) -> None:
     """X72."""
     path = f"devices/{DeviceFactory().pk}/config"
@@ -214,6 +269,11 @@ def test_config_of_a_group(program: Program) -> None:
 
     assert answer.json() == {"config_version": 2, "values": {"log_level": "DEBUG"}}
     assert program.ask("GET", f"devices/{device.pk}/config").json()["desired"]["log_level"] == "DEBUG"
+    program.ask("PUT", f"device-groups/{group.slug}/config", {"log_level": "ERROR"})
+    back = program.ask("POST", f"device-groups/{group.slug}/config/rollback", {"version": 2})
+    history = program.ask("GET", f"device-groups/{group.slug}/config/history").json()
+    assert back.json() == {"config_version": 4, "values": {"log_level": "DEBUG"}}
+    assert [(row["version"], row["note"]) for row in history][:2] == [(4, "Back to version 2"), (3, "")]
 
 
 def test_bundle_history_order(program: Program) -> None:
@@ -225,6 +285,8 @@ def test_bundle_history_order(program: Program) -> None:
     rows = program.ask("GET", f"devices/{device.pk}/bundle-history").json()
 
     assert [row["bundle_version"] for row in rows] == ["3.0", "2.0", "1.0"]
+    assert len(program.ask("GET", f"devices/{device.pk}/bundle-history?limit=2").json()) == 2
+    assert program.ask("GET", f"devices/{device.pk}/bundle-history?limit=101").status_code == 400
 
 
 def test_why_not(program: Program) -> None:

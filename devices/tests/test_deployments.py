@@ -122,6 +122,22 @@ def test_a_downgrade_goes_when_it_is_meant(device: Device) -> None:
     assert deploy(make_bundle("1.0"), device, allow_downgrade=True).targets.count() == 1
 
 
+def test_what_has_become_a_downgrade_is_not_offered() -> None:
+    """It was asked for when the device ran something older, and waited for its time."""
+    device = DeviceFactory(beat__bundle_version="1.0")
+    waits, meant = make_bundle("1.5"), make_bundle("1.6")
+    deployment = deploy(waits, device, starts_at=timezone.now() + timedelta(hours=1))
+    Deployment.objects.filter(pk=deployment.pk).update(starts_at=timezone.now())
+    services.follow_deployments()
+
+    assert beat(device, bundle_version="2.0") == []
+    target = only(deployment)
+    assert (target.status, "2.0" in target.error_message) == ("superseded", True)
+    assert Deployment.objects.get(pk=deployment.pk).status == "finished"
+    deploy(meant, device, allow_downgrade=True)
+    assert [each["bundle_version"] for each in beat(device, bundle_version="2.0")] == ["1.6"]
+
+
 def test_an_ed25519_device_opens_bundles_with_its_second_key(device: Device) -> None:
     make_key(device)
     bundle = make_bundle(is_sealed=True)

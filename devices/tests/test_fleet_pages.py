@@ -14,7 +14,7 @@ from accounts.actors import SYSTEM
 from accounts.tests.factories import UserFactory
 from devices.choices import DeviceStatus, KeyState
 from devices.deployments.services import Terms, rollback_devices
-from devices.models import Bundle, Deployment, Device, DeviceGroup, EnrolmentToken, TargetEvent
+from devices.models import Bundle, Deployment, Device, DeviceGroup, DeviceLog, EnrolmentToken, TargetEvent
 from devices.outcomes import outcomes
 from devices.services import create_token
 from devices.services.tokens import digest_of
@@ -89,6 +89,30 @@ def test_outcomes_are_of_the_regions_that_one_may_see() -> None:
 
     assert outcomes(operator).days[-1].succeeded == 1
     assert outcomes(UserFactory(role="Player")).total == 0
+
+
+def test_log_of_all_devices_is_of_those_one_may_see() -> None:
+    for slug, level in (("here", "ERROR"), ("there", "INFO")):
+        device = DeviceFactory(name=f"from-{slug}", region=RegionFactory(slug=slug))
+        for number in range(2):
+            DeviceLog.objects.create(device=device, at=timezone.now(), level=level, message=f"<b>{slug} {number}</b>")
+    viewer, operator = browser(UserFactory(role="Viewer")), browser(UserFactory(role="Operator", regions=["here"]))
+
+    all_of_them = page(viewer, "/device-logs/")
+    errors = page(viewer, "/device-logs/?level=ERROR")
+    with CaptureQueriesContext(connection) as queries:
+        own = page(operator, "/device-logs/")
+    DeviceLog.objects.create(device=device, at=timezone.now(), level="INFO", message="One more.")
+    with CaptureQueriesContext(connection) as again:
+        page(operator, "/device-logs/")
+
+    assert "&lt;b&gt;here 1" in all_of_them
+    assert "from-there" in all_of_them
+    assert "from-there" not in errors
+    assert "from-here" in own
+    assert "there" not in own
+    assert len(again) <= len(queries)
+    assert browser(UserFactory(role="Player")).get("/device-logs/").status_code == 403
 
 
 def test_fleet_costs_the_same_for_any_number(viewer: Client) -> None:

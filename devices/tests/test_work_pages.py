@@ -134,6 +134,7 @@ def test_signature_file_names_the_bundle(staff: Client) -> None:
 def test_bundle_is_invalidated_with_its_consequences_shown(staff: Client) -> None:
     bundle = make_bundle("1.0")
     run_through(bundle, DeviceFactory())
+    deploy(bundle, DeviceFactory(), DeviceFactory())
     path = f"{bundle.get_absolute_url()}/invalidate"
 
     question = page(staff, path)
@@ -142,6 +143,7 @@ def test_bundle_is_invalidated_with_its_consequences_shown(staff: Client) -> Non
 
     bundle.refresh_from_db()
     assert "1 devices say that they run it" in question
+    assert "2 devices are to get it" in question
     assert silent.status_code == 422
     assert bundle.status == BundleStatus.INVALID
     assert "It bricks cameras." in text

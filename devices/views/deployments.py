@@ -20,7 +20,6 @@ from devices.deployments.models import Deployment, DeploymentTarget
 from devices.deployments.querysets import DeploymentQuerySet, TargetQuerySet
 from devices.deployments.services import ways_back
 from devices.deployments.suits import group_by_reason
-from devices.models import Device
 from hub.exceptions import HubError
 from hub.pages import forms as page_forms
 from hub.pages import live
@@ -159,8 +158,7 @@ def deployment_roll_back(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Send the devices on which it succeeded back, each to its own last good bundle; who cannot is said before."""
     deployment = find_deployment(request, pk)
     require(request.user, "deployments.change", deployment)
-    reached = deployment.targets.filter(status=T.SUCCEEDED).values("device")
-    devices = Device.objects.visible_to(request.user).present().filter(pk__in=reached)
+    devices = services.reached_by(deployment, actor=me(request))
     if request.method == "POST":
         try:
             made = services.rollback_devices(devices, actor=me(request), parent=deployment)

@@ -1,11 +1,13 @@
 """What people do with bundles: one function per verb, for pages, API, admin and commands alike."""
 
 from .changes import Consequences, consequences, delete_bundle, forget_abandoned, invalidate_bundle, update_bundle
+from .checks import Verified, verify_bundle
 from .publishers import add_publisher, set_publisher_enabled
 from .uploads import append_piece, finish_upload, reserve_bundle, upload_bundle
 
 __all__ = [
     "Consequences",
+    "Verified",
     "add_publisher",
     "append_piece",
     "consequences",
@@ -17,4 +19,5 @@ __all__ = [
     "set_publisher_enabled",
     "update_bundle",
     "upload_bundle",
+    "verify_bundle",
 ]

@@ -15,6 +15,7 @@ from accounts.permissions import require
 from devices.bundles import store
 from devices.bundles.choices import BUNDLE_TRANSITIONS, BundleStatus
 from devices.bundles.models import Bundle
+from devices.deployments.choices import BEFORE_INSTALLED
 from devices.models import DeviceBeat
 from hub.exceptions import Conflict, Invalid
 
@@ -27,9 +28,12 @@ class Consequences:
     """What comes of invalidating a bundle."""
 
     running: int
+    waiting: int
 
     def as_sentences(self) -> list[str]:
         found = [f"{self.running} devices say that they run it; they go on until something else is deployed."]
+        if self.waiting:
+            found.append(f"{self.waiting} devices are to get it or are at work on it: there it fails.")
         return [*found, "Nobody is sent it again, and nobody is rolled back to it.", "This cannot be taken back."]
 
 
@@ -60,7 +64,10 @@ def update_bundle(
 
 def consequences(bundle: Bundle) -> Consequences:
     """Whom it concerns that a bundle is invalidated."""
-    return Consequences(running=DeviceBeat.objects.filter(bundle_version=bundle.version).count())
+    return Consequences(
+        running=DeviceBeat.objects.filter(bundle_version=bundle.version).count(),
+        waiting=bundle.targets.filter(status__in=BEFORE_INSTALLED).count(),
+    )
 
 
 def invalidate_bundle(bundle: Bundle, *, actor: Asker, reason: str) -> Bundle:

@@ -3,7 +3,7 @@
 from .creation import Chosen, Made, Terms, choose_devices, create_deployment, preview_deployment
 from .endings import cancel_deployment, force_quit, retry_failed
 from .following import follow_deployments
-from .rollback import Way, rollback_devices, ways_back
+from .rollback import Way, reached_by, rollback_devices, ways_back
 
 __all__ = [
     "Chosen",
@@ -16,6 +16,7 @@ __all__ = [
     "follow_deployments",
     "force_quit",
     "preview_deployment",
+    "reached_by",
     "retry_failed",
     "rollback_devices",
     "ways_back",

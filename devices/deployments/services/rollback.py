@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from accounts.permissions import require
 from devices.bundles.models import Bundle
 from devices.deployments import suits
-from devices.deployments.choices import DeploymentKind
+from devices.deployments.choices import DeploymentKind, TargetStatus
 from devices.deployments.models import Deployment, DeploymentTarget
 from devices.models import Device
 from hub.exceptions import Conflict, Invalid
@@ -45,6 +45,12 @@ def ways_back(devices: QuerySet[Device], *, to: Bundle | None = None) -> list[Wa
     found = suits.candidates(devices)
     good = _good_bundles([each.id for each in found])
     return [_way(each, good.get(each.id, []), to) for each in found]
+
+
+def reached_by(deployment: Deployment, *, actor: Asker) -> QuerySet[Device]:
+    """The devices on which it succeeded, of those that the actor sees: whom going back from it concerns."""
+    reached = deployment.targets.filter(status=TargetStatus.SUCCEEDED).values("device")
+    return Device.objects.visible_to(actor).present().filter(pk__in=reached)
 
 
 def rollback_devices(
