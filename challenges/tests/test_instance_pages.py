@@ -391,3 +391,28 @@ def test_pages_of_events_warn_once_of_an_end_and_again_when_it_was_put_off(arena
     assert told == [1, 0, 0]
     assert warnings(mate) == 1
     assert services.ending_soon(arena.teams[1].captain) == []
+
+
+def test_board_shows_the_state_of_ones_own_instances_and_how_the_team_stands(arena: Arena):
+    first, second = runnable(arena.event), runnable(arena.event)
+    Challenge.objects.filter(pk=first.pk).update(name="Leaky shop", category="web")
+    Challenge.objects.filter(pk=second.pk).update(name="Stack of plates", category="pwn")
+    team, other = arena.teams[:2]
+    arena.launch(team, first)
+    arena.launch(other, second)
+    arena.work()
+    url = reverse("challenges:play_board", args=[arena.event.slug])
+    client = signed_in(team.captain)
+
+    page = client.get(url).content.decode()
+    with_instance = client.get(url, {"show": "instance"}).content.decode()
+    pwn = client.get(url, {"category": "pwn"}).content.decode()
+
+    assert page.count("k-live-i") == 1
+    assert "192.168.250.100" in page
+    assert f"of {len(arena.teams)}</span>" in page
+    assert "Stack of plates" in page
+    assert "Stack of plates" not in with_instance
+    assert "Leaky shop" in with_instance
+    assert "0 of 1 solved" in pwn
+    assert '<span class="k-t">Leaky shop' not in pwn

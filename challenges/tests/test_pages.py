@@ -378,9 +378,11 @@ def test_frozen_scoreboard_says_so_to_organisers(entry: EventChallenge, mine: Pa
     seen = page(browser(mine.team.captain), f"/events/{entry.event.slug}/scoreboard")
     live = page(admin, f"/events/{entry.event.slug}/scoreboard")
 
-    assert 'class="k-num" data-l="Points">0<' in seen
-    assert 'class="k-num" data-l="Points">100<' in live
+    assert 'data-l="Points"><b>0<' in seen
+    assert 'data-l="Points"><b>100<' in live
     assert "frozen scoreboard" in live
+    assert '<span class="k-tag">you</span>' in seen
+    assert '<span class="k-tag">you</span>' not in live
 
 
 @pytest.mark.parametrize("path", ["/events/", "/teams/", "/challenges/"])

@@ -16,6 +16,7 @@ from accounts.permissions import can
 from challenges import scoring, services
 from challenges.choices import HintKind, Outcome
 from challenges.models import Event, EventChallenge, Participation
+from challenges.play_board import Board
 from challenges.presentation import play_of
 from hub.exceptions import HubError
 from hub.pages import live
@@ -39,13 +40,10 @@ def play_board(request: HttpRequest, slug: str) -> HttpResponse:
     """The challenges by category; refreshes itself."""
     event = find_event(request, slug)
     participation = _seen_as(request, event)
-    cards = services.cards(event, participation)
-    groups: dict[str, list[services.Card]] = {}
-    for card in cards:
-        groups.setdefault(card.category, []).append(card)
-    context = {"event": event, "tab": "play", "participation": participation, "groups": sorted(groups.items())}
+    board = Board(event, participation, request.GET)
+    context = {"event": event, "tab": "play", "participation": participation, "board": board}
     if live.is_fragment(request, "board"):
-        tag = live.etag(me(request).pk, cards)
+        tag = live.etag(me(request).pk, *board.facts)
         return live.answer(request, "challenges/partials/board.html", context, tag=tag)
     return live.private(render(request, "challenges/play_board.html", context))
 
@@ -139,13 +137,14 @@ def scoreboard(request: HttpRequest, slug: str) -> HttpResponse:
         "mine": mine,
         "is_live": is_live and event.is_frozen,
     }
-    if live.is_fragment(request, "scores"):
-        tag = live.etag(me(request).pk, event.state, context["standings"], mine, context["more"])
-        if live.unchanged(request, tag):
-            return live.answer(request, "", {}, tag=tag)
-        context["history"] = scoring.history(event, is_live=is_live)
-        return live.answer(request, "challenges/partials/scores.html", context, tag=tag)
+    is_fragment = live.is_fragment(request, "scores")
+    tag = live.etag(me(request).pk, event.state, context["standings"], mine, context["more"]) if is_fragment else ""
+    if tag and live.unchanged(request, tag):
+        return live.answer(request, "", {}, tag=tag)
     context["history"] = scoring.history(event, is_live=is_live)
+    context["entries"] = EventChallenge.objects.filter(event=event).shown().count()
+    if is_fragment:
+        return live.answer(request, "challenges/partials/scores.html", context, tag=tag)
     return live.private(render(request, "challenges/scoreboard.html", context))
 
 
