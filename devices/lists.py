@@ -98,6 +98,7 @@ DEVICES = Spec(
         Column("type", "Type", order="device_type", value=lambda row: row.device_type),
         Column("groups", "Groups", value=lambda row: " ".join(group.slug for group in row.groups.all())),
         Column("tags", "Tags", value=lambda row: " ".join(row.tags), is_default=False),
+        Column("history", "Last hour", css="k-xl-only"),
         Column("region", "Region", order="region__position", value=lambda row: row.region_slug, css="k-xl-only"),
         Column(
             "registered", "Registered", order="registered_at", value=lambda row: row.registered_at, is_default=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from devices.deployments.choices import TargetStatus
 from devices.models import Device, DeviceLog
 from devices.services import accept_device
 from hub.nodes.tests.factories import RegionFactory
+from monitoring import store
+from monitoring.measure import Reading
 
 from .deployment_helpers import make_bundle, run_through
 from .factories import DeviceFactory, DeviceGroupFactory, make_key
@@ -70,6 +73,15 @@ def test_list_shows_one_state_for_each_device(viewer: Client) -> None:
 
     for word in ("Online", "Error", "Overdue", "Offline", "Suspended", "It was stolen."):
         assert f"<span>{word}</span>" in text or f">{word}<" in text, word
+
+
+def test_list_shows_the_last_hour_of_each_device(viewer: Client) -> None:
+    device = DeviceFactory(name="fine", beat__last_seen=1)
+    times = [timezone.now() - timedelta(minutes=each) for each in (10, 20)]
+    store.store([Reading(device.subject, at, {"cpu_share": 40.0}).line() for at in times])
+
+    assert "at most 40.0 % in the last hour" in page(viewer, "/devices/")
+    assert "k-spark" not in page(viewer, "/devices/?columns=")
 
 
 def test_list_is_narrowed_by_search_chip_and_tab(viewer: Client) -> None:

@@ -23,6 +23,7 @@ from hub.pages import live
 from hub.pages.forms import back_url
 from hub.pages.lists import ListPage
 from hub.pages.requests import me
+from monitoring import sparklines
 
 from . import command
 
@@ -57,7 +58,10 @@ def device_list(request: HttpRequest) -> HttpResponse:
     if not is_fragment:
         context["tabs"] = page.tabs
     rows: Any = page.page.object_list
-    context["devices"] = [(device, device_badge(device)) for device in rows.prefetch_related("groups")]
+    devices = list(rows.prefetch_related("groups"))
+    context["devices"] = [(device, device_badge(device)) for device in devices]
+    if any(column.key == "history" for column in page.columns):
+        context["shapes"] = sparklines.last_hour([device.subject for device in devices], "cpu_share")
     if is_fragment:
         return live.answer(request, "devices/partials/device_table.html", context, tag=tag)
     return live.private(render(request, "devices/device_list.html", context))
