@@ -22,6 +22,7 @@ CURVE_LENGTH = 50
 KEPT_SECONDS = 3
 """How old a scoreboard, or what challenges are worth, may be where many look at it."""
 CHART_TEAMS = 10
+SHOWN_SOLVERS = 5
 FAR = datetime(9999, 1, 1, tzinfo=UTC)
 """After all that has happened, whatever this machine's clock says."""
 
@@ -230,6 +231,13 @@ def history(event: Event, *, is_live: bool = False) -> list[dict[str, Any]]:
         steps = totals[team_id]
         steps.append((at, (steps[-1][1] if steps else 0) + points))
     return [{"team": each.team, "place": each.place, "steps": totals[each.team_id]} for each in first]
+
+
+def first_solvers(event: Event, entry: int) -> list[tuple[str, datetime]]:
+    """The first teams that solved a challenge and when, as participants see it; not those that are banned."""
+    playing = event.participations.filter(banned_at=None, team__banned_at=None).values("team")
+    rows = event.score_events.filter(entry=entry, completes=True, created_at__lt=seen_until(event), team__in=playing)
+    return list(rows.order_by("created_at", "id").values_list("team__name", "created_at")[:SHOWN_SOLVERS])
 
 
 def _own_value(row: Any, worth: Worth, until: datetime) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import User
 from accounts.tests.factories import UserFactory
 from challenges import services
-from challenges.models import Challenge, Event, EventChallenge, FileDownload, Participation, Team
+from challenges.models import Challenge, Event, EventChallenge, FileDownload, Participation, ScoreEvent, Team
 
 from .factories import (
     ChallengeFactory,
@@ -73,6 +75,27 @@ def test_path_of_a_team_from_no_team_to_first_blood(entry: EventChallenge) -> No
     assert "Solved" in page(client, f"{event}/play")
     assert "Owls" in page(client, f"{event}/scoreboard")
     assert "Leaky shop" in page(client, f"{event}/score")
+
+
+def test_page_of_a_challenge_names_the_first_who_solved_it_without_the_banned_and_those_after_the_freeze(
+    entry: EventChallenge, mine: Participation
+) -> None:
+    event, path = entry.event, f"/events/{entry.event.slug}/play/leaky-shop"
+    teams = [participate(event, TeamFactory(name=name)) for name in ("Baobabs", "Cheaters", "Latecomers")]
+    for number, each in enumerate(teams):
+        services.submit_answer(event, "leaky-shop", actor=each.team.captain, answer="flag{right}")
+        ScoreEvent.objects.filter(team=each.team).update(
+            created_at=timezone.now() - timedelta(minutes=30 - 10 * number)
+        )
+    Participation.objects.filter(team__name="Cheaters").update(banned_at=timezone.now())
+    Event.objects.filter(pk=event.pk).update(freeze_at=timezone.now() - timedelta(minutes=15))
+
+    text = page(browser(mine.team.captain), path)
+
+    assert "First to solve it" in text
+    assert "Baobabs" in text
+    assert "Cheaters" not in text
+    assert "Latecomers" not in text
 
 
 def test_what_was_not_right_stays_in_the_field_of_who_sent_it(entry: EventChallenge, mine: Participation) -> None:

@@ -86,6 +86,7 @@ def play_challenge(request: HttpRequest, slug: str, challenge: str) -> HttpRespo
         "entry": entry,
         "participation": participation,
         "play": play_of(event, entry, participation),
+        "solvers": scoring.first_solvers(event, entry.pk),
         "problem": problem,
         "typed": typed,
     }
