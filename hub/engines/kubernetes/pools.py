@@ -27,6 +27,7 @@ class Pools:
         self._until = 0.0
         self._services: list[dict[str, Any]] = []
         self._seen_until = 0.0
+        self._asked: set[tuple[str, int]] = set()
 
     def ranges(self) -> list[tuple[int, int, int]] | None:
         """Version, first and last of each range; None where there is no MetalLB to ask."""
@@ -55,7 +56,7 @@ class Pools:
     def user_of(self, ip: str, port: int, *, hub: str, node_ports: bool) -> str:
         """Which service uses an address, in words, or "". Raises ADDRESS_MISSING for an IP that others have whole."""
         address = ipaddress.ip_address(ip)
-        for service in self._services_now():
+        for service in self._services_for(ip, port):
             if labels_of(service).get(names.LABEL_HUB) == hub:
                 continue  # leases decide among our own; this may be what a launch that was cut short has made
             spec, metadata = service.get("spec") or {}, service["metadata"]
@@ -67,11 +68,16 @@ class Pools:
                 raise EngineError(text, reason=Reason.ADDRESS_MISSING, ip=ip, port=port)
         return ""
 
-    def _services_now(self) -> list[dict[str, Any]]:
-        """All services of the cluster, as they were a moment ago at most: what is bound in the end is the proof."""
-        if time.monotonic() > self._seen_until:
+    def _services_for(self, ip: str, port: int) -> list[dict[str, Any]]:
+        """All services of the cluster, as they were a moment ago at most: what is bound in the end is the proof.
+
+        Who asks for an address again wants news of it.
+        """
+        if time.monotonic() > self._seen_until or (ip, port) in self._asked:
             self._services = self.gateway.find(SERVICES)
             self._seen_until = time.monotonic() + SEEN_SECONDS
+            self._asked.clear()
+        self._asked.add((ip, port))
         return self._services
 
 
