@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from hub.admin_base import ReadOnlyAdmin, SettledAdmin
@@ -252,6 +252,9 @@ class FileDownloadAdmin(ReadOnlyAdmin[FileDownload]):
     list_select_related = ["file", "team"]
     search_fields = ["file__name", "team__name", "user_name", "=ip"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FileDownload]:
+        return FileDownload.objects.filter(Q(team=None) | Q(team__in=Team.objects.visible_to(request.user)))
+
 
 @admin.register(Announcement)
 class AnnouncementAdmin(ReadOnlyAdmin[Announcement]):
@@ -262,6 +265,9 @@ class AnnouncementAdmin(ReadOnlyAdmin[Announcement]):
     list_select_related = ["event__region", "region"]
     search_fields = ["title", "event__name"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Announcement]:
+        return Announcement.objects.visible_to(request.user)
+
 
 @admin.register(AnnouncementRead)
 class AnnouncementReadAdmin(ReadOnlyAdmin[AnnouncementRead]):
@@ -270,6 +276,9 @@ class AnnouncementReadAdmin(ReadOnlyAdmin[AnnouncementRead]):
     list_display = ["announcement", "user", "at"]
     list_select_related = ["announcement", "user"]
     search_fields = ["announcement__title", "user__username"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AnnouncementRead]:
+        return AnnouncementRead.objects.filter(announcement__in=Announcement.objects.visible_to(request.user))
 
 
 @admin.register(Instance)

@@ -154,7 +154,7 @@ ANNOUNCED: Final = frozenset({*_BEFORE, EventStatus.RUNNING, EventStatus.PAUSED,
 """What participants may know of."""
 OPEN_FOR_REGISTRATION: Final = frozenset({*_BEFORE, EventStatus.RUNNING})
 STARTED: Final = frozenset({EventStatus.RUNNING, EventStatus.PAUSED, EventStatus.COMPLETED})
-OVER: Final = frozenset({EventStatus.COMPLETED, EventStatus.CANCELLED, EventStatus.REJECTED})
+OVER: Final = frozenset({EventStatus.COMPLETED, EventStatus.CANCELLED})
 
 
 class AddressPolicy(models.TextChoices):

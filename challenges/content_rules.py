@@ -56,6 +56,8 @@ def clean_container(container: ChallengeContainer) -> None:
         isinstance(name, str) and CAPABILITY.fullmatch(name) for name in container.capabilities
     ):
         errors["capabilities"] = "Capabilities are a list of names such as NET_ADMIN."
+    if not container.is_main and (container.capabilities or container.is_privileged):
+        errors["capabilities"] = "Only the main container gets more than the usual powers, no sidecar."
     if container.name in RESERVED_NAMES:
         errors["name"] = "This name is reserved."
     if container.health_path and not container.health_path.startswith("/"):

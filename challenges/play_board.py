@@ -51,6 +51,7 @@ class Board:
     """All that the page shows to a team, or to somebody who looks after the event and has none."""
 
     def __init__(self, event: Event, participation: Participation | None, asked: Any) -> None:
+        self.is_frozen = event.is_frozen
         self.cards = services.cards(event, participation)
         self.instances = _instances(event, participation)
         self.standing, self.teams = _standing(event, participation)
@@ -100,7 +101,7 @@ class Board:
             )
             for each in self.instances
         ]
-        return (self.cards, shown, self.standing, self.teams)
+        return (self.cards, shown, self.standing, self.teams, self.is_frozen)
 
     @property
     def _categories(self) -> list[str]:

@@ -55,7 +55,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         mine = Q(participations__team__memberships__user=user.pk) | Q(administrator=user.pk)
         home = user.region_preference
         open_to_him = Q(is_public=True) | Q(region=None) | (Q(region__slug=home) if home else Q(pk__in=[]))
-        seen = self.filter(status__in=ANNOUNCED).filter(open_to_him | mine)
+        seen = self.filter(Q(status__in=ANNOUNCED) & (open_to_him | mine) | Q(status=EventStatus.CANCELLED) & mine)
         return self.filter(pk__in=seen.order_by().values("pk"))
 
     def begun(self, now: datetime | None = None) -> EventQuerySet:
@@ -150,9 +150,12 @@ class AnnouncementQuerySet(models.QuerySet["Announcement"]):
         """Those of one's events, and those for everybody or one's region."""
         if not can(user, "events.view"):
             return self.none()
-        if can(user, "events.view_any"):
+        regions = region_limit(user) if can(user, "events.view_any") else [user.region_preference or ""]
+        if regions is None:
             return self
-        home = user.region_preference
-        general = Q(event=None) & (Q(region=None) | (Q(region__slug=home) if home else Q(pk__in=[])))
+        general = Q(event=None) & (Q(region=None) | Q(region__slug__in=regions))
+        if can(user, "events.view_any"):
+            events = apps.get_model("challenges", "Event").objects.visible_to(user).order_by().values("pk")
+            general |= Q(event__in=events)
         mine = self.filter(event__participations__team__memberships__user=user.pk).order_by().values("pk")
         return self.filter(general | Q(pk__in=mine))

@@ -29,7 +29,7 @@ def event_rule(actor: User, verb: str, event: Any) -> bool:
     if verb == "events.view":
         return bool(type(event)._default_manager.visible_to(actor).filter(pk=event.pk).exists())
     if verb in ADMINISTRATOR_VERBS and event.administrator_id == actor.pk:
-        return True
+        return bool(event.participations.playing().of(actor).exists())
     return verb in ORGANISER_VERBS and event.organisers.filter(pk=actor.pk).exists()
 
 

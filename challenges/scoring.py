@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ def value(scoring: str, points: int, minimum: int, decay: int, solves: int) -> i
     least = min(minimum, points)
     if scoring == Scoring.LINEAR:
         return max(points - decay * passed, least)
-    return max(math.ceil((least - points) / decay**2 * passed**2 + points), least)
+    return max(points - (points - least) * passed**2 // decay**2, least)
 
 
 def curve(scoring: str, points: int, minimum: int, decay: int, length: int = CURVE_LENGTH) -> list[int]:

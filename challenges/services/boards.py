@@ -82,11 +82,13 @@ def cards(event: Event, participation: Participation | None) -> list[Card]:
                 kind="" if is_locked else kind,
                 tags=[] if is_locked else tags,
                 points=worth[pk].points,
-                solves=worth[pk].solves,
+                solves=0 if is_locked else worth[pk].solves,
                 is_solved=pk in solved,
                 is_locked=is_locked,
                 found=found.get(pk, 0),
-                attempts_remaining=max(allowed - wrong.get(pk, 0), 0) if allowed and participation else None,
+                attempts_remaining=max(allowed - wrong.get(pk, 0), 0)
+                if allowed and participation and not is_locked
+                else None,
             )
         )
     return cards

@@ -28,6 +28,12 @@ SLUG_LENGTH = 60
 MOST_CONTAINERS, MOST_PORTS, MOST_FLAGS, MOST_HINTS, MOST_FILES = 8, 16, 20, 20, 50
 Rows = Iterable[Mapping[str, Any]]
 
+_CONTAINER_FACTS = sorted(
+    field.attname for field in ChallengeContainer._meta.concrete_fields if field.name not in ("id", "position")
+)
+_PORT_FACTS = ("name", "ports__name", "ports__number", "ports__protocol", "ports__is_public")
+_PLANT_FACTS = ("container__name", "plant_env", "plant_path")
+
 
 def create_challenge(
     *, actor: Asker, containers: Rows = (), flags: Rows = (), hints: Rows = (), **values: Any
@@ -175,13 +181,13 @@ def _new_secret() -> str:
 
 
 def _set_parts(challenge: Challenge, containers: Rows | None, flag_rows: Rows | None, hints: Rows | None) -> None:
+    before = _what_runs(challenge) if challenge.has_powers else None
     if containers is not None:
-        before = _powers(challenge)
         _set_containers(challenge, list(containers))
-        if challenge.has_powers and _powers(challenge) != before:
-            _take_powers(challenge)
     if flag_rows is not None:
         _set_flags(challenge, list(flag_rows))
+    if before is not None and _what_runs(challenge) != before:
+        _take_powers(challenge)
     if hints is not None:
         _set_hints(challenge, list(hints))
 
@@ -276,6 +282,16 @@ def _powers(challenge: Challenge) -> list[str]:
         words = [*container.capabilities, *(["privileged"] if container.is_privileged else [])]
         found += [f"{container.name} ({container.image}): {word}" for word in words]
     return sorted(found)
+
+
+def _what_runs(challenge: Challenge) -> list[Any]:
+    """All of its containers, with their ports and what is planted in them: a grant is for that and nothing else."""
+    flags = challenge.flags.exclude(plant_env="", plant_path="")
+    return [
+        *challenge.containers.order_by("name").values_list(*_CONTAINER_FACTS),
+        *challenge.containers.order_by("name", "ports__name").values_list(*_PORT_FACTS),
+        *flags.order_by("container__name", "plant_env", "plant_path").values_list(*_PLANT_FACTS),
+    ]
 
 
 def _take_powers(challenge: Challenge) -> None:

@@ -24,6 +24,7 @@ from challenges.models import Announcement, Event, Participation, Team
 from hub.exceptions import Conflict, Invalid, LimitReached, NotAllowed, NotFound
 
 from .common import assign, clean, free_slug, told
+from .play import refuse_ban
 from .teams import personal_team, team_of
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ def withdraw(event: Event, *, actor: Any) -> None:
             raise NotFound("You have not entered this event.")
         if found.team.captain_id != actor.pk:
             raise NotAllowed("The captain withdraws the team.")
+        refuse_ban(found)  # who came back would be without it
         if locked.state != EventStatus.SCHEDULED:
             raise Conflict("The event has begun.", code="event_begun")
         audit.record(actor, "event.withdrawn", locked, team=found.team.name)

@@ -87,6 +87,7 @@ def extend_instance(instance: Instance, *, actor: Asker, minutes: int | None = N
             raise Invalid("Between a minute and a day.", field="minutes")
     with transaction.atomic():
         locked = _lock(instance)
+        _refuse_banned(locked, actor)
         if reason := refusal_to_extend(locked, by_rules=minutes is None):
             raise Conflict(reason, code="not_now")
         step = minutes or (locked.event.extend_minutes if locked.event else launching.TEST_MINUTES)
@@ -135,6 +136,7 @@ def reset_instance(instance: Instance, *, actor: Asker, kind: str = "redeploy") 
         locked = _lock(instance)
         if locked.desired_status == D.DELETED:
             raise Conflict("It is being removed.", code="not_now")
+        _refuse_banned(locked, actor)
         _refuse_paused(locked, actor)
         operation = _begin_again(locked, actor=actor, verb="reset", is_fresh=kind == "redeploy")
         audit.record(actor, "instance.reset", locked, kind=kind)
@@ -342,6 +344,14 @@ def is_organiser(actor: Asker, instance: Instance) -> bool:
     if can(actor, "instances.extend_any", instance):
         return True
     return instance.event is not None and can(actor, "events.change", instance.event)
+
+
+def _refuse_banned(instance: Instance, actor: Asker) -> None:
+    """What a banned team still has ends within moments; until then it can do nothing with it."""
+    if instance.event is None or is_organiser(actor, instance):
+        return
+    if not instance.event.participations.playing().filter(team=instance.team_id).exists():
+        raise NotAllowed("The team is banned.", code="team_banned")
 
 
 def _refuse_paused(instance: Instance, actor: Asker) -> None:

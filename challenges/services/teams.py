@@ -12,8 +12,8 @@ from django.utils import timezone
 from accounts import audit
 from accounts.models import AuditEntry, User
 from accounts.permissions import can, require
-from challenges.choices import JOIN_CODE_ALPHABET, JOIN_CODE_LENGTH
-from challenges.models import Membership, Team
+from challenges.choices import JOIN_CODE_ALPHABET, JOIN_CODE_LENGTH, OVER
+from challenges.models import Event, Membership, Team
 from hub.exceptions import Conflict, Invalid, LimitReached, NotAllowed, NotFound, TooMany
 from hub.nodes.models import Region
 
@@ -112,8 +112,18 @@ def refuse_newcomers(team: Team) -> None:
     """Refuse when a team takes nobody, or nobody more."""
     if team.is_locked:
         raise Conflict("The team takes nobody now.", code="team_locked")
-    if team.memberships.count() >= team.max_members:
+    _refuse_crowd(team)
+
+
+def _refuse_crowd(team: Team) -> None:
+    """A team is as large as it says, and as the events allow that it takes part in and that are not over."""
+    members = team.memberships.count()
+    if members >= team.max_members:
         raise LimitReached("The team is full.", code="team_full")
+    for event in Event.objects.filter(participations__team=team, max_team_size__lte=members):
+        if event.state not in OVER:
+            text = f"{event.name}, which the team takes part in, allows {event.max_team_size} people."
+            raise LimitReached(text, code="team_full")
 
 
 def leave_team(team: Team, *, actor: Any) -> None:
@@ -177,8 +187,7 @@ def move_member(user: User, team: Team, *, actor: Asker) -> None:
             raise Conflict("Nobody joins a personal team.", code="personal_team")
         if old is not None and old.team_id == locked.pk:
             return
-        if locked.memberships.count() >= locked.max_members:
-            raise LimitReached("The team is full.", code="team_full")
+        _refuse_crowd(locked)
         if old is not None:
             old.delete()
         Membership.objects.create(team=locked, user=user)

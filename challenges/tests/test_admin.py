@@ -16,7 +16,17 @@ from django.urls import reverse
 from accounts.models import AuditEntry
 from accounts.tests.factories import UserFactory
 from challenges import services
-from challenges.models import Challenge, Event, EventChallenge, Team
+from challenges.models import (
+    Announcement,
+    AnnouncementRead,
+    Challenge,
+    ChallengeFile,
+    Event,
+    EventChallenge,
+    FileDownload,
+    Team,
+)
+from hub.nodes.tests.factories import RegionFactory
 
 from .factories import (
     ChallengeFactory,
@@ -241,3 +251,19 @@ def test_viewer_sees_the_parts_and_changes_none(client: Client, challenge: Chall
     assert page.status_code == 200
     assert "flag{" not in page.text
     assert client.post(url, {"points": 300}).status_code == 403
+
+
+def test_operator_of_regions_sees_downloads_and_what_is_told_there_only(client: Client) -> None:
+    here, there = RegionFactory(), RegionFactory(slug="moon", name="Moon")
+    file = ChallengeFile.objects.create(challenge=ChallengeFactory(), name="cookie.txt", size_bytes=1, sha256="0" * 64)
+    for region in (here, there):
+        team = TeamFactory(region=region)
+        FileDownload.objects.create(file=file, team=team, user_name=f"player-{region.slug}")
+        told = Announcement.objects.create(title=f"news-{region.slug}", message="x", region=region)
+        AnnouncementRead.objects.create(announcement=told, user=team.captain)
+    client.force_login(UserFactory(role="Operator", is_staff=True, regions=[here.slug]))
+
+    for model in ("filedownload", "announcement", "announcementread"):
+        page = client.get(reverse(f"admin:challenges_{model}_changelist")).content.decode()
+        assert f"-{here.slug}" in page, model
+        assert f"-{there.slug}" not in page, model

@@ -131,6 +131,44 @@ def test_published_challenge_does_not_lose_its_last_flag(operator: Any) -> None:
     assert challenge.flags.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "stays"),
+    [
+        ({}, True),
+        ({"env": {"LD_PRELOAD": "/tmp/own.so"}}, False),
+        ({"command": ["sh", "-c", "id"]}, False),
+        ({"writable_paths": ["/etc"]}, False),
+        ({"ports": []}, False),
+    ],
+)
+def test_grant_is_for_what_runs_and_nothing_else(operator: Any, change: dict[str, Any], stays: bool) -> None:
+    container = ContainerFactory(capabilities=["NET_ADMIN"])
+    challenge = services.grant_powers(container.challenge, actor=UserFactory(role="Admin"))
+    row = {
+        "name": container.name,
+        "image": container.image,
+        "ports": list(container.ports.values("name", "number", "protocol", "is_public")),
+    }
+
+    services.update_challenge(challenge, actor=operator, containers=[{**row, **change}])
+
+    assert Challenge.objects.get(pk=challenge.pk).has_powers is stays
+
+
+def test_sidecar_asks_for_no_powers(operator: Any) -> None:
+    challenge = ContainerFactory().challenge
+
+    with pytest.raises(Invalid, match="sidecar"):
+        services.update_challenge(
+            challenge,
+            actor=operator,
+            containers=[
+                {"name": "web", "image": "kutanga/web"},
+                {"name": "db", "image": "kutanga/db", "is_main": False, "capabilities": ["NET_ADMIN"]},
+            ],
+        )
+
+
 def test_powers_are_an_admins_grant_that_a_change_takes_back(operator: Any) -> None:
     admin = UserFactory(role="Admin")
     container = ContainerFactory(capabilities=["NET_ADMIN"])

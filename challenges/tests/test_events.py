@@ -249,6 +249,67 @@ def test_captain_withdraws_before_the_start_only() -> None:
     assert list(Participation.objects.values_list("event", flat=True)) == [begun.pk]
 
 
+def test_ban_is_not_shaken_off_by_entering_again() -> None:
+    event = EventFactory(**times())
+    banned = participate(event)
+    Participation.objects.filter(pk=banned.pk).update(banned_at=timezone.now(), ban_reason="Shared flags")
+
+    with pytest.raises(NotAllowed, match="Shared flags"):
+        services.withdraw(event, actor=banned.team.captain)
+
+    assert Participation.objects.get(pk=banned.pk).is_banned
+
+
+def test_administrator_who_is_banned_or_has_left_looks_after_nothing(admin: Any) -> None:
+    event, member = EventFactory(), UserFactory()
+    own, other = participate(event, TeamFactory(members=[member])), participate(event)
+    services.set_administrator(event, member, actor=admin)
+    services.ban_from_event(own, actor=admin, reason="Shared flags")
+    own, other = (Participation.objects.select_related("event").get(pk=each.pk) for each in (own, other))
+
+    with pytest.raises(NotAllowed):
+        services.unban_from_event(own, actor=member)
+    services.unban_from_event(own, actor=admin)
+    services.leave_team(own.team, actor=member)
+    with pytest.raises(NotAllowed):
+        services.ban_from_event(other, actor=member, reason="x")
+
+
+def test_rejected_event_is_changed_and_over_ones_are_not(admin: Any) -> None:
+    rejected, cancelled = EventFactory(status=EventStatus.REJECTED), EventFactory(status=EventStatus.CANCELLED)
+
+    services.update_event(rejected, actor=admin, description="Another night.")
+    with pytest.raises(Conflict, match="over"):
+        services.update_event(cancelled, actor=admin, description="Another night.")
+
+    assert Event.objects.get(pk=rejected.pk).description == "Another night."
+
+
+def test_cancelled_event_stays_in_sight_of_the_teams_that_had_entered() -> None:
+    event = EventFactory(status=EventStatus.CANCELLED, is_public=True)
+    team = participate(event).team
+
+    assert list(Event.objects.visible_to(team.captain)) == [event]
+    assert not Event.objects.visible_to(UserFactory()).exists()
+
+
+def test_operator_of_regions_reads_what_is_told_there_and_everywhere() -> None:
+    here, there = RegionFactory(), RegionFactory(slug="moon", name="Moon")
+    told = {
+        "everywhere": Announcement.objects.create(title="everywhere", message="x"),
+        "here": Announcement.objects.create(title="here", message="x", region=here),
+        "there": Announcement.objects.create(title="there", message="x", region=there),
+        "secret": Announcement.objects.create(
+            title="secret", message="x", event=EventFactory(region=there, is_public=False)
+        ),
+    }
+
+    seen = Announcement.objects.visible_to(UserFactory(role="Operator", regions=[here.slug]))
+
+    assert {each.title for each in seen} == {"everywhere", "here"}
+    assert set(Announcement.objects.visible_to(UserFactory(role="Admin"))) == set(told.values())
+
+
 def test_administrator_is_a_participant_and_looks_after_the_teams_only(admin: Any) -> None:
     event, other = EventFactory(), EventFactory()
     one, two = participate(event), participate(event)

@@ -163,6 +163,10 @@ def test_banned_team_launches_nothing_and_loses_what_it_has(arena: Arena):
     instance = arena.launch(arena.teams[0], challenge)
     Participation.objects.filter(team=arena.teams[0]).update(banned_at=timezone.now())
 
+    for verb in (services.extend_instance, services.reset_instance):
+        with pytest.raises(NotAllowed) as refused:
+            verb(arena.fresh(instance), actor=arena.teams[0].captain)
+        assert refused.value.code == "team_banned"
     settle_instances()
 
     assert arena.fresh(instance).desired_status == "deleted"

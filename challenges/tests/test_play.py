@@ -168,6 +168,7 @@ def test_locked_challenge_opens_with_what_it_builds_on(entry: EventChallenge, mi
 
     assert refused.value.code == "locked"
     assert (before.is_locked, before.name, before.slug, before.points) == (True, "Locked", "", 100)
+    assert (before.solves, before.attempts_remaining) == (0, None)
     assert services.cards(entry.event, mine)[1].name == "Secret door"
     assert answer(locked, mine).outcome == "correct"
 
@@ -219,6 +220,11 @@ def test_flag_of_another_team_is_wrong(entry: EventChallenge, mine: Participatio
 )
 def test_value_follows_the_solves(scoring_kind: str, decay: int, solves: int, worth: int) -> None:
     assert scoring.value(scoring_kind, 500, 100, decay, solves) == worth
+
+
+def test_value_falls_to_the_very_least() -> None:
+    """Worked out in whole numbers: with fractions this one stood at 2."""
+    assert scoring.value("logarithmic", 100, 1, 7, 8) == 1
 
 
 def test_preview_curve_never_rises() -> None:

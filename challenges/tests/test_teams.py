@@ -152,6 +152,20 @@ def test_team_is_not_made_smaller_than_it_is() -> None:
         services.update_team(team, actor=team.captain, max_members=2)
 
 
+def test_team_grows_no_larger_than_its_events_allow_until_they_are_over() -> None:
+    team = TeamFactory(max_members=5)
+    event = participate(EventFactory(max_team_size=1), team).event
+    user, admin = UserFactory(), UserFactory(role="Admin")
+
+    with pytest.raises(LimitReached, match=event.name):
+        services.join_team(team.join_code, actor=user)
+    with pytest.raises(LimitReached):
+        services.move_member(user, team, actor=admin)
+    type(event).objects.filter(pk=event.pk).update(status="completed")
+
+    assert services.join_team(team.join_code, actor=user) == team
+
+
 def test_ban_is_the_staffs_and_ties_the_captains_hands() -> None:
     team, operator = TeamFactory(), UserFactory(role="Operator")
     with pytest.raises(NotAllowed):

@@ -98,7 +98,7 @@ def challenge_powers(request: HttpRequest, slug: str) -> HttpResponse:
     """Grant what its containers ask for, or take that back."""
     challenge = find_challenge(request, slug)
     require(request.user, "challenges.grant", challenge)
-    service = services.revoke_powers if challenge.has_powers else services.grant_powers
+    service = services.revoke_powers if request.POST.get("verb") == "revoke" else services.grant_powers
     return _done(request, challenge, lambda: service(challenge, actor=request.user), "Saved.")
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.permissions import can
 from challenges import scoring, services
-from challenges.choices import HintKind, Outcome
+from challenges.choices import STARTED, HintKind, Outcome
 from challenges.models import Event, EventChallenge, Participation
 from challenges.play_board import Board
 from challenges.presentation import play_of
@@ -139,14 +139,26 @@ def scoreboard(request: HttpRequest, slug: str) -> HttpResponse:
         "is_live": is_live and event.is_frozen,
     }
     is_fragment = live.is_fragment(request, "scores")
-    tag = live.etag(me(request).pk, event.state, context["standings"], mine, context["more"]) if is_fragment else ""
+    tag = (
+        live.etag(me(request).pk, event.state, event.is_frozen, context["standings"], mine, context["more"])
+        if is_fragment
+        else ""
+    )
     if tag and live.unchanged(request, tag):
         return live.answer(request, "", {}, tag=tag)
     context["history"] = scoring.history(event, is_live=is_live)
-    context["entries"] = EventChallenge.objects.filter(event=event).shown().count()
+    context["entries"] = _entries(event, participation)
     if is_fragment:
         return live.answer(request, "challenges/partials/scores.html", context, tag=tag)
     return live.private(render(request, "challenges/scoreboard.html", context))
+
+
+def _entries(event: Event, participation: Participation | None) -> int:
+    """How many challenges a team can solve, as far as it may know."""
+    if event.state not in STARTED:
+        return 0
+    shown = EventChallenge.objects.filter(event=event).shown()
+    return (shown.for_team(participation.team) if participation else shown).count()
 
 
 @login_required
