@@ -12,7 +12,11 @@ class ChallengesConfig(AppConfig):
     verbose_name = "Challenges"
 
     def ready(self) -> None:
+        from django.conf import settings
+
         from accounts import grants, registering
+        from accounts.permissions import can
+        from hub import hardening
         from monitoring import subjects
 
         from . import rights, services
@@ -30,3 +34,8 @@ class ChallengesConfig(AppConfig):
         )
         subjects.register(Instance.kind, measured.find_instances)
         figures.register()
+        hardening.take_large(
+            r"/challenges/[-\w]+/files",
+            lambda: (settings.HUB_CHALLENGE_FILE_MB + 1) * 2**20,  # with what a form has around a file
+            lambda user: can(user, "challenges.change"),
+        )

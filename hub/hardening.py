@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from csp.constants import HEADER
 from csp.middleware import CSPMiddleware
@@ -21,6 +24,23 @@ PERMISSIONS_POLICY = "camera=(), geolocation=(), gyroscope=(), magnetometer=(), 
 ADMIN = "/admin/"
 DOCUMENTS = ("/api/v1/docs", "/api/v1/schema")
 TOO_LARGE = Problem(413, "too_large", "The body is too large.")
+
+
+@dataclass(frozen=True)
+class LargeBody:
+    """A route that takes more than others: how many bytes, and from whom."""
+
+    path: re.Pattern[str]
+    most: Callable[[], int]
+    is_allowed: Callable[[Any], bool]
+
+
+_large: list[LargeBody] = []
+
+
+def take_large(path: str, most: Callable[[], int], is_allowed: Callable[[Any], bool]) -> None:
+    """Let a route, by an expression for its whole path, take bodies of up to so many bytes from these people."""
+    _large.append(LargeBody(re.compile(path), most, is_allowed))
 
 
 class HardeningMiddleware:
@@ -71,7 +91,10 @@ class PolicyMiddleware(CSPMiddleware):
 def _is_too_large(request: HttpRequest) -> bool:
     """Whether more is announced than any page or route takes; Django reads no more of a body than was announced."""
     length = request.META.get("CONTENT_LENGTH") or "0"
-    return length.isdecimal() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if not length.isdecimal() or int(length) <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        return False
+    fits = (each for each in _large if each.path.fullmatch(request.path_info) and int(length) <= each.most())
+    return not any(each.is_allowed(request.user) for each in fits)
 
 
 def _may_reach_admin(ip: str | None) -> bool:

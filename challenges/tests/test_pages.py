@@ -336,6 +336,22 @@ def test_nonsense_in_the_place_of_minutes_is_an_answer(admin: Client, minutes: s
     assert admin.post("/instances/bulk", body).status_code == 200
 
 
+def test_large_file_is_taken_from_those_who_write_challenges_only(admin: Client, settings: Any, tmp_path: Any) -> None:
+    settings.HUB_CHALLENGE_FILES, settings.HUB_CHALLENGE_FILE_MB = tmp_path, 4
+    challenge = ChallengeFactory()
+    path = f"/challenges/{challenge.slug}/files"
+
+    def send(client: Client, megabytes: int) -> int:
+        upload = SimpleUploadedFile("disk.img", b"x" * (megabytes * 2**20))
+        return int(client.post(path, {"file": upload}).status_code)
+
+    assert send(browser(UserFactory()), 3) == 413
+    assert send(Client(), 3) == 413
+    assert send(admin, 3) == 302
+    assert send(admin, 6) == 413
+    assert challenge.files.get().size_bytes == 3 * 2**20
+
+
 def test_powers_are_granted_on_the_page_by_admins_only(admin: Client) -> None:
     challenge = ContainerFactory(is_privileged=True).challenge
     path = f"/challenges/{challenge.slug}/powers"

@@ -73,6 +73,7 @@ class Proxy:
             HUB_CERTIFICATES=self.root,
             HUB_BUNDLES=self.bundles,
             HUB_MAX_BODY="8m",
+            HUB_MAX_FILE="201m",
         )
         assert "${" not in filled, "a value of the configuration is not given"
         (self.root / "hub.conf").write_text(filled)

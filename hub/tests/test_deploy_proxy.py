@@ -60,6 +60,13 @@ def test_body_that_is_too_large_ends_at_the_proxy(proxy: Proxy) -> None:
     assert "X-Request-ID" not in headers
 
 
+def test_file_of_a_challenge_comes_to_the_hub_which_refuses_a_stranger_unread(proxy: Proxy) -> None:
+    status, headers, _ = proxy.ask("/challenges/cookie-jar/files", method="POST", body=b"x" * (9 * 2**20), **JSON)
+
+    assert status == 413
+    assert "X-Request-ID" in headers
+
+
 def test_clients_that_send_slowly_hold_no_thread_of_the_hub(proxy: Proxy) -> None:
     head = f"POST {LOGIN} HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 100\r\nContent-Type: application/json\r\n\r\n{{"
     slow = [proxy.connect() for _ in range(20)]
