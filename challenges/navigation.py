@@ -18,6 +18,7 @@ from hub.pages.overview import Concern, Contribution, Total
 from hub.pages.states import badge, workload_badge
 from hub.statements import statement, totals
 
+from .instances.lists import find as find_instance
 from .lists import find_challenge, find_event, find_team
 from .models import Challenge, Event, Instance, Team
 
@@ -68,6 +69,10 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
         yield palette.Hit(team.name, team.get_absolute_url(), "users", "Team")
     for challenge in find_challenge(Challenge.objects.visible_to(user), text)[: palette.PER_GROUP]:
         yield palette.Hit(challenge.name, challenge.get_absolute_url(), "flag", "Challenge")
+    rows = Instance.objects.visible_to(user).alive().select_related("challenge", "team")
+    for instance in find_instance(rows, text)[: palette.PER_GROUP]:
+        note = f"Instance, {workload_badge(instance).word.lower()}"
+        yield palette.Hit(_name(instance), instance.get_absolute_url(), "box", note, str(instance.pk))
 
 
 COUNTS: Final = {
@@ -110,11 +115,14 @@ def _concerns(user: Any) -> list[Concern]:
     return [_concern(instance) for instance in broken.order_by("-observed_at")[:CONCERNS]]
 
 
+def _name(instance: Instance) -> str:
+    return f"{instance.challenge.name} of {instance.team.name}"
+
+
 def _concern(instance: Instance) -> Concern:
     shown = workload_badge(instance)
     text = f"{shown.word}. {shown.why}" if shown.why else f"{shown.word} on {instance.node}."
-    name = f"{instance.challenge.name} of {instance.team.name}"
-    return Concern(shown.tone, shown.shape, name, text, instance.get_absolute_url(), instance.observed_at)
+    return Concern(shown.tone, shown.shape, _name(instance), text, instance.get_absolute_url(), instance.observed_at)
 
 
 overview.contribute(20, _overview)

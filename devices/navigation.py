@@ -17,9 +17,10 @@ from hub.pages.states import badge
 from hub.statements import statement, totals
 
 from .bundles.lists import find_bundle
+from .deployments.lists import find_deployment
 from .fleet import figures, waiting
 from .lists import find, find_group
-from .models import Bundle, Device, DeviceGroup
+from .models import Bundle, Deployment, Device, DeviceGroup
 from .presentation import device_badge
 
 
@@ -78,6 +79,9 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
         yield palette.Hit(group.name, group.get_absolute_url(), "list", "Group of devices", group.slug)
     for bundle in find_bundle(Bundle.objects.visible_to(user).defer("content_key"), text)[: palette.PER_GROUP]:
         yield palette.Hit(str(bundle), bundle.get_absolute_url(), "box", "Bundle", bundle.sha256)
+    deployments = Deployment.objects.visible_to(user).select_related("bundle").order_by("-created_at")
+    for deployment in find_deployment(deployments, text)[: palette.PER_GROUP]:
+        yield palette.Hit(str(deployment), deployment.get_absolute_url(), "deploy", f"Deployment, {deployment.status}")
     if can(user, "deployments.change") and "new deployment".startswith(text.lower()):
         yield palette.Hit("New deployment", reverse("devices:deployment_create"), "plus", is_action=True)
     for device in found[:1]:

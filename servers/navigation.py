@@ -21,8 +21,8 @@ from hub.pages.states import badge, workload_badge
 from hub.statements import statement, totals
 
 from .listed import ListedServer, listed_columns
-from .lists import find
-from .models import GameServer
+from .lists import find, find_template
+from .models import GameServer, Template
 from .services import allowed_actions
 
 CONCERNS = 10
@@ -112,6 +112,9 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
                 url = reverse(f"servers:server_{verb}", args=[server.pk])
                 label = f"{verb.capitalize()} {server.name}…"
                 yield palette.Hit(label, url, "trash" if verb == "delete" else "kill", "asks first", is_action=True)
+    if can(user, "templates.view"):
+        for template in find_template(Template.objects.visible_to(user), text)[: palette.PER_GROUP]:
+            yield palette.Hit(template.name, template.get_absolute_url(), "box", f"Template, {template.game}")
     if can(user, "servers.create") and "new server".startswith(text.lower()):
         yield palette.Hit("New server", reverse("servers:server_create"), "plus", is_action=True)
 

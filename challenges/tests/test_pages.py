@@ -15,7 +15,9 @@ from accounts.models import User
 from accounts.tests.factories import UserFactory
 from challenges import services
 from challenges.models import Challenge, Event, EventChallenge, FileDownload, Participation, ScoreEvent, Team
+from hub.nodes.models import AddressPool
 
+from .arena import make_arena, runnable
 from .factories import (
     ChallengeFactory,
     ContainerFactory,
@@ -442,6 +444,17 @@ def test_palette_and_empty_lists(admin: Client) -> None:
     EventFactory(name="Needle night")
 
     assert "Needle night" in page(admin, "/search?q=needle")
+
+
+def test_palette_finds_instances_and_pools_for_those_who_see_them(admin: Client) -> None:
+    arena = make_arena()
+    challenge = runnable(arena.event)
+    instance = arena.launch(arena.teams[0], challenge)
+    pool = AddressPool.objects.get(node=arena.node)
+
+    assert instance.get_absolute_url() in page(admin, f"/search?q={challenge.name}")
+    assert pool.get_absolute_url() in page(admin, f"/search?q={pool.name}")
+    assert instance.get_absolute_url() not in page(browser(UserFactory()), f"/search?q={challenge.name}")
 
 
 def test_announcement_with_a_sound_rings_once(entry: EventChallenge, mine: Participation, admin: Client) -> None:

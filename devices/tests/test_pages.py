@@ -18,7 +18,7 @@ from accounts.tests.factories import UserFactory
 from devices.choices import DeviceStatus, KeyState
 from devices.configuration.services import set_device_config, set_group_config
 from devices.deployments.choices import TargetStatus
-from devices.models import Device, DeviceLog
+from devices.models import Deployment, Device, DeviceLog
 from devices.services import accept_device
 from hub.nodes.tests.factories import RegionFactory
 from monitoring import store
@@ -327,6 +327,12 @@ def test_palette_and_overview_know_devices(viewer: Client) -> None:
 
     assert device.get_absolute_url() in page(viewer, "/search?q=roof")
     assert "of 1 online" in page(viewer, "/")
+
+
+def test_palette_finds_deployments_by_bundle(viewer: Client) -> None:
+    deployment = Deployment.objects.create(bundle=make_bundle(name="lantern"))
+
+    assert deployment.get_absolute_url() in page(viewer, "/search?q=lantern")
 
 
 def test_player_sees_no_devices_anywhere() -> None:

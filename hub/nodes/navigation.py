@@ -15,6 +15,7 @@ from hub.pages.overview import Concern, Contribution, Panel, Total
 from hub.statements import statement
 
 from .facts import node_badge, nodes_for_badges
+from .lists import find_node, find_pool
 from .models import AddressPool, Node, Region
 
 LOW_POOL_PERCENT = 90
@@ -121,8 +122,10 @@ def _low(pool: Pool) -> Concern:
 
 
 def _find(user: Any, text: str) -> Iterable[palette.Hit]:
-    for node in Node.objects.visible_to(user).filter(name__icontains=text)[: palette.PER_GROUP]:
-        yield palette.Hit(node.name, reverse("nodes:node_detail", args=[node.name]), "globe", f"Node, {node.engine}")
+    for node in find_node(Node.objects.visible_to(user), text)[: palette.PER_GROUP]:
+        yield palette.Hit(node.name, node.get_absolute_url(), "globe", f"Node, {node.engine}")
+    for pool in find_pool(AddressPool.objects.visible_to(user), text)[: palette.PER_GROUP]:
+        yield palette.Hit(pool.name, pool.get_absolute_url(), "pin", "Address pool")
 
 
 options.register("regions", lambda: list(Region.objects.filter(is_enabled=True).values_list("slug", "name")))

@@ -117,6 +117,12 @@ def test_list_shows_the_last_hour_of_each_server(web, owner):
     assert "k-spark" not in web.get(reverse("servers:server_list"), {"columns": "name,status"}).content.decode()
 
 
+def test_search_finds_templates(web):
+    template = TemplateFactory(name="Needle craft", is_published=True)
+
+    assert template.get_absolute_url() in web.get("/search", {"q": "needle"}).content.decode()
+
+
 def test_empty_list_says_what_to_do(web):
     text = web.get(reverse("servers:server_list")).content.decode()
 
