@@ -14,6 +14,21 @@ from .connections import Connection
 if TYPE_CHECKING:
     from challenges.models import Instance
 
+ROW_FACTS = (
+    "pk",
+    "generation",
+    "desired_status",
+    "observed_status",
+    "admin_state",
+    "status_reason",
+    "progress_percent",
+    "expires_at",
+    "extensions",
+    "team__name",
+    "challenge__name",
+    "node__name",
+)
+"""What changes a row of the board, for its fingerprint."""
 WORDS = {
     "launch": ("Launch", "play"),
     "extend": ("Extend", "clock"),

@@ -393,6 +393,19 @@ def test_pages_of_events_warn_once_of_an_end_and_again_when_it_was_put_off(arena
     assert services.ending_soon(arena.teams[1].captain) == []
 
 
+def test_list_of_instances_is_304_until_something_changes(arena: Arena):
+    instance = arena.launch(arena.teams[0], runnable(arena.event))
+    client, url = signed_in(UserFactory(role="Admin")), reverse("challenges:instance_list")
+    ask = {"HX-Request": "true", "HX-Target": "list"}
+
+    first = client.get(url, headers=ask)
+    same = client.get(url, headers={**ask, "If-None-Match": first["ETag"]})
+    Instance.objects.filter(pk=instance.pk).update(observed_status="failed")
+    changed = client.get(url, headers={**ask, "If-None-Match": first["ETag"]})
+
+    assert [each.status_code for each in (first, same, changed)] == [200, 304, 200]
+
+
 def test_board_shows_the_state_of_ones_own_instances_and_how_the_team_stands(arena: Arena):
     first, second = runnable(arena.event), runnable(arena.event)
     Challenge.objects.filter(pk=first.pk).update(name="Leaky shop", category="web")

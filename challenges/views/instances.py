@@ -16,7 +16,7 @@ from accounts.permissions import can, require
 from challenges import services
 from challenges.instances.ledger import books
 from challenges.instances.lists import INSTANCES
-from challenges.instances.presentation import panel_of
+from challenges.instances.presentation import ROW_FACTS, panel_of
 from challenges.models import Event, EventChallenge, Instance
 from hub import bulk
 from hub.exceptions import HubError, NotFound
@@ -78,6 +78,10 @@ def instance_list(request: HttpRequest) -> HttpResponse:
     page = ListPage(request, INSTANCES, Instance.objects.visible_to(request.user).alive().with_details())
     if "csv" in request.GET:
         return page.as_csv()
+    is_fragment = live.is_fragment(request, "list")
+    tag = live.etag(request.user.pk, page.shown, page.fingerprint(*ROW_FACTS)) if is_fragment else ""
+    if tag and live.unchanged(request, tag):
+        return live.answer(request, "", {}, tag=tag)
     chosen = request.GET.getlist("event")
     event = Event.objects.visible_to(request.user).filter(slug=chosen[0]).first() if len(chosen) == 1 else None
     context = {
@@ -87,8 +91,8 @@ def instance_list(request: HttpRequest) -> HttpResponse:
         "sees_books": can(request.user, "addresses.view"),
         "event": event if event and can(request.user, "events.change", event) else None,
     }
-    if live.is_fragment(request, "list"):
-        return live.private(render(request, "challenges/partials/instance_table.html", context))
+    if is_fragment:
+        return live.answer(request, "challenges/partials/instance_table.html", context, tag=tag)
     if context["event"]:
         entries = EventChallenge.objects.filter(event=event, challenge__kind="container")
         context["entries"] = entries.select_related("challenge")
