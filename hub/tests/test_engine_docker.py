@@ -368,10 +368,16 @@ class TestContainer:
         assert first["Labels"]["kutanga.config"] != other["Labels"]["kutanga.config"]
 
     def test_secrets_are_found_again_longest_first(self):
-        config = config_of(a_spec(secrets=("abc", "", "abcdef")))
+        config = config_of(a_spec(secrets=("abc", "", "abcdef"), env={"A": "abc", "B": "is abcdef"}))
 
         assert masked_texts({"Config": config}) == ["abcdef", "abc"]
+        assert masked_texts({"Config": config}, ["abcde"]) == ["abcdef", "abcde", "abc"]
         assert masked_texts({"Config": config_of(a_spec())}) == []
+
+    def test_variables_tell_no_secret_that_the_program_does_not_have(self):
+        config = config_of(a_spec(secrets=("of a file", "own"), env={"A": "own"}))
+
+        assert "of a file" not in str(config)
 
     def test_docker_waits_longer_than_the_hub_before_it_kills(self):
         assert config_of(a_spec(stop_grace_seconds=90))["StopTimeout"] > 90

@@ -137,6 +137,19 @@ def test_planted_file_is_read_and_cannot_be_changed(lab: Lab):
     assert said == ["flag{planted}", "refused", "kept"]
 
 
+def test_program_has_no_secret_that_is_not_its_own_and_none_is_shown(lab: Lab):
+    script = "env | grep -c 'flag{'; cat /srv/flag.txt; env | grep OWN"
+
+    said = lab.output_of(
+        script,
+        files={"/srv/flag.txt": "flag{planted}\n"},
+        env={"OWN": "password"},
+        secrets=("flag{planted}", "flag{elsewhere}", "password"),
+    )
+
+    assert said == ["0", "***", "OWN=***"]
+
+
 def test_file_system_is_writable_only_where_the_workload_says_so(lab: Lab):
     tries = "touch /x 2>/dev/null || echo closed; touch /var/y 2>/dev/null && echo scratch"
 

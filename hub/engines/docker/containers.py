@@ -182,8 +182,6 @@ def sidecar_config(
 ) -> dict[str, Any]:
     """The same for a sidecar, in the network of the main container. It gets no extra rights."""
     env = {"HOME": "/tmp", **sidecar.env}  # noqa: S108 - inside the container
-    if spec.secrets:
-        env[MASK_VARIABLE] = json.dumps(list(spec.secrets))
     labels = {label: text for label, text in labels_for(spec).items() if label in (LABEL_GENERATION, LABEL_EXPIRES)}
     config = {
         "Image": image.id,
@@ -215,13 +213,17 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def masked_texts(container: Mapping[str, Any]) -> list[str]:
-    """The secrets that must not appear in what a container printed."""
+def known_secrets(spec: WorkloadSpec) -> list[str]:
+    """Those that the main program has in its variables anyway."""
+    return [secret for secret in spec.secrets if secret and any(secret in value for value in spec.env.values())]
+
+
+def masked_texts(container: Mapping[str, Any], kept: Sequence[str] = ()) -> list[str]:
+    """The secrets that must not appear in what a container printed, with those that are kept beside it."""
     prefix = f"{MASK_VARIABLE}="
-    for line in container["Config"].get("Env") or ():
-        if line.startswith(prefix):
-            return sorted((text for text in json.loads(line.removeprefix(prefix)) if text), key=len, reverse=True)
-    return []
+    lines = [line.removeprefix(prefix) for line in container["Config"].get("Env") or () if line.startswith(prefix)]
+    texts = {text for line in lines for text in json.loads(line)} | set(kept)
+    return sorted(texts - {""}, key=lambda text: (-len(text), text))
 
 
 def _confinement(part: WorkloadSpec | Sidecar, image: Image, account: Account) -> dict[str, Any]:
@@ -288,11 +290,12 @@ def _published(spec: WorkloadSpec) -> dict[str, list[dict[str, str]]]:
 
 
 def _environment(spec: WorkloadSpec) -> list[str]:
-    """The workload's variables, a home that it can write to, and what `logs` has to hide.
+    """The workload's variables, a home that it can write to, and what `logs` has to hide of them.
 
-    That goes here and not into a label: labels are shown by `docker ps`, sent with events and kept by monitoring.
+    That goes here and not into a label: labels are shown by `docker ps`, sent with events and kept by monitoring. What
+    stands in no variable of the program is not for it to see: `Planted` keeps that.
     """
     values = {"HOME": spec.data_path or "/tmp", **spec.env}  # noqa: S108 - inside the container
-    if spec.secrets:
-        values[MASK_VARIABLE] = json.dumps(list(spec.secrets))
+    if known := known_secrets(spec):
+        values[MASK_VARIABLE] = json.dumps(known)
     return [f"{name}={value}" for name, value in values.items()]

@@ -257,7 +257,8 @@ class DockerEngine(Engine):
         found = self._find(name)
         if found is None:
             return LogChunk((), "")
-        return read_log(self.client, found["Id"], tail=tail, cursor=cursor, secrets=masked_texts(found))
+        secrets = masked_texts(found, self.planted.hidden(name))
+        return read_log(self.client, found["Id"], tail=tail, cursor=cursor, secrets=secrets)
 
     @_verb
     def usage(self) -> dict[str, Usage]:

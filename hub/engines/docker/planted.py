@@ -1,7 +1,12 @@
-"""Files planted in a workload, such as a flag: they lie in a volume of the node's and are bound read-only."""
+"""Files planted in a workload, such as a flag: they lie in a volume of the node's and are bound read-only.
+
+Beside them lies what `logs` has to hide although the program does not have it in its variables. Nothing of that is
+bound: a container whose variables can be read would tell the flags of the others.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,9 +14,11 @@ import docker.errors
 
 from ..base import WorkloadSpec, labels_for
 from .client import Client
+from .containers import known_secrets
 from .names import LABEL_NAMESPACE, Names, files_volume_name
 
 MAIN = ""
+MASK = "mask.json"
 
 
 class Planted:
@@ -25,12 +32,28 @@ class Planted:
         """Write them; says for the main program ("") and each sidecar where on the node the file of a path lies."""
         parts = {MAIN: spec.files, **{sidecar.name: sidecar.files for sidecar in spec.sidecars}}
         wanted = {part: files for part, files in parts.items() if files}
-        if not wanted:
+        hidden = sorted(set(spec.secrets) - set(known_secrets(spec)) - {""})
+        if not wanted and not hidden:
             return {}
         labels = {**labels_for(spec), LABEL_NAMESPACE: self.names.namespace}
         volume = self.client.api.create_volume(files_volume_name(spec.name), labels=labels)
         root = Path(volume["Mountpoint"])
+        if hidden:
+            mask = root / MASK
+            mask.touch(mode=0o600)
+            mask.write_text(json.dumps(hidden), encoding="utf-8")
         return {part: _write(root / (part or "main"), files) for part, files in wanted.items()}
+
+    def hidden(self, workload: str) -> list[str]:
+        """What is to be hidden in the output of a workload, beside what stands in its variables."""
+        try:
+            volume = self.client.api.inspect_volume(files_volume_name(workload))
+        except docker.errors.APIError as error:
+            if error.status_code != 404:
+                raise
+            return []
+        mask = Path(volume["Mountpoint"]) / MASK
+        return list(json.loads(mask.read_text(encoding="utf-8"))) if mask.exists() else []
 
     def remove(self, workload: str) -> None:
         """Delete those of a workload."""
