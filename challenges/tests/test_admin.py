@@ -254,7 +254,7 @@ def test_viewer_sees_the_parts_and_changes_none(client: Client, challenge: Chall
 
 
 def test_operator_of_regions_sees_downloads_and_what_is_told_there_only(client: Client) -> None:
-    here, there = RegionFactory(), RegionFactory(slug="moon", name="Moon")
+    here, there = RegionFactory(), RegionFactory(slug="far-side", name="Far side")
     file = ChallengeFile.objects.create(challenge=ChallengeFactory(), name="cookie.txt", size_bytes=1, sha256="0" * 64)
     for region in (here, there):
         team = TeamFactory(region=region)
