@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from django.core.cache import cache
-from django.db.models import Avg, Count, F
+from django.db.models import Avg, Count, F, Max
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
@@ -31,7 +31,7 @@ ENDS: Final = (T.SUCCEEDED, T.FAILED, T.ROLLED_BACK)
 
 @dataclass(frozen=True)
 class Day:
-    """How many deployments to single devices ended on a day, by how."""
+    """How many deployments to single devices ended on a day, by how; each once, as it ended last."""
 
     day: date
     succeeded: int = 0
@@ -108,7 +108,10 @@ def _count(user: Any, first: date) -> dict[date, dict[str, int]]:
     if is_limited(user):
         rows = within(rows, user, "target__device")
     found: dict[date, dict[str, int]] = {}
-    counted = rows.annotate(day=TruncDate("at")).values_list("day", "status").annotate(number=Count("pk"))
+    last = rows.values("target").annotate(last=Max("pk")).values("last")
+    counted = (
+        rows.filter(pk__in=last).annotate(day=TruncDate("at")).values_list("day", "status").annotate(number=Count("pk"))
+    )
     for day, status, number in counted:
         found.setdefault(day, {})[status] = number
     return found

@@ -1467,7 +1467,11 @@ class Deployments(Group):
 
     def retry(self, id: str) -> Answer:
         """Try again where it failed."""
-        return self._answer("POST", f"/api/v1/deployments/{_part(id)}/retry")
+        return self._answer(
+            "POST",
+            f"/api/v1/deployments/{_part(id)}/retry",
+            is_keyed=True,
+        )
 
     def rollback(
         self,
@@ -1482,6 +1486,7 @@ class Deployments(Group):
             "POST",
             f"/api/v1/deployments/{_part(id)}/rollback",
             body={"target_version": target_version, "soak_seconds": soak_seconds, "all_or_none": all_or_none},
+            is_keyed=True,
         )
 
     def targets(
@@ -1827,6 +1832,7 @@ class Devices(Group):
                 "soak_seconds": soak_seconds,
                 "all_or_none": all_or_none,
             },
+            is_keyed=True,
         )
 
     def rollback_preview(
@@ -2079,9 +2085,13 @@ class Devices(Group):
             body={"lines": lines, "sequence": sequence},
         )
 
-    def refuse_key(self, id: str) -> Answer:
+    def refuse_key(self, id: str, *, fingerprint: str | Unset = UNSET) -> Answer:
         """Refuse the key that is proposed for a device."""
-        return self._answer("POST", f"/api/v1/devices/{_part(id)}/refuse-key")
+        return self._answer(
+            "POST",
+            f"/api/v1/devices/{_part(id)}/refuse-key",
+            body={"fingerprint": fingerprint},
+        )
 
     def reject(self, id: str, *, reason: str | Unset = UNSET) -> Answer:
         """Reject a device that waits."""

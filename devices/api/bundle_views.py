@@ -81,7 +81,8 @@ class BundleViewSet(HubViewSet):
     )
     @action(detail=True, methods=["post"])
     def piece(self, request: Request, pk: str) -> Response:
-        """What came already is no error. 409 `offset_mismatch` leaves a gap: `received_bytes` says where to go on."""
+        """What came already is no error. 409 `offset_mismatch` leaves a gap: `received_bytes` says where to go on;
+        `upload_lost` when what came before is gone: delete the upload and begin again."""
         asked = parse(shapes.PieceSerializer, request)
         try:
             data = base64.b64decode(asked["content"], validate=True)
@@ -238,6 +239,7 @@ class DeploymentViewSet(HubViewSet):
         return Response(shapes.DeploymentSerializer(self.get_object()).data)
 
     @extend_schema(summary="Try again where it failed", request=None, responses={201: shapes.DeploymentMadeSerializer})
+    @idempotent
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """A new deployment on the same terms. 409 `no_device` when there is none to try."""
@@ -249,6 +251,7 @@ class DeploymentViewSet(HubViewSet):
         request=shapes.DeploymentRollbackSerializer,
         responses={202: shapes.DeploymentMadeSerializer},
     )
+    @idempotent
     @action(detail=True, methods=["post"])
     def rollback(self, request: Request, pk: str) -> Response:
         """Each to its own last good bundle, or all to `target_version`; a new deployment. Who cannot is named; 409
@@ -291,6 +294,7 @@ class RollbackView(ThrottledView):
         request=shapes.RollbackSerializer,
         responses={201: shapes.DeploymentMadeSerializer},
     )
+    @idempotent
     def post(self, request: Request) -> Response:
         """With `bundle_version` all to that one, which must have run on each with success. Who cannot is left out and
         named, or refuses the whole with `all_or_none`; 409 `no_way_back` when nobody can."""

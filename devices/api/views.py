@@ -159,12 +159,12 @@ class DeviceViewSet(HubViewSet):
         """409 `nothing_proposed` when there is none, `other_key` when it is not the one of this `fingerprint`."""
         return self._decide(request, services.accept_key, **parse(shapes.SeenKeySerializer, request))
 
-    @plain
+    @seen
     @extend_schema(summary="Refuse the key that is proposed for a device")
     @action(detail=True, methods=["post"], url_path="refuse-key")
     def refuse_key(self, request: Request, pk: str) -> Response:
-        """It is never taken again."""
-        return self._decide(request, services.refuse_key)
+        """It is never taken again. 409 `nothing_proposed` or `other_key` as for accepting it."""
+        return self._decide(request, services.refuse_key, **parse(shapes.SeenKeySerializer, request))
 
     def _decide(self, request: Request, decide: Callable[..., Any], **values: Any) -> Response:
         device = self.get_object()

@@ -17,10 +17,19 @@ from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 
-from hub.exceptions import Unavailable
+from hub.exceptions import Conflict, Unavailable
 from hub.failpoints import declare, failpoint
 
 declare("bundles.piece_written", "bundles.before_store", "bundles.after_store")
+
+
+class UploadLost(Conflict):
+    """What had arrived of an upload is gone: with a disk, or it lies on another machine."""
+
+    code = "upload_lost"
+
+    def __init__(self) -> None:
+        super().__init__("What has arrived is not on this machine any more. Delete the upload and begin again.")
 
 
 class StagedFile(File[bytes]):
@@ -44,16 +53,21 @@ def incoming(bundle_id: UUID) -> Path:
 
 
 def write_piece(bundle_id: UUID, offset: int, data: bytes) -> None:
-    """Write bytes where they belong; what a killed request wrote beyond is written over."""
+    """Write bytes where they belong; what a killed request wrote beyond is written over. Never leaves a hole."""
     path = incoming(bundle_id)
+    flags = os.O_RDWR if offset else os.O_RDWR | os.O_CREAT
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        with os.fdopen(os.open(path, flags, 0o600), "r+b") as file:
+            if file.seek(0, os.SEEK_END) < offset:
+                raise UploadLost
             file.seek(offset)
             file.write(data)
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
+    except FileNotFoundError:
+        raise UploadLost from None
     except OSError as error:
         raise Unavailable(f"The upload cannot be written: {error.strerror}.", code="store_unavailable") from None
     failpoint("bundles.piece_written")

@@ -129,13 +129,18 @@ def rollback_group_config(
 
 
 def report_applied(device_id: UUID, version: int, *, error: str = "") -> DeviceConfig | None:
-    """A device says which version it has applied, or why it could not; None when it has no configuration."""
+    """A device says which version it has applied, or why it could not; None when it has no configuration.
+
+    Why an older one did not work is of no interest any more, and says nothing about the newest.
+    """
     with transaction.atomic():
         config = DeviceConfig.objects.select_for_update(no_key=True).filter(device=device_id).first()
         if config is None:
             return None
         if version > config.version:
             raise Conflict(f"The newest version is {config.version}.", code="no_such_version", field="config_version")
+        if error and version < config.version:
+            return config
         if error:
             config.error = error[:500]
         else:

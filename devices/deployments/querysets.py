@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from accounts.permissions import can
 from devices.limits import is_limited, within
+from devices.querysets import OFFLINE_FACTOR, silent_since
 
 from .choices import ACTIVE, NOT_BEGUN, OPEN, SILENCE_SECONDS, DeploymentStatus, TargetStatus
 
@@ -76,9 +77,12 @@ class TargetQuerySet(models.QuerySet[Any]):
         return self.filter(status__in=(T.SUCCEEDED, T.FAILED, T.ROLLED_BACK)).order_by("-finished_at", "-id")
 
     def late(self) -> TargetQuerySet:
-        """Those whose device had time enough: to work, or to say after its soak time that it is well."""
+        """Those whose device had time enough: to call again and be offered it anew, to work, or to say after its soak
+        time that it is well."""
         silent = Now() - timedelta(seconds=SILENCE_SECONDS)
+        never_called = silent_since(OFFLINE_FACTOR, SILENCE_SECONDS, prefix="device__beat__")
         return self.filter(
-            Q(status__in=(T.DOWNLOADING, T.INSTALLING), deadline_at__lt=Now())
+            Q(status=T.OFFERED, lease_until__lt=never_called)
+            | Q(status__in=(T.DOWNLOADING, T.INSTALLING), deadline_at__lt=Now())
             | Q(status=T.SOAKING, soak_until__lt=silent)
         )

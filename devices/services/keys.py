@@ -95,12 +95,16 @@ def accept_key(device: Device, *, actor: Asker, fingerprint: str = "") -> Device
     return key
 
 
-def refuse_key(device: Device, *, actor: Asker) -> DeviceKey:
-    """Refuse the key that is proposed for this identity; it is never taken again."""
+def refuse_key(device: Device, *, actor: Asker, fingerprint: str = "") -> DeviceKey:
+    """Refuse the key that is proposed for this identity; it is never taken again.
+
+    `fingerprint` is that of the key that was looked at.
+    """
     require(actor, "devices.control", device)
     with transaction.atomic():
         locked = lock(device)
         key = _proposed(locked)
+        check_seen(key, fingerprint)
         KEY_TRANSITIONS.apply(key, KeyState.REVOKED, revoked_at=Now(), revoked_reason="Refused.")
         audit.record(actor, "device.key_refused", locked, fingerprint=key.fingerprint)
     return key

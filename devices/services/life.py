@@ -15,6 +15,7 @@ from monitoring.models import Event
 
 from ..choices import DEVICE_TRANSITIONS, DeviceStatus, KeyState
 from ..configuration.services import refresh_devices
+from ..deployments.services import end_for_device
 from ..models import Device, DeviceGroup, DeviceKey
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def resume_device(device: Device, *, actor: Asker) -> Device:
 
 
 def decommission_device(device: Device, *, actor: Asker, reason: str = "") -> Device:
-    """End it for good: its keys are revoked and never taken again, its history stays."""
+    """End it for good: its keys are revoked and never taken again, its deployments end, its history stays."""
     return _move(device, DeviceStatus.DECOMMISSIONED, "device.decommissioned", actor=actor, reason=reason)
 
 
@@ -123,6 +124,7 @@ def _move(
             locked.keys.exclude(state=KeyState.REVOKED).update(
                 state=KeyState.REVOKED, revoked_at=Now(), revoked_reason="The device was decommissioned."
             )
+            end_for_device(locked)
             locked.groups.clear()
             refresh_devices([locked.pk], actor=actor, note="Decommissioned")
         audit.record(actor, action, locked, **({"reason": locked.status_reason} if reason else {}))

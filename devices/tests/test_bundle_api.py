@@ -41,10 +41,10 @@ class Program:
         secret = token_for(UserFactory(role="Operator"), **of_token)[1]
         self.headers = {"Authorization": f"Token {secret}"}
 
-    def ask(self, method: str, path: str, data: Any = None) -> Any:
-        return self.client.generic(
-            method, f"{API}/{path}", "" if data is None else _json(data), "application/json", headers=self.headers
-        )
+    def ask(self, method: str, path: str, data: Any = None, key: str = "") -> Any:
+        body = "" if data is None else _json(data)
+        headers = self.headers | ({"Idempotency-Key": key} if key else {})
+        return self.client.generic(method, f"{API}/{path}", body, "application/json", headers=headers)
 
     def upload(self, data: bytes, **said: Any) -> Any:
         facts = {"name": "camera", "version": "1.0", "size_bytes": len(data), **said}
@@ -173,6 +173,25 @@ def test_rollback_to_previous(program: Program) -> None:
 
     assert answer.status_code == 201
     assert Deployment.objects.get(pk=answer.json()["deployment_id"]).kind == "rollback"
+
+
+@pytest.mark.parametrize("verb", ["retry", "rollback", "devices"])
+def test_retry_and_rollback_sent_again_make_nothing_more(program: Program, verb: str) -> None:
+    """X94."""
+    device = DeviceFactory()
+    last = [run_through(make_bundle(version), device) for version in ("1.0", "2.0")][-1]
+    path = f"deployments/{last.pk}/{verb}"
+    asked: dict[str, Any] = {}
+    if verb == "devices":
+        path, asked = "devices/rollback", {"target_device_ids": [str(device.pk)]}
+    elif verb == "retry":
+        last.targets.update(status="failed")
+
+    first, second = (program.ask("POST", path, asked, key="once") for _ in range(2))
+
+    assert (first.status_code, second.status_code) == ((202, 202) if verb == "rollback" else (201, 201))
+    assert (second["Idempotency-Replayed"], second.json()) == ("true", first.json())
+    assert Deployment.objects.count() == 3
 
 
 def test_rollback_requirements_and_rollback_nonexistent(program: Program) -> None:

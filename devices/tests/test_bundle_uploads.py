@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,24 @@ def test_what_a_killed_request_wrote_is_written_over() -> None:
     services.append_piece(row, 50, data[50:], actor=SYSTEM)
 
     assert plain_of(services.finish_upload(row, actor=SYSTEM)) == data
+
+
+@pytest.mark.parametrize("left", [None, 60])
+def test_a_piece_whose_beginning_is_lost_is_refused(left: int | None) -> None:
+    """A hole would be read as zeros."""
+    data = bundle()
+    row = services.reserve_bundle(actor=SYSTEM, name="camera", version="1.0", size_bytes=len(data))
+    services.append_piece(row, 0, data[:100], actor=SYSTEM)
+    if left is None:
+        store.incoming(row.pk).unlink()
+    else:
+        os.truncate(store.incoming(row.pk), left)
+
+    with pytest.raises(Conflict, match="begin again") as refusal:
+        services.append_piece(row, 100, data[100:], actor=SYSTEM)
+
+    row.refresh_from_db()
+    assert (refusal.value.code, row.received_bytes) == ("upload_lost", 100)
 
 
 def test_finishing_can_be_repeated_after_a_failure_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:

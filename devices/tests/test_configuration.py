@@ -198,6 +198,15 @@ def test_drift_ends_when_the_device_has_applied_it(device: Device) -> None:
     assert DeviceConfig.objects.get().error == ""
 
 
+def test_why_an_older_version_did_not_work_is_not_said_of_the_newest(device: Device) -> None:
+    for seconds in (90, 120):
+        services.set_device_config(device, {"polling_interval": seconds}, actor=SYSTEM)
+
+    services.report_applied(device.pk, 2, error="No such file")
+
+    assert DeviceConfig.objects.get().error == ""
+
+
 def test_a_version_that_was_never_made_is_not_applied(device: Device) -> None:
     assert services.report_applied(device.pk, 1) is None
     services.set_device_config(device, {}, actor=SYSTEM)

@@ -16,10 +16,11 @@ from accounts.tests.factories import UserFactory
 from devices.bundles import services as bundle_services
 from devices.bundles.models import DeviceSealingKey
 from devices.deployments import results, services, suits
-from devices.deployments.choices import TargetStatus
+from devices.deployments.choices import SILENCE_SECONDS, TargetStatus
 from devices.deployments.models import Deployment, DeploymentTarget
 from devices.deployments.services import Chosen, Terms
 from devices.models import Device, DeviceBeat
+from devices.services import decommission_device
 from hub.exceptions import Conflict, HubError, Invalid, NotAllowed, NotFound, TooMany
 
 from .deployment_helpers import age, beat, deploy, make_bundle, only, report, run_through
@@ -243,6 +244,24 @@ def test_one_that_is_never_answered_is_given_up(device: Device) -> None:
 
     assert beat(device) == []
     assert (only(deployment).status, only(deployment).error_code) == (T.FAILED, "timeout")
+
+
+@pytest.mark.parametrize(("interval", "status"), [(60, T.FAILED), (3600, T.OFFERED)])
+def test_an_offer_to_a_device_that_fell_silent_is_given_up(device: Device, interval: int, status: str) -> None:
+    """Not before it had the time to call again, after which it is offered it anew."""
+    DeviceBeat.objects.filter(device=device).update(interval_seconds=interval)
+    deployment = deploy(make_bundle(), device, max_attempts=1)
+    beat(device)
+    age(deployment, 301)
+    services.follow_deployments()
+    assert only(deployment).status == T.OFFERED
+
+    age(deployment, SILENCE_SECONDS + 3 * 60)
+    services.follow_deployments()
+
+    assert (only(deployment).status, only(deployment).error_code) == (status, "timeout" if status == T.FAILED else "")
+    deployment.refresh_from_db()
+    assert deployment.is_open is (status == T.OFFERED)
 
 
 def test_a_device_that_does_not_finish_is_given_another_attempt(device: Device) -> None:
@@ -531,6 +550,24 @@ def test_force_quit_ends_it_without_the_device(device: Device) -> None:
     with pytest.raises(Conflict) as refusal:
         services.force_quit(only(deployment), actor=SYSTEM)
     assert refusal.value.code == "target_over"
+
+
+def test_what_is_open_ends_with_its_device(device: Device) -> None:
+    other = DeviceFactory()
+    offered = deploy(make_bundle("1.0"), device)
+    beat(device)
+    waiting = deploy(make_bundle("2.0"), device)
+    both = deploy(make_bundle("3.0"), other, device, starts_at=timezone.now() + timedelta(hours=1))
+
+    decommission_device(device, actor=SYSTEM)
+
+    assert [only(each).status for each in (offered, waiting)] == [T.CANCELLED, T.CANCELLED]
+    assert {each.device: each.status for each in both.targets.all()} == {device: T.CANCELLED, other: T.SCHEDULED}
+    assert set(Deployment.objects.values_list("pk", "status")) == {
+        (offered.pk, "finished"),
+        (waiting.pk, "finished"),
+        (both.pk, "scheduled"),
+    }
 
 
 def test_only_what_failed_is_tried_again() -> None:

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from accounts.actors import SYSTEM
 from accounts.models import AuditEntry
-from accounts.tests.factories import UserFactory
+from accounts.tests.factories import UserFactory, token_for, token_header
 from devices import services
 from devices.choices import DeviceStatus, KeyState
 from devices.models import Device, DeviceKey, EnrolmentToken
@@ -457,6 +457,29 @@ def test_refused_key_is_never_taken_again(client: Client) -> None:
     services.refuse_key(device, actor=SYSTEM)
 
     assert register(client, private, identity={"serial": "A1"}).json()["code"] == "retired_key"
+
+
+def test_refusal_is_of_the_key_that_was_looked_at(client: Client) -> None:
+    register(client, identity={"serial": "A1"})
+    device = services.accept_device(Device.objects.get(), actor=SYSTEM)
+    proposed = device.keys.filter(state=KeyState.PROPOSED)
+    register(client, identity={"serial": "A1"})
+    looked_at = proposed.get().fingerprint
+    register(client, identity={"serial": "A1"})
+    user = UserFactory(role="Operator")
+    page = Client()
+    page.force_login(user)
+
+    asked = page.post(f"/devices/{device.pk}/refuse-key?fingerprint={looked_at}")
+    path, headers = f"/api/v1/devices/{device.pk}/refuse-key", token_header(token_for(user)[1])
+    answers = [
+        client.post(path, {"fingerprint": each}, "application/json", headers=headers)
+        for each in (looked_at, proposed.get().fingerprint)
+    ]
+
+    assert asked.status_code == 422
+    assert (answers[0].status_code, answers[0].json()["code"]) == (409, "other_key")
+    assert (answers[1].status_code, proposed.count()) == (200, 0)
 
 
 # Rotation.

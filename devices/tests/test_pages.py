@@ -198,7 +198,9 @@ def test_proposed_key_is_shown_and_taken_or_refused(staff: Client) -> None:
     make_key(device)
     make_key(device, state=KeyState.PROPOSED)
     path = device.get_absolute_url()
-    assert "Somebody with another key" in page(staff, path)
+    shown = page(staff, path)
+    assert "Somebody with another key" in shown
+    assert f"refuse-key?fingerprint={device.keys.get(state=KeyState.PROPOSED).fingerprint}" in shown
 
     page(staff, f"{path}/refuse-key", now="1")
     make_key(device, state=KeyState.PROPOSED)

@@ -87,6 +87,7 @@ def device_decommission(request: HttpRequest, pk: UUID) -> HttpResponse:
         lost=[
             "All its keys are revoked and never taken again",
             "It leaves all its groups",
+            "What is being deployed to it is called off",
             "Its identity cannot enrol again; its history stays",
         ],
         action="Decommission",
@@ -100,8 +101,8 @@ def device_decommission(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @login_required
 def device_refuse_key(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Refuse the proposed key for good."""
-    device = find_device(request, pk)
+    """Refuse the proposed key for good; the link says which one was looked at."""
+    device, fingerprint = find_device(request, pk), request.GET.get("fingerprint", "")
     require(request.user, "devices.control", device)
     return page_forms.confirm(
         request,
@@ -109,6 +110,6 @@ def device_refuse_key(request: HttpRequest, pk: UUID) -> HttpResponse:
         text="That key is never taken again. The keys it has stay.",
         action="Refuse key",
         back=device.get_absolute_url(),
-        do=lambda: services.refuse_key(device, actor=me(request)),
+        do=lambda: services.refuse_key(device, actor=me(request), fingerprint=fingerprint),
         done="The key is refused.",
     )

@@ -225,8 +225,7 @@ def _incoming(bundle: Bundle) -> IO[bytes]:
     try:
         return store.incoming(bundle.pk).open("rb")
     except FileNotFoundError:
-        text = "What has arrived is not on this machine any more. Delete the upload and begin again."
-        raise Conflict(text, code="upload_lost") from None
+        raise store.UploadLost from None
 
 
 def _check_signature(

@@ -1,7 +1,7 @@
 """What people do with deployments: one function per verb, for pages, API, admin and commands alike."""
 
 from .creation import Chosen, Made, Terms, choose_devices, create_deployment, preview_deployment
-from .endings import cancel_deployment, force_quit, retry_failed
+from .endings import cancel_deployment, end_for_device, force_quit, retry_failed
 from .following import follow_deployments
 from .rollback import Way, reached_by, rollback_devices, ways_back
 
@@ -13,6 +13,7 @@ __all__ = [
     "cancel_deployment",
     "choose_devices",
     "create_deployment",
+    "end_for_device",
     "follow_deployments",
     "force_quit",
     "preview_deployment",

@@ -62,11 +62,17 @@ def force_quit(target: DeploymentTarget, *, actor: Asker) -> DeploymentTarget:
         locked = rows.select_for_update(of=("self",), no_key=True).get(pk=target.pk)
         if locked.is_ended:
             raise Conflict("It has ended.", code="target_over")
-        if locked.status in ACTIVE and locked.status != T.CANCELLING:
-            moves.move(locked, T.CANCELLING, f"Called off by {actor}.")
-        moves.move(locked, T.CANCELLED, f"Ended by {actor} without the device.")
+        _end_without_device(locked, f"Called off by {actor}.", f"Ended by {actor} without the device.")
         audit.record(actor, "deployment.force_quit", locked.deployment, device=str(locked.device_id))
     return locked
+
+
+def end_for_device(device: Device) -> None:
+    """End all that is open of a device that is gone for good; in the transaction that decides so."""
+    lock_deployments()
+    rows = DeploymentTarget.objects.filter(device=device).open().order_by("pk")
+    for target in rows.select_for_update(no_key=True):
+        _end_without_device(target, "Called off.", "The device was decommissioned.")
 
 
 def retry_failed(deployment: Deployment, *, actor: Asker) -> Deployment:
@@ -88,3 +94,9 @@ def retry_failed(deployment: Deployment, *, actor: Asker) -> Deployment:
     return store_deployment(
         wanted, terms, actor=actor, kind=deployment.kind, bundle=deployment.bundle, chosen=chosen, parent=deployment
     )
+
+
+def _end_without_device(target: DeploymentTarget, called_off: str, ended: str) -> None:
+    if target.status in ACTIVE and target.status != T.CANCELLING:
+        moves.move(target, T.CANCELLING, called_off)
+    moves.move(target, T.CANCELLED, ended)

@@ -62,6 +62,8 @@ def give_up_late() -> None:
                 continue
             if target.status == T.SOAKING:
                 text = "Nothing was heard of the device after its soak time."
+            elif target.status == T.OFFERED:
+                text = "Nothing was heard of the device after it was offered it."
             else:
                 text = "The device did not finish in time."
             moves.fail(target, ErrorCode.TIMEOUT, text, _now())
