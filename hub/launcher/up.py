@@ -112,6 +112,7 @@ def _serve(place: Place, console: Console, tell: int | None = None) -> int:
     except errors.LaunchError as error:
         failure = str(error)
     finally:
+        start.tell_login()
         console.say("Stopping ...")
         supervisor.stop_all(after={"agent": start.stop_workloads})
         for path in (place.services_file, place.state_file):
@@ -244,8 +245,14 @@ class Start:
         ]:
             self.console.say(line)
 
+    def tell_login(self) -> None:
+        """Tell the password of an admin made by a start that ends before it tells: no later one could."""
+        if self.facts.get("admin_password"):
+            self.console.say(f"\nThe first records are made. Login: {self._login()}\n")
+
     def _login(self) -> str:
-        password = self.facts.get("admin_password")
+        """Say how to log in; a generated password is told once."""
+        password = self.facts.pop("admin_password", None)
         if password:
             return f"admin / {password}   (shown only now: write it down)"
         return "admin, with the password you have (another: .venv/bin/python manage.py changepassword admin)"

@@ -1,5 +1,6 @@
 """What stops a start is one sentence that names the way out."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -19,6 +20,7 @@ from hub.launcher.bootstrap import Packages, check_venv_module, run_installer
 from hub.launcher.console import Console, columns
 from hub.launcher.errors import AlreadyRunning, LaunchError
 from hub.launcher.place import Lock, Place, check_address, check_space, read_json, write_json
+from hub.launcher.supervisor import Stopped
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -287,6 +289,38 @@ def test_down_and_status_of_a_hub_that_does_not_run(place, capsys):
     assert watch.status(place, Console()) == 3
 
     assert capsys.readouterr().out.count("not running") == 2
+
+
+@pytest.mark.parametrize(("ending", "code"), [(LaunchError("It does not come up."), 1), (Stopped(), 0), (None, 0)])
+def test_generated_password_is_told_once_however_the_start_ends(place, monkeypatch, capsys, ending, code):
+    class Quiet:
+        """Starts nothing; its command makes the first records, and the one for the first server ends as it is told."""
+
+        def __init__(self, *_):
+            pass
+
+        def start(self, *_):
+            pass
+
+        def run(self, command, *_):
+            if "first_server" in command and ending:
+                raise ending
+            return b'{"admin_password": "Generated-Once"}' if "bootstrap" in command else b""
+
+        def watch(self):
+            pass
+
+        def stop_all(self, **_):
+            pass
+
+    monkeypatch.setattr(up, "Supervisor", Quiet)
+    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+    place.claim()
+    elsewhere = dataclasses.replace(place, database_url="postgresql://elsewhere/", redis_url="redis://elsewhere/")
+
+    assert up._serve(elsewhere, Console()) == code
+
+    assert capsys.readouterr().out.count("admin / Generated-Once ") == 1
 
 
 # --- packages ---
