@@ -16,12 +16,10 @@ from hub.nodes.choices import DesiredStatus, OperationStatus
 from hub.nodes.engines import engine_for
 
 from . import launching, logs
-from .choices import ConsoleKind, ReadinessKind
-from .health import endpoint
+from .choices import ConsoleKind
 from .protocols import AuthenticationFailed, InvalidRequest, ProtocolError, TimedOut, Unreachable
-from .protocols.econ import EconClient
-from .protocols.rcon import Dialect, RconClient
 from .protocols.status import clean_text
+from .remote import remote_console
 
 if TYPE_CHECKING:
     from hub.nodes.models import Node
@@ -105,26 +103,12 @@ def mask(text: str, secrets: Sequence[str]) -> str:
 
 
 def _by_remote_console(server: GameServer, engine: Engine, seen: Observation, text: str, kind: str) -> str:
-    port = server.template.console_port
-    if port is None:
-        raise Unreachable("The template has no port for a remote console.")
-    host, number = endpoint(seen, port, by_image=engine.capabilities.images)
-    password = server.rcon_password.reveal()
-    with _client(server, host, number, password, kind) as console:
+    with remote_console(server, engine, seen, kind, timeout=TIMEOUT_SECONDS) as console:
         try:
             return console.command(text)
         except Unreachable:
             sentence = "The server closed its console before it answered, as it does when a command ends it."
             raise ConsoleError("closed", sentence) from None
-
-
-def _client(server: GameServer, host: str, port: int, password: str, kind: str) -> RconClient | EconClient:
-    if kind == ConsoleKind.ECON:
-        return EconClient(host, port, password, timeout=TIMEOUT_SECONDS)
-    # Minecraft loses the second of two packets that come together, which is how Source is asked for the end.
-    is_minecraft = server.template.readiness_kind == ReadinessKind.MINECRAFT
-    dialect = Dialect.MINECRAFT if is_minecraft else Dialect.SOURCE
-    return RconClient(host, port, password, timeout=TIMEOUT_SECONDS, dialect=dialect)
 
 
 def _by_input(server: GameServer, engine: Engine, text: str) -> str:

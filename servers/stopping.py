@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from hub.engines.base import Engine, EngineError, Observation
 
 from .choices import StopKind
-from .health import TIMEOUT_SECONDS, endpoint
-from .protocols import ProtocolError, Unreachable
-from .protocols.econ import EconClient
-from .protocols.rcon import RconClient
+from .health import TIMEOUT_SECONDS
+from .protocols import ProtocolError
+from .remote import remote_console
 
 if TYPE_CHECKING:
     from .models import GameServer
@@ -30,21 +29,8 @@ def begin_stop(server: GameServer, engine: Engine, observation: Observation) -> 
         if template.stop_kind == StopKind.CONSOLE:
             engine.send_input(server.engine_name, template.stop_value)
         else:
-            _by_remote_console(server, engine, observation)
+            with remote_console(server, engine, observation, template.stop_kind, timeout=TIMEOUT_SECONDS) as console:
+                console.command(template.stop_value, may_close=True)
     except (ProtocolError, EngineError) as error:
         logger.warning("%s did not take %r: %s", server.engine_name, template.stop_value, error)
         engine.stop(server.engine_name, signal=FALLBACK_SIGNAL)
-
-
-def _by_remote_console(server: GameServer, engine: Engine, observation: Observation) -> None:
-    port = server.template.console_port
-    if port is None:
-        raise Unreachable("The template has no port for a remote console.")
-    host, number = endpoint(observation, port, by_image=engine.capabilities.images)
-    client = EconClient if server.template.stop_kind == StopKind.ECON else RconClient
-    console = client(host, number, server.rcon_password.reveal(), timeout=TIMEOUT_SECONDS)
-    try:
-        console.connect()
-        console.command(server.template.stop_value, may_close=True)
-    finally:
-        console.close()

@@ -24,7 +24,7 @@ from hub.jobs import node_queue
 from hub.nodes.models import Node
 from hub.nodes.sweep import tick
 from hub.testing import api_client, empty_queues, run_jobs
-from servers import consoles, services, variables
+from servers import consoles, remote, services, variables
 from servers.catalogue import sync_catalogue
 from servers.models import ConsoleCommand, GameServer, Template
 from servers.services import console
@@ -164,7 +164,7 @@ def econ_server(owner: User, node: Node, engine: FakeEngine, games: Any) -> Game
 
 def test_econ_answers(econ_server: GameServer, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     with tcp_server(econ_console(status=["id=0 name=Ada", "id=1 name=Tendai"])) as scripted:
-        monkeypatch.setattr(consoles, "endpoint", lambda *_, **__: (scripted.host, scripted.port))
+        monkeypatch.setattr(remote, "endpoint", lambda *_, **__: (scripted.host, scripted.port))
         command = services.send_command(econ_server, "status", actor=owner)
         work(econ_server.node)
 
@@ -181,7 +181,7 @@ def test_console_that_closes_before_its_answer_is_told(
             say(peer, f"[10:27:08][Console]: {line.removeprefix('echo ')}")
 
     with tcp_server(closing) as scripted:
-        monkeypatch.setattr(consoles, "endpoint", lambda *_, **__: (scripted.host, scripted.port))
+        monkeypatch.setattr(remote, "endpoint", lambda *_, **__: (scripted.host, scripted.port))
         command = services.send_command(econ_server, "shutdown", actor=owner)
         work(econ_server.node)
 
@@ -194,7 +194,7 @@ def test_console_that_is_silent_ends_in_time(
 ) -> None:
     monkeypatch.setattr(consoles, "TIMEOUT_SECONDS", 0.2)
     with tcp_server(lambda peer: (peer.read(1), None)[1]) as scripted:
-        monkeypatch.setattr(consoles, "endpoint", lambda *_, **__: (scripted.host, scripted.port))
+        monkeypatch.setattr(remote, "endpoint", lambda *_, **__: (scripted.host, scripted.port))
         command = services.send_command(econ_server, "status", actor=owner)
         work(econ_server.node)
 

@@ -15,11 +15,12 @@ from hub.engines.fake import Behaviour, FakeEngine
 from hub.exceptions import HubError
 from hub.nodes.models import Node
 from hub.nodes.sweep import tick
-from servers import logs, services, stopping
+from servers import logs, remote, services
 from servers.health import endpoint
 from servers.models import GameServer, ServerLog
 from servers.ports import TemplatePort
 from servers.protocols import AuthenticationFailed
+from servers.protocols.rcon import Dialect
 from servers.tests.factories import RCON, TemplateFactory, make_server
 from servers.tests.machine import settle
 
@@ -35,10 +36,12 @@ class Consoles:
 
     def __init__(self) -> None:
         self.commands: list[tuple[str, int, str]] = []
+        self.options: list[dict[str, Any]] = []
         self.error: Exception | None = None
 
-    def __call__(self, host: str, port: int, password: str, **_: Any) -> Any:
+    def __call__(self, host: str, port: int, password: str, **options: Any) -> Any:
         outer = self
+        outer.options.append(options)
 
         class Console:
             def connect(self) -> None:
@@ -65,8 +68,8 @@ class Consoles:
 @pytest.fixture
 def consoles(monkeypatch: pytest.MonkeyPatch) -> Consoles:
     consoles = Consoles()
-    monkeypatch.setattr(stopping, "RconClient", consoles)
-    monkeypatch.setattr(stopping, "EconClient", consoles)
+    monkeypatch.setattr(remote, "RconClient", consoles)
+    monkeypatch.setattr(remote, "EconClient", consoles)
     monkeypatch.setattr("servers.health.RconClient", consoles)
     return consoles
 
@@ -197,6 +200,17 @@ def test_stop_by_remote_console(
 
     assert consoles.commands == [("127.0.0.1", 25575, "shutdown")]
     assert not engine.calls("stop")
+
+
+@pytest.mark.parametrize(("game", "dialect"), [("minecraft", Dialect.MINECRAFT), ("a2s", Dialect.SOURCE)])
+def test_stop_by_rcon_speaks_the_dialect_of_the_game(
+    owner: User, engine: FakeEngine, games: Any, consoles: Consoles, game: str, dialect: Dialect
+) -> None:
+    server = running(owner, readiness_kind=game, stop_kind="rcon", stop_value="stop")
+
+    tick(server.node)
+
+    assert [options["dialect"] for options in consoles.options] == [dialect]
 
 
 def test_a_console_that_refuses_leads_to_the_signal(
