@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from accounts import audit
+from hub.exceptions import Conflict
 from hub.nodes import operations
 from hub.nodes.choices import AdminState, DesiredStatus
 from hub.nodes.models import Operation
-from servers.models import GameServer
+from servers.choices import TrialStatus
+from servers.models import GameServer, TemplateTrial
 
 from . import state
 
@@ -19,11 +21,16 @@ if TYPE_CHECKING:
 
 
 def suspend_server(server: GameServer, *, actor: Asker, reason: str) -> Operation:
-    """Stop it and forbid its start; the owner sees the reason."""
+    """Stop it and forbid its start; the owner sees the reason.
+
+    One that tries a template is refused: suspended it could not be removed, and its trial would never end.
+    """
     state.may(actor, "suspend", server)
     with transaction.atomic():
         locked = state.lock(server)
         state.check(locked, "suspend")
+        if TemplateTrial.objects.filter(server=locked, status=TrialStatus.RUNNING).exists():
+            raise Conflict("It tries a template and is removed by itself: stop or delete it instead.", code="not_now")
         locked.admin_state = AdminState.SUSPENDED
         locked.suspension_reason = reason.strip()[:300]
         locked.save(update_fields=["admin_state", "suspension_reason"])

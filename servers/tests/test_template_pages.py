@@ -217,6 +217,18 @@ def test_a_server_that_never_becomes_ready_is_given_up(
     assert "not ready after" in trial.reason
 
 
+def test_a_server_that_tries_a_template_is_not_suspended(
+    node: Node, engine: FakeEngine, template: Template, operator: User
+):
+    trial = services.try_template(template, actor=operator)
+
+    with pytest.raises(Conflict, match="tries a template"):
+        services.suspend_server(trial.server, actor=operator, reason="Unpaid")
+
+    observe(trial, observed_status=ObservedStatus.RUNNING)
+    assert trial.status == "ready"
+
+
 def test_a_second_trial_waits_for_the_first(node: Node, engine: FakeEngine, template: Template, operator: User):
     services.try_template(template, actor=operator)
 
