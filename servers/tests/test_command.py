@@ -267,6 +267,18 @@ def test_operations_are_listed(shell: Shell, server: GameServer) -> None:
     assert [row["verb"] for row in shell.json("operations", "survival", "--limit", 1)] == ["stop"]
 
 
+@pytest.mark.parametrize("words", [["list"], ["operations", "survival"]])
+@pytest.mark.parametrize("limit", ["-1", "0", "many", "9" * 30])
+def test_limit_that_is_no_count_is_wrong_usage(
+    shell: Shell, server: GameServer, capsys: pytest.CaptureFixture[str], words: list[str], limit: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        shell(*words, "--limit", limit)
+
+    assert ended.value.code == 2
+    assert f"{limit} is not a whole number from 1 on" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -60,7 +60,7 @@ class Command(BaseCommand):
         listing.add_argument("-q", "--search", default="", help="part of the name, an address, an owner or an id")
         listing.add_argument("--status", action="append", choices=ObservedStatus.values, help="may be repeated")
         listing.add_argument("--owner", help="username")
-        listing.add_argument("--limit", type=int, default=200, help="at most so many (200)")
+        listing.add_argument("--limit", type=_count, default=200, help="at most so many (200)")
         show = verbs.add_parser("show", parents=[common], help="Show one server.")
         show.add_argument("server")
         self._add_create(verbs.add_parser("create", parents=[common, waiting], help="Make a server."))
@@ -79,7 +79,7 @@ class Command(BaseCommand):
         command.add_argument("text", help="one line, in quotes")
         operations = verbs.add_parser("operations", parents=[common], help="Show what was asked of a server.")
         operations.add_argument("server")
-        operations.add_argument("--limit", type=int, default=20, help="the newest so many (20)")
+        operations.add_argument("--limit", type=_count, default=20, help="the newest so many (20)")
 
     @staticmethod
     def _add_create(parser: ArgumentParser) -> None:
@@ -230,6 +230,13 @@ class Command(BaseCommand):
         if not user.can_act:
             raise NotAllowed(f"The account of {user} is closed or suspended.")
         return user
+
+
+def _count(text: str) -> int:
+    """How many rows, as PostgreSQL takes it."""
+    if not text.isdecimal() or not 0 < int(text) < 2**31:
+        raise ArgumentTypeError(f"{text} is not a whole number from 1 on")
+    return int(text)
 
 
 def _user(login: str) -> User:
