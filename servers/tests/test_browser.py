@@ -161,6 +161,21 @@ def test_selection_and_scroll_survive_a_refresh(page: Page, live_server: Any, no
     expect(page.get_by_label("Select dm-arena")).to_be_checked()
 
 
+def test_selection_forgets_what_left_the_list(page: Page, live_server: Any, node: Node, people: Any) -> None:
+    servers = [make_server(owner=people["tendai"], node=node, name=name) for name in ("dm-arena", "smp-harare")]
+    log_in(page, live_server)
+    page.goto(f"{live_server.url}/servers/")
+    for server in servers:
+        page.get_by_label(f"Select {server.name}").check()
+    bar = page.locator("[data-bulk]")
+    expect(bar).to_contain_text("2 selected")
+
+    observe(servers[0], ObservedStatus.DELETED)
+
+    expect(page.get_by_label("Select dm-arena")).to_have_count(0, timeout=10_000)
+    expect(bar).to_contain_text("1 selected")
+
+
 def test_passwords_are_shown_on_request(page: Page, live_server: Any, node: Node, people: Any) -> None:
     server = make_server(owner=people["tendai"], node=node)
     log_in(page, live_server)

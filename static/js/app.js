@@ -294,6 +294,9 @@ const picked = new Set();
 
 function showPicked() {
   const boxes = all("[data-pick]");
+  // What a refresh took out of the list is not sent, so it is not counted either.
+  const there = new Set(boxes.map((box) => box.value));
+  for (const id of picked) if (!there.has(id)) picked.delete(id);
   for (const box of boxes) {
     box.checked = picked.has(box.value);
     box.closest("tr").classList.toggle("k-sel", box.checked);
