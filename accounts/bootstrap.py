@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
+
+from django.conf import settings
 
 from .models import User
 from .services import ADMIN_USERNAME, ensure_admin
@@ -14,5 +15,5 @@ def run() -> list[dict[str, Any]]:
 
     if User.objects.filter(username=ADMIN_USERNAME).exists():
         return []
-    generated = ensure_admin(os.environ.get("HUB_ADMIN_PASSWORD") or None)
+    generated = ensure_admin(settings.HUB_ADMIN_PASSWORD or None)
     return [{"made": f"user {ADMIN_USERNAME}", "admin_password": generated}]

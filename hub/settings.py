@@ -214,6 +214,7 @@ ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 MFA_ADAPTER = "accounts.mfa.HubMfaAdapter"
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not SECURE  # http://localhost, which browsers trust
+HUB_ADMIN_PASSWORD = env.text("HUB_ADMIN_PASSWORD", "", help="First admin's password; unset: generated, told once.")
 HUB_MFA_ROLES = env.words("HUB_MFA_ROLES", help="Roles that must have a second factor, such as Admin,Operator.")
 if strangers := set(HUB_MFA_ROLES) - {"Admin", "Operator", "Viewer", "Player"}:
     raise EnvError("HUB_MFA_ROLES", f"names no role: {', '.join(sorted(strangers))}")

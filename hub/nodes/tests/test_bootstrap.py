@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 from django.core.management import call_command
 
 from accounts.models import User
 from hub.nodes import bootstrap
 from hub.nodes.models import Address, Node, Region
+from hub.testing import child_environment
 
 pytestmark = pytest.mark.django_db
 
@@ -59,9 +65,26 @@ def test_command_tells_the_generated_password_once(capsys: pytest.CaptureFixture
     assert second == ""
 
 
-def test_admin_password_may_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HUB_ADMIN_PASSWORD", "a very long passphrase")
+def test_admin_password_may_be_given(settings: Any) -> None:
+    settings.HUB_ADMIN_PASSWORD = "a very long passphrase"
 
     call_command("bootstrap")
 
     assert User.objects.get(username="admin").check_password("a very long passphrase")
+
+
+def test_admin_password_may_come_from_a_file(settings: Any, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("a very long passphrase\n")
+
+    read = subprocess.run(
+        [sys.executable, "-c", "from hub.settings import HUB_ADMIN_PASSWORD; print(HUB_ADMIN_PASSWORD)"],
+        env=child_environment(HUB_ADMIN_PASSWORD_FILE=str(file)),
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert read.stdout == "a very long passphrase\n"
