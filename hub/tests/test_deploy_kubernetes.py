@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,26 @@ def test_secrets_come_as_files_of_names_that_the_hub_reads() -> None:
     assert {path.rpartition("/")[2] for path in files.values()} == {
         entry["secretKey"] for entry in external["spec"]["data"]
     }
+
+
+def test_logs_of_the_cluster_are_json_d78() -> None:
+    (config,) = base("ConfigMap")
+
+    assert config["data"]["HUB_LOG_FORMAT"] == "json"
+
+
+def test_namespace_is_the_same_whichever_file_is_applied_last() -> None:
+    shared = yaml.safe_load_all((KUBERNETES / "challenge-manager.yaml").read_text())
+
+    assert [each for each in shared if each["kind"] == "Namespace"] == base("Namespace")
+
+
+def test_pages_that_the_manifests_name_exist() -> None:
+    text = "".join(path.read_text() for path in KUBERNETES.rglob("*") if path.is_file())
+    named = set(re.findall(r"docs/[\w/-]+\.md", text))
+
+    assert named
+    assert [page for page in sorted(named) if not (Path(settings.BASE_DIR) / page).is_file()] == []
 
 
 def test_web_survives_the_drain_of_a_node_d79() -> None:

@@ -79,6 +79,14 @@ def test_every_step_is_there_and_before_the_deployment(name: str) -> None:
     assert wanted <= ancestors(name, "deploy")
 
 
+def test_tests_have_the_whole_history() -> None:
+    """Without it the test of the version before leaves itself out."""
+    checkout = jobs(".github/workflows/hub.yml")["test"]["steps"][0]
+
+    assert checkout["with"]["fetch-depth"] == 0
+    assert jobs(".gitlab-ci.yml")["test"]["variables"]["GIT_DEPTH"] == "0"
+
+
 def test_what_ci_runs_is_lint_types_migrations_and_tests() -> None:
     lines = text_of(".ci/run").splitlines()
 
