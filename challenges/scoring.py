@@ -234,7 +234,7 @@ def history(event: Event, *, is_live: bool = False) -> list[dict[str, Any]]:
 
 def first_solvers(event: Event, entry: int) -> list[tuple[str, datetime]]:
     """The first teams that solved a challenge and when, as participants see it; not those that are banned."""
-    playing = event.participations.filter(banned_at=None, team__banned_at=None).values("team")
+    playing = event.participations.playing().values("team")
     rows = event.score_events.filter(entry=entry, completes=True, created_at__lt=seen_until(event), team__in=playing)
     return list(rows.order_by("created_at", "id").values_list("team__name", "created_at")[:SHOWN_SOLVERS])
 
