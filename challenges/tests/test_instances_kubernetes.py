@@ -113,11 +113,11 @@ class OnCluster(Arena):
 
 def runs(event: Any, *, sidecar: bool = False, **of_container: Any) -> Challenge:
     challenge = ChallengeFactory(kind="container", flag="")
-    shell = {"image": "kutanga/web:1", "memory_mb": 32, "health_kind": "tcp"}
-    ContainerFactory(challenge=challenge, command=["sh", "-c", TELLS], **{**shell, **of_container})
+    shell = {"image": "kutanga/web:1", "memory_mb": 32, "health_kind": "tcp", "command": ["sh", "-c", TELLS]}
+    ContainerFactory(challenge=challenge, **{**shell, **of_container})
     if sidecar:
         beside = {**shell, "image": "kutanga/db:1", "env": {"POSTGRES_PASSWORD": "inner"}}
-        ContainerFactory(challenge=challenge, name="db", is_main=False, command=["sh", "-c", TELLS], port=0, **beside)
+        ContainerFactory(challenge=challenge, name="db", is_main=False, port=0, **beside)
     FlagFactory(
         challenge=challenge, kind="team", content="crypto-TRI{{flag_placeholder}}", plant_env="FLAG", plant_path="/flag"
     )

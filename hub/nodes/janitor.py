@@ -6,8 +6,11 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 from hub.engines.base import LABEL_EXPIRES, Engine, EngineError, Observation
+from hub.failpoints import declare, failpoint
 
 logger = logging.getLogger(__name__)
+
+declare("janitor.before_remove", "janitor.after_remove")
 
 PATIENCE = timedelta(minutes=5)
 """The database decides as long as it answers; so a short outage ends nothing."""
@@ -21,8 +24,10 @@ def reap_expired(engine: Engine, now: datetime | None = None) -> list[str]:
         ends = last_moment(seen)
         if ends is None or ends > latest:
             continue
+        failpoint("janitor.before_remove")
         try:
             engine.remove(seen.name)
+            failpoint("janitor.after_remove")
         except EngineError as error:
             logger.warning("%s is over and could not be removed: %s", seen.name, error)
             continue

@@ -55,6 +55,14 @@ declare(
     "reconcile.after_kill",
     "reconcile.before_remove",
     "reconcile.after_remove",
+    "reconcile.before_hold",
+    "reconcile.after_hold",
+    "reconcile.before_take_back",
+    "reconcile.after_take_back",
+    "reconcile.before_give_up",
+    "reconcile.after_give_up",
+    "reconcile.before_call_off",
+    "reconcile.after_call_off",
 )
 
 
@@ -185,7 +193,9 @@ def _await_start(workload: Workload, engine: Engine, seen: Observation) -> Step:
     is_hopeless = obstacle is not None and obstacle.permanent
     if not is_hopeless and timezone.now() < deadline:
         return Step(S.STARTING, seen.detail, check_in=START_POLL_SECONDS, changes={"ready_deadline_at": deadline})
+    failpoint("reconcile.before_take_back")
     engine.remove(workload.engine_name, keep_data=True)
+    failpoint("reconcile.after_take_back")
     why = obstacle.message if obstacle else seen.detail
     reason = why if is_hopeless else f"Not started after {seconds} s, and taken back: {why}"
     return Step(S.FAILED, reason, operation=OperationStatus.FAILED, changes=_ended(None))
@@ -214,7 +224,9 @@ def _restarted(workload: Workload, engine: Engine, seen: Observation) -> Step:
 def _crashed(workload: Workload, engine: Engine, seen: Observation | None) -> Step:
     crash = crashes.assess(workload, seen)
     if crash.given_up and engine.capabilities.restarts_by_itself:
+        failpoint("reconcile.before_give_up")
         engine.stop(workload.engine_name)
+        failpoint("reconcile.after_give_up")
     changes = {
         "exit_code": seen.exit_code if seen else None,
         "oom_killed": bool(seen and seen.oom_killed),
@@ -238,7 +250,9 @@ def _launch(workload: Workload, engine: Engine) -> Step:
     if missing:
         return lease_missing(workload, missing)
     if any(port.kind == PoolKind.LOAD_BALANCER for port in wanted):
+        failpoint("reconcile.before_hold")
         engine.hold_addresses(ips.all_of(workload.node))
+        failpoint("reconcile.after_hold")
     if (obstacle := probe(engine, addresses)) and (moved := move_away(workload, addresses, obstacle)):
         return moved
     operations.begin(workload)
@@ -319,7 +333,9 @@ def _towards_stopped(workload: Workload, engine: Engine, seen: Observation | Non
     if seen is not None and seen.is_running:
         return _stop_step(workload, engine, seen, S.STOPPING)
     if seen is not None and seen.state == State.CREATED and engine.capabilities.restarts_by_itself:
+        failpoint("reconcile.before_call_off")
         engine.stop(workload.engine_name)  # or the engine starts it all the same, once it can
+        failpoint("reconcile.after_call_off")
     changes = _ended(seen)
     return Step(S.STOPPED, "", operation=OperationStatus.DONE, changes=changes)
 

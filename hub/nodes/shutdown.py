@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from django.db.models.functions import Now
 
 from hub.engines.base import Engine, EngineError, State
+from hub.failpoints import declare, failpoint
 
 from .choices import LIVE, ObservedStatus
 from .engines import engine_for
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 REASON = "It was stopped together with the hub and starts again with it."
 POLL_SECONDS = 0.2
+
+declare("shutdown.before_stop", "shutdown.after_stop", "shutdown.before_kill", "shutdown.after_kill")
 
 
 @dataclass
@@ -58,7 +61,9 @@ def _begin(workload: Workload, engine: Engine, seconds: float, say: Callable[[st
         if seen is None or not seen.is_running:
             return None
         say(f"stopping {workload.name}")
+        failpoint("shutdown.before_stop")
         workload.begin_stop(engine, seen)
+        failpoint("shutdown.after_stop")
     except EngineError as error:
         logger.warning("%s cannot be asked to end: %s", workload.engine_name, error)
     return Ending(workload, time.monotonic() + min(workload.stop_grace_seconds, seconds))
@@ -74,7 +79,9 @@ def _has_ended(ending: Ending, engine: Engine) -> bool:
             if not overdue:
                 return False
             logger.warning("%s did not end in time and is killed", workload.engine_name)
+            failpoint("shutdown.before_kill")
             engine.kill(workload.engine_name)
+            failpoint("shutdown.after_kill")
         elif seen is not None and seen.state == State.EXITED:
             workload.after_end(engine, seen)
     except EngineError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.db.models.functions import Now
@@ -14,7 +15,7 @@ from django.db.models.functions import Now
 from challenges import services
 from challenges.models import Instance
 from challenges.tests.test_instances_kubernetes import OnCluster, open_arena, runs
-from hub.nodes import ips, reconcile, steps
+from hub.nodes import crashes, ips, reconcile, steps
 from hub.nodes.models import AddressRequest, Operation
 from hub.nodes.sweep import sweep
 from hub.testing import empty_queues, wait_until
@@ -26,12 +27,17 @@ from .cluster.role import shipped_role
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 LAUNCH_POINTS = [
+    "reconcile.before_hold",
+    "reconcile.after_hold",
     "kubernetes.ensure.after_namespace",
     "kubernetes.ensure.before_deployment",
     "kubernetes.ensure.after_deployment",
     "reconcile.in_store",
 ]
 END_POINTS = ["reconcile.before_remove", "reconcile.after_remove", "leases.after_release"]
+TAKE_BACK_POINTS = ["reconcile.before_take_back", "reconcile.after_take_back"]
+GIVE_UP_POINTS = ["reconcile.before_give_up", "reconcile.after_give_up"]
+CALL_OFF_POINTS = ["reconcile.before_call_off", "reconcile.after_call_off"]
 
 
 @pytest.fixture
@@ -80,3 +86,43 @@ def test_end_on_a_cluster_survives_its_worker_and_gives_the_address_to_rest_once
     assert ips.count(arena.node) == {"free": 30, "leased": 0, "quarantined": 1, "blocked": 0, "waiting": 0}
     assert not Operation.objects.open().exists()
     assert not AddressRequest.objects.exists()
+
+
+@pytest.mark.parametrize("point", TAKE_BACK_POINTS)
+def test_launch_that_cannot_succeed_is_taken_back_by_the_next_worker(point: str, arena: OnCluster) -> None:
+    arena.cluster.missing_images.add("kutanga/web:1")
+    instance = arena.launch(arena.teams[0], runs(arena.event))
+
+    killed_at(point, arena, lambda: arena.fresh(instance).observed_status == "failed")
+
+    assert "kutanga/web:1" in arena.fresh(instance).status_reason
+    assert arena.cluster.objects("pods") == []
+    assert not Operation.objects.open().exists()
+
+
+@pytest.mark.parametrize("point", GIVE_UP_POINTS)
+def test_restarts_without_end_are_ended_by_the_next_worker(
+    point: str, arena: OnCluster, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HUB_SWEEP_SECONDS = 1
+    monkeypatch.setattr(crashes, "GIVE_UP_AFTER", 1)
+    arena.cluster.backoff_seconds = 0.2
+    instance = arena.launch(arena.teams[0], runs(arena.event, command=["sh", "-c", "sleep 1; exit 3"]))
+
+    killed_at(point, arena, lambda: arena.fresh(instance).observed_status == "failed")
+
+    assert "Given up" in arena.fresh(instance).status_reason
+    wait_until(lambda: arena.cluster.objects("pods") == [], what="the end of its pod")
+
+
+@pytest.mark.parametrize("point", CALL_OFF_POINTS)
+def test_launch_that_is_called_off_on_its_way_is_ended_by_the_next_worker(point: str, arena: OnCluster) -> None:
+    arena.cluster.ready_seconds = 60
+    instance = arena.launch(arena.teams[0], runs(arena.event))
+    work(arena.node, lambda: arena.fresh(instance).observed_status == "starting")
+    services.stop_instance(instance, actor=arena.teams[0].captain, remove=False)
+
+    killed_at(point, arena, lambda: arena.fresh(instance).observed_status == "stopped")
+
+    wait_until(lambda: arena.cluster.objects("pods") == [], what="the end of its pod")
+    assert not Operation.objects.open().exists()

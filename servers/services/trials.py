@@ -18,7 +18,7 @@ from hub.nodes.models import Region
 from servers.choices import TrialStatus
 from servers.models import GameServer, ServerLog, Template, TemplateTrial
 
-from .creation import create_server
+from .creation import create_server, preview_server
 from .power import delete_server
 from .templates import refuse_programs
 
@@ -43,10 +43,8 @@ def try_template(template: Template, *, actor: User, region: Region | None = Non
                 name=f"trial {template.slug[:18]} {timezone.now():%H%M%S}",
                 description=f"Tries the template {template.name}; is removed by itself.",
                 template=template,
-                region=region or _region(template),
-                memory_mb=template.default_memory_mb,
-                disk_mb=template.default_disk_mb,
-                cpu_percent=template.default_cpu_percent,
+                region=region or _region(template, actor),
+                **_usual_size(template),
             )
             trial = TemplateTrial.objects.create(template=template, server=server, actor_name=str(actor))
             audit.record(actor, "template.trial_started", template, server=str(server.pk))
@@ -105,12 +103,24 @@ def _remove(server: GameServer) -> None:
         delete_server(server, actor=SYSTEM)
 
 
-def _region(template: Template) -> Region:
-    """The first region with a node that can run it."""
+def _usual_size(template: Template) -> dict[str, int]:
+    return {
+        "memory_mb": template.default_memory_mb,
+        "disk_mb": template.default_disk_mb,
+        "cpu_percent": template.default_cpu_percent,
+    }
+
+
+def _region(template: Template, actor: User) -> Region:
+    """The first region that could run it now; when none could, the first that might, whose creation says why not."""
     suited = Region.objects.filter(
         is_enabled=True, nodes__is_enabled=True, nodes__is_draining=False, nodes__engine__in=template.engines
-    )
-    found = suited.distinct().first()
+    ).distinct()
+    asked = _usual_size(template)
+    for region in suited:
+        if preview_server(actor=actor, template=template, region=region, **asked).problem is None:
+            return region
+    found = suited.first()
     if found is None:
         raise Invalid("No node that takes servers can run this template.", field="region")
     return found

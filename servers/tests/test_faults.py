@@ -7,11 +7,15 @@ passed, and is held against what happens. Failpoints of the web, of images and o
 from __future__ import annotations
 
 import importlib
+import os
 import random
 import re
 import signal
+import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +23,15 @@ import pytest
 from django.conf import settings
 
 from accounts.models import AuditEntry
+from hub.engines.base import Limits, WorkloadSpec
 from hub.engines.fake import FakeEngine
 from hub.engines.process.home import Home
 from hub.failpoints import FAILPOINTS
 from hub.nodes import crashes, jobs, reconcile, steps
 from hub.nodes.choices import AddressState, DesiredStatus
+from hub.nodes.janitor import reap_expired
 from hub.nodes.models import Address, AddressPool, AddressRequest, Operation
+from hub.nodes.shutdown import stop_workloads
 from hub.nodes.sweep import sweep
 from hub.testing import empty_queues, wait_until
 from servers.models import GameServer
@@ -86,6 +93,17 @@ SHIM_START_POINTS = {
 SHIM_END_POINTS = ["process.shim.before_leftovers", "process.shim.before_exit_status"]
 PULL_POINTS = ["reconcile.before_pull", "reconcile.after_pull"]
 QUEUE_POINTS = ["leases.after_lease"]
+SHUTDOWN_POINTS = {
+    "shutdown.before_stop": [],
+    "shutdown.after_stop": ["arena counts 1 crashes"],
+    "shutdown.before_kill": [],
+    "shutdown.after_kill": ["arena counts 1 crashes"],
+}
+JANITOR_POINTS = ["janitor.before_remove", "janitor.after_remove"]
+# Those of engines that start late and restart by themselves, or hold whole addresses.
+CLUSTER_POINTS = {
+    f"reconcile.{when}_{what}" for when in ("before", "after") for what in ("hold", "take_back", "give_up", "call_off")
+}
 WEB_POINTS = ["leases.after_lease", "operations.before_commit"]
 AFTER_COMMIT_POINTS = ["jobs.before_send", "jobs.after_send"]
 # Beside that engine, the tasks of nodes, the commands for consoles and the uploads of bundles.
@@ -215,6 +233,40 @@ def move_on(server: GameServer, house: House, chance: random.Random) -> None:
         chance.choice([stop_server, restart_server, kill_server])(server, actor=house.owner)
 
 
+@pytest.mark.parametrize(("point", "remains"), SHUTDOWN_POINTS.items())
+def test_hub_killed_while_it_goes_down(
+    house: House, point: str, remains: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crashes, "FIRST_WAIT_SECONDS", 0)
+    server = house.create()
+    work(house.node, house.is_settled)
+    if point.endswith("_kill"):
+        monkeypatch.setattr(GameServer, "begin_stop", lambda *_: None)
+
+    ending = ending_of(in_child(lambda: stop_workloads(house.node, seconds=0), failpoint=point))
+    if remains:
+        wait_until(lambda: house.programs(server) == [], what="the end it was asked for")
+    recover(house)
+
+    assert ending == KILLED
+    assert house.complaints() == remains
+
+
+@pytest.mark.parametrize("point", JANITOR_POINTS)
+def test_janitor_killed_while_it_ends_what_is_over(house: House, point: str) -> None:
+    limits = Limits(memory_mb=64, cpu_percent=10, disk_mb=64)
+    over = datetime.now(UTC) - timedelta(hours=1)
+    command = (sys.executable, "-c", "import time; time.sleep(600)")
+    house.engine.ensure(WorkloadSpec("server", uuid.uuid4(), 1, "t", command, limits, expires_at=over))
+
+    ending = ending_of(in_child(lambda: reap_expired(house.engine), failpoint=point))
+    reap_expired(house.engine)
+
+    assert ending == KILLED
+    assert house.engine.list_owned() == []
+    assert os.listdir(house.root) == []
+
+
 # --- The queue, images, the web -----------------------------------------------------------------------------------
 
 
@@ -285,7 +337,7 @@ def test_web_process_killed_while_it_takes_a_wish_has_stored_nothing(house: Hous
 
 def test_every_failpoint_has_a_test() -> None:
     tested = {*KILLED_IN, *ORPHAN_POINTS, *SHIM_START_POINTS, *SHIM_END_POINTS, *PULL_POINTS, *QUEUE_POINTS}
-    tested |= {*WEB_POINTS, *AFTER_COMMIT_POINTS}
+    tested |= {*WEB_POINTS, *AFTER_COMMIT_POINTS, *SHUTDOWN_POINTS, *JANITOR_POINTS, *CLUSTER_POINTS}
 
     assert tested == {name for name in FAILPOINTS if not name.startswith(TESTED_ELSEWHERE)}
 

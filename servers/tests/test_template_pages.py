@@ -12,14 +12,15 @@ from django.urls import reverse
 from accounts.models import AuditEntry, User
 from accounts.tests.factories import UserFactory
 from hub.engines.fake import FakeEngine
-from hub.exceptions import Conflict, Invalid, NotAllowed
+from hub.exceptions import Conflict, Invalid, LimitReached, NotAllowed
 from hub.nodes.choices import DesiredStatus, ObservedStatus
 from hub.nodes.models import Node
+from hub.nodes.tests.factories import RegionFactory
 from hub.testing import api_client
 from servers import services
 from servers.models import GameServer, ServerLog, Template, TemplateTrial
 from servers.template_forms import TemplateEditor
-from servers.tests.factories import GAME, RCON, TemplateFactory, VariableFactory
+from servers.tests.factories import GAME, RCON, TemplateFactory, VariableFactory, make_node
 
 pytestmark = pytest.mark.django_db
 
@@ -236,6 +237,21 @@ def test_a_second_trial_waits_for_the_first(node: Node, engine: FakeEngine, temp
         services.try_template(template, actor=operator)
 
     assert GameServer.objects.count() == 1
+
+
+def test_a_trial_goes_where_there_is_room(node: Node, engine: FakeEngine, template: Template, operator: User):
+    node.region.position = 1
+    node.region.save()
+    make_node(region=RegionFactory(slug="full"), memory_mb=1)
+
+    assert services.try_template(template, actor=operator).server.node == node
+
+
+def test_a_trial_without_room_anywhere_says_so(node: Node, engine: FakeEngine, template: Template, operator: User):
+    Node.objects.update(memory_mb=1)
+
+    with pytest.raises(LimitReached, match="full"):
+        services.try_template(template, actor=operator)
 
 
 def test_a_template_that_no_node_can_run_says_so(web: Client, template: Template, operator: User):
