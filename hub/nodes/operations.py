@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import F
@@ -101,6 +102,12 @@ def add_pull(workload: Workload, seconds: float) -> None:
     """Note what pulling its image took of the launch, so that a slow registry is told from a slow node."""
     open_ones = Operation.objects.filter(workload_id=workload.pk, status=OperationStatus.RUNNING)
     open_ones.filter(generation=workload.generation).update(pull_seconds=F("pull_seconds") + seconds)
+
+
+def is_older_than(workload: Workload, age: timedelta) -> bool:
+    """Whether the wish for the workload's present generation has been under way for longer, by the server's clock."""
+    open_ones = Operation.objects.open().filter(workload_id=workload.pk, generation=workload.generation)
+    return open_ones.filter(started_at__lt=Now() - age).exists()
 
 
 def mark(workload: Workload, status: OperationStatus, *, error: str = "") -> None:

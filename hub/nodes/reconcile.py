@@ -42,6 +42,7 @@ WORTH_NOTING_SECONDS = 0.1
 HEALTH_MISSES_ALLOWED = 3
 START_SECONDS = 300
 START_POLL_SECONDS = 1.0
+PULL_PATIENCE = timedelta(minutes=30)
 
 declare(
     "reconcile.before_inspect",
@@ -193,12 +194,26 @@ def _await_start(workload: Workload, engine: Engine, seen: Observation) -> Step:
     is_hopeless = obstacle is not None and obstacle.permanent
     if not is_hopeless and timezone.now() < deadline:
         return Step(S.STARTING, seen.detail, check_in=START_POLL_SECONDS, changes={"ready_deadline_at": deadline})
-    failpoint("reconcile.before_take_back")
-    engine.remove(workload.engine_name, keep_data=True)
-    failpoint("reconcile.after_take_back")
+    _take_back(workload, engine)
     why = obstacle.message if obstacle else seen.detail
     reason = why if is_hopeless else f"Not started after {seconds} s, and taken back: {why}"
     return Step(S.FAILED, reason, operation=OperationStatus.FAILED, changes=_ended(None))
+
+
+def _take_back(workload: Workload, engine: Engine) -> None:
+    failpoint("reconcile.before_take_back")
+    engine.remove(workload.engine_name, keep_data=True)
+    failpoint("reconcile.after_take_back")
+
+
+def _take_back_own(workload: Workload, engine: Engine) -> None:
+    """Leave nothing of a launch that was refused in its middle; what runs, or is of another wish, is not its own."""
+    try:
+        seen = engine.inspect(workload.engine_name)
+        if seen is not None and not seen.is_running and seen.generation == workload.generation:
+            _take_back(workload, engine)
+    except EngineError as error:
+        logger.warning("what is left of %s could not be taken back: %s", workload.engine_name, error)
 
 
 def _was_restarted(workload: Workload, engine: Engine, seen: Observation) -> bool:
@@ -266,6 +281,8 @@ def _launch(workload: Workload, engine: Engine) -> Step:
     except EngineError as error:
         if moved := move_away(workload, addresses, error):
             return moved
+        if error.permanent:
+            _take_back_own(workload, engine)
         raise
     failpoint("reconcile.after_ensure")
     workload.addresses().filter(proven_at=None).update(proven_at=Now())
@@ -397,10 +414,17 @@ def _ended(seen: Observation | None) -> dict[str, Any]:
 
 
 def _after_error(workload: Workload, error: EngineError) -> Step:
-    """Permanent errors end the wish with their reason; others are tried again and shown meanwhile."""
+    """Permanent errors end the wish with their reason; others are tried again and shown meanwhile.
+
+    A registry that does not answer is one of the others, but not for ever: unlike an engine it may never have existed.
+    """
     status = S(workload.observed_status)
-    if error.permanent and status not in LIVE and workload.desired_status == DesiredStatus.RUNNING:
-        return Step(S.FAILED, str(error), operation=OperationStatus.FAILED, changes={"progress_percent": None})
+    if status not in LIVE and workload.desired_status == DesiredStatus.RUNNING:
+        reason = str(error) if error.permanent else ""
+        if error.reason == Reason.IMAGE_MISSING and operations.is_older_than(workload, PULL_PATIENCE):
+            reason = f"{error} Given up after {PULL_PATIENCE.seconds // 60} minutes."
+        if reason:
+            return Step(S.FAILED, reason, operation=OperationStatus.FAILED, changes={"progress_percent": None})
     if error.reason == Reason.CANCELLED:
         return Step(S.QUEUED, "", again=True)
     if status in (S.STOPPED, S.FAILED) and workload.desired_status == DesiredStatus.RUNNING:

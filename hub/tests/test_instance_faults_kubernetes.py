@@ -100,6 +100,17 @@ def test_launch_that_cannot_succeed_is_taken_back_by_the_next_worker(point: str,
     assert not Operation.objects.open().exists()
 
 
+@pytest.mark.parametrize("resource", ["services", "deployments"])
+def test_launch_that_a_cluster_refuses_in_its_middle_leaves_nothing_there(resource: str, arena: OnCluster) -> None:
+    arena.cluster.fail("patch", resource, status=422, message="no")
+    instance = arena.launch(arena.teams[0], runs(arena.event))
+
+    work(arena.node, lambda: arena.fresh(instance).observed_status == "failed")
+
+    assert arena.fresh(instance).status_reason == "The cluster refused this: no"
+    wait_until(lambda: arena.namespaces() == set(), what="an empty cluster")
+
+
 @pytest.mark.parametrize("point", GIVE_UP_POINTS)
 def test_restarts_without_end_are_ended_by_the_next_worker(
     point: str, arena: OnCluster, settings: Any, monkeypatch: pytest.MonkeyPatch

@@ -8,10 +8,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from hub.engines.base import Observation, Obstacle, Probe, ProbeKind, Reason, State
+from hub.engines.base import EngineError, Observation, Obstacle, Probe, ProbeKind, Reason, State
 from hub.engines.fake import FakeEngine
 from hub.engines.kubernetes import KubernetesEngine
-from hub.nodes.choices import AddressState, ObservedStatus
+from hub.nodes import operations
+from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus
 from hub.nodes.models import Address, Node, Operation
 from hub.nodes.reconcile import reconcile
 from servers import health, services
@@ -113,6 +114,29 @@ def test_what_waiting_cannot_mend_fails_at_once(server: GameServer, cluster: Clu
 
     assert (server.observed_status, server.status_reason) == (S.FAILED, cluster.obstacle.message)
     assert cluster.inspect(server.engine_name) is None
+
+
+def test_a_launch_that_is_refused_in_its_middle_leaves_nothing(server: GameServer, cluster: Cluster) -> None:
+    refused = EngineError("The cluster refused this: no.", reason=Reason.REFUSED, permanent=True)
+    cluster.fail("ensure", refused, after=True)
+
+    look(server, cluster)
+
+    assert (server.observed_status, server.status_reason) == (S.FAILED, "The cluster refused this: no.")
+    assert cluster.inspect(server.engine_name) is None
+    assert server.engine_name in cluster.state.data
+
+
+def test_what_another_wish_has_made_is_not_taken_back(server: GameServer, cluster: Cluster) -> None:
+    look(server, cluster)
+    mine = operations.wish(server, verb="restart", actor=server.owner, desired=DesiredStatus.RUNNING)
+    newer = EngineError("A newer generation exists.", reason=Reason.STALE, permanent=True)
+    cluster.fail("ensure", newer)
+
+    look(server, cluster)
+
+    assert mine.generation == server.generation == 2
+    assert cluster.inspect(server.engine_name).generation == 1
 
 
 def test_an_address_that_is_not_given_is_blocked_and_another_one_leased(server: GameServer, cluster: Cluster) -> None:

@@ -378,6 +378,21 @@ def test_permanent_error_fails_the_wish_with_its_reason(server: GameServer, engi
     assert last_operation(server).error == "The program is not installed."
 
 
+@pytest.mark.parametrize(("minutes", "status"), [(29, S.PULLING), (31, S.FAILED)])
+def test_a_registry_that_never_answers_is_given_up(
+    minutes: int, status: str, server: GameServer, engine: FakeEngine
+) -> None:
+    engine.fail("ensure", EngineError("The registry does not answer.", reason=Reason.IMAGE_MISSING), times=2)
+    drive(server, engine)
+    begun = timezone.now() - timedelta(minutes=minutes)
+    Operation.objects.filter(workload_id=server.pk).update(started_at=begun)
+
+    drive(server, engine)
+
+    assert server.observed_status == status
+    assert ("Given up after 30 minutes." in server.status_reason) == (status == S.FAILED)
+
+
 def test_engine_that_is_away_is_waited_for_and_said(server: GameServer, engine: FakeEngine) -> None:
     engine.fail("inspect", EngineError("Docker does not answer.", reason=Reason.UNAVAILABLE), times=1)
 
