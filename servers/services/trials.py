@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -103,7 +103,15 @@ def _remove(server: GameServer) -> None:
         delete_server(server, actor=SYSTEM)
 
 
-def _usual_size(template: Template) -> dict[str, int]:
+class Size(TypedDict):
+    """What a server is given of its node."""
+
+    memory_mb: int
+    disk_mb: int
+    cpu_percent: int
+
+
+def _usual_size(template: Template) -> Size:
     return {
         "memory_mb": template.default_memory_mb,
         "disk_mb": template.default_disk_mb,
