@@ -11,6 +11,22 @@ class Theme(models.TextChoices):
     DARK = "dark", "Dark"
 
 
+class InviteState(models.TextChoices):
+    """Whether an invitation may still be used."""
+
+    OPEN = "open", "Open"
+    USED = "used", "Used"
+    EXPIRED = "expired", "Ran out"
+
+
+class TokenState(models.TextChoices):
+    """Whether an API token works."""
+
+    ON = "on", "Active"
+    OFF = "off", "Switched off"
+    EXPIRED = "expired", "Expired"
+
+
 class ActorKind(models.TextChoices):
     """What kind of actor an audit entry names."""
 

@@ -1,11 +1,12 @@
-"""What the lists of the audit trail and of users can do."""
+"""What the lists of the audit trail, requests, users, invitations and tokens can do."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.models import Group
 from django.db.models import Q, QuerySet
@@ -14,7 +15,7 @@ from django.http import HttpRequest
 
 from hub.pages.lists import Chip, Column, Spec, Tab
 
-from .choices import ActorKind
+from .choices import ActorKind, InviteState, TokenState
 from .roles import Role
 
 NOUNS = ("server", "token", "user", "node", "pool", "address", "region", "template", "login")
@@ -105,22 +106,26 @@ def find_request(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     return rows.filter(found)
 
 
+ANSWERS: Final = [(f"{first}00", f"{first}xx") for first in "2345"]
+
+
+def answered(rows: QuerySet[Any], hundreds: list[str]) -> QuerySet[Any]:
+    """Requests by the hundred of their answer."""
+    found = Q()
+    for value in hundreds:
+        found |= Q(status__gte=int(value), status__lt=int(value) + 100)
+    return rows.filter(found)
+
+
 class AnswerChip(Chip):
     """Requests by the hundred of their answer."""
 
     def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
-        found = Q()
-        for value in values:
-            found |= Q(status__gte=int(value), status__lt=int(value) + 100)
-        return rows.filter(found)
+        return answered(rows, values)
 
 
 def _methods(request: HttpRequest) -> list[tuple[str, str]]:
     return [(name, name) for name in ("GET", "POST", "PUT", "PATCH", "DELETE")]
-
-
-def _answers(request: HttpRequest) -> list[tuple[str, str]]:
-    return [(f"{first}00", f"{first}xx") for first in "2345"]
 
 
 REQUESTS = Spec(
@@ -137,7 +142,7 @@ REQUESTS = Spec(
     ),
     chips=(
         Chip("method", "Method", _methods),
-        AnswerChip("answer", "Answer", _answers),
+        AnswerChip("answer", "Answer", lambda request: ANSWERS),
         Chip("via", "Through", lambda request: [("web", "Web"), ("api", "API"), ("admin", "Admin")]),
     ),
     search=find_request,
@@ -164,4 +169,94 @@ USERS = Spec(
     search=find_user,
     search_hint="Name or e-mail",
     order="username",
+)
+
+
+def find_invite(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Invitations by whom they are for, or who made or used them."""
+    found = Q(note__icontains=text) | Q(created_by__username__iexact=text) | Q(used_by__username__iexact=text)
+    return rows.filter(found)
+
+
+def invites_in(rows: QuerySet[Any], states: list[str]) -> QuerySet[Any]:
+    """Invitations in one of these states."""
+    is_open = Q(used_at=None, expires_at__gt=Now())
+    conditions = {
+        InviteState.OPEN: is_open,
+        InviteState.USED: Q(used_at__isnull=False),
+        InviteState.EXPIRED: Q(used_at=None) & ~is_open,
+    }
+    return _any_of(rows, conditions, states)
+
+
+def tokens_in(rows: QuerySet[Any], states: list[str]) -> QuerySet[Any]:
+    """API tokens in one of these states."""
+    is_over = Q(expiry__isnull=False, expiry__lte=Now())
+    conditions = {
+        TokenState.ON: Q(is_enabled=True) & ~is_over,
+        TokenState.OFF: Q(is_enabled=False) & ~is_over,
+        TokenState.EXPIRED: is_over,
+    }
+    return _any_of(rows, conditions, states)
+
+
+def _any_of(rows: QuerySet[Any], conditions: Mapping[Any, Q], keys: list[str]) -> QuerySet[Any]:
+    found = Q()
+    for key in keys:
+        found |= conditions[key]
+    return rows.filter(found)
+
+
+class InviteStateChip(Chip):
+    """Invitations in one of these states."""
+
+    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
+        return invites_in(rows, values)
+
+
+class TokenStateChip(Chip):
+    """API tokens in one of these states."""
+
+    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
+        return tokens_in(rows, values)
+
+
+INVITES = Spec(
+    key="invites",
+    columns=(
+        Column("note", "For", order="note", value=lambda invite: invite.note, is_fixed=True),
+        Column("role", "Becomes", order="role", value=lambda invite: invite.role),
+        Column("state", "State", value=lambda invite: invite.state, is_fixed=True),
+        Column(
+            "by",
+            "By",
+            order="created_by__username",
+            value=lambda invite: invite.created_by.username if invite.created_by else "",
+        ),
+        Column("made", "Made", order="created_at", value=lambda invite: invite.created_at, is_default=False),
+        Column("ends", "Ends", order="expires_at", value=lambda invite: invite.expires_at),
+    ),
+    chips=(
+        Chip("role", "Becomes", lambda request: Role.choices),
+        InviteStateChip("state", "State", lambda request: InviteState.choices),
+    ),
+    search=find_invite,
+    search_hint="Whom it is for, or by whom",
+    order="-created_at",
+)
+
+TOKENS = Spec(
+    key="tokens",
+    columns=(
+        Column("name", "Name", order="name", value=lambda token: token.name, is_fixed=True),
+        Column("state", "State", value=lambda token: token.state, is_fixed=True),
+        Column("scopes", "May", value=lambda token: ", ".join(token.scopes)),
+        Column("used", "Last used", order="last_used_at", value=lambda token: token.last_used_at),
+        Column("made", "Made", order="created", value=lambda token: token.created),
+        Column("ends", "Ends", order="expiry", value=lambda token: token.expiry),
+    ),
+    chips=(TokenStateChip("state", "State", lambda request: TokenState.choices),),
+    search=find_token,
+    search_hint="Name, or how it begins",
+    order="name",
 )

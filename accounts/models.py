@@ -18,11 +18,12 @@ from django.utils import timezone
 from knox.models import AbstractAuthToken
 
 from . import roles
-from .choices import ActorKind, Theme
+from .choices import ActorKind, InviteState, Theme, TokenState
 from .fields import CurrentTransaction
 from .querysets import (
     ApiTokenQuerySet,
     AuditEntryQuerySet,
+    InviteQuerySet,
     RequestEntryQuerySet,
     TokenFamilyQuerySet,
     UserManager,
@@ -177,6 +178,12 @@ class ApiToken(AbstractAuthToken):
     def is_expired(self, now: datetime | None = None) -> bool:
         return self.expiry is not None and self.expiry <= (now or timezone.now())
 
+    @property
+    def state(self) -> TokenState:
+        if self.is_expired():
+            return TokenState.EXPIRED
+        return TokenState.ON if self.is_enabled else TokenState.OFF
+
     def allows_address(self, ip: str | None) -> bool:
         """Whether it may be used from there; an unknown address is outside every network."""
         if not self.allowed_networks:
@@ -242,6 +249,8 @@ class Invite(models.Model):
     used_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     used_at = models.DateTimeField(null=True)
 
+    objects = InviteQuerySet.as_manager()
+
     class Meta:
         ordering = ["-created_at"]
 
@@ -249,11 +258,10 @@ class Invite(models.Model):
         return self.note or f"invite {self.pk}"
 
     @property
-    def state(self) -> str:
-        """`open`, `used` or `expired`."""
+    def state(self) -> InviteState:
         if self.used_at:
-            return "used"
-        return "open" if self.expires_at > timezone.now() else "expired"
+            return InviteState.USED
+        return InviteState.OPEN if self.expires_at > timezone.now() else InviteState.EXPIRED
 
 
 class AuditSeal(models.Model):

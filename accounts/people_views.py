@@ -19,9 +19,10 @@ from django.views.decorators.http import require_POST
 from hub.exceptions import HubError, NotAllowed
 from hub.pages import forms as page_forms
 from hub.pages import live
+from hub.pages.lists import ListPage
 from hub.pages.requests import me
 
-from . import invites, lockout, quotas, second_factor, services, sessions, tokens
+from . import invites, lists, lockout, quotas, second_factor, services, sessions, tokens
 from .models import ApiToken, AuditEntry, Invite, User
 from .page_forms import TokenForm
 from .people_forms import InviteForm, NewPasswordForm, NewUserForm, PersonForm, QuotaForm, RoleForm, SuspendForm
@@ -97,8 +98,10 @@ def invite_list(request: HttpRequest) -> HttpResponse:
         made = page_forms.call(form, invites.create_invite, actor=actor, **form.cleaned_data)
         if made:
             return show_link_once(request, *made)
-    rows = Invite.objects.select_related("created_by", "used_by")[:100]
-    context = {"form": form, "invites": rows}
+    page = ListPage(request, lists.INVITES, Invite.objects.select_related("created_by", "used_by"))
+    if "csv" in request.GET:
+        return page.as_csv()
+    context = {"form": form, "list": page}
     return live.private(render(request, "accounts/invite_list.html", context, status=422 if form.errors else 200))
 
 

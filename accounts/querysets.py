@@ -21,7 +21,7 @@ from . import roles
 
 if TYPE_CHECKING:
     from .actors import Asker
-    from .models import ApiToken, AuditEntry, RequestEntry, TokenFamily, User  # noqa: F401 - some in base classes, as strings
+    from .models import ApiToken, AuditEntry, Invite, RequestEntry, TokenFamily, User  # noqa: F401 - some in base classes, as strings
 
 
 @dataclass(frozen=True)
@@ -219,6 +219,18 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
 
     def unsealed(self) -> AuditEntryQuerySet:
         return self.filter(seal=None).order_by("id")
+
+
+class InviteQuerySet(models.QuerySet["Invite"]):
+    """Invitations."""
+
+    def visible_to(self, actor: Asker) -> InviteQuerySet:
+        """All of them for those who may make them."""
+        from .permissions import can
+
+        if can(actor, "users.create"):
+            return self
+        return self.none()
 
 
 class RequestEntryQuerySet(models.QuerySet["RequestEntry"]):

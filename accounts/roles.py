@@ -139,6 +139,7 @@ VERBS: Final[dict[str, frozenset[str]]] = {
     "settings.change": _ADMINS,
     "audit.view": _WATCHERS,
     "jobs.view": _ADMINS,
+    "jobs.change": _ADMINS,  # send failed ones again, forget them
 }
 
 # Django admin: which noun decides about a model. Looking needs `<noun>.view_any` (or `.view`), the rest `.change_any`

@@ -71,6 +71,11 @@ def logins_of(user: User, *, current: str = "") -> list[Login]:
     return sorted(browsers + programs, key=lambda each: (each.is_current, each.seen), reverse=True)
 
 
+def kind_of(key: str) -> str:
+    """Whether a key is a browser's, a number, or a program's, a UUID."""
+    return BROWSER if key.isdecimal() else PROGRAM
+
+
 def end_login(user: User, kind: str, key: str, *, actor: Actor) -> None:
     """Log a person out of one place: himself, or by who may reset his password. Raises `NotFound`."""
     _require_over(user, actor)

@@ -141,8 +141,10 @@ def user_list(request: HttpRequest) -> HttpResponse:
 
 
 def _token_page(request: HttpRequest, *, form: TokenForm, status: int) -> HttpResponse:
-    mine = ApiToken.objects.filter(user=me(request)).order_by("name")
-    return live.private(render(request, "accounts/token_list.html", {"tokens": mine, "form": form}, status=status))
+    page = ListPage(request, lists.TOKENS, ApiToken.objects.filter(user=me(request)))
+    if "csv" in request.GET:
+        return page.as_csv()
+    return live.private(render(request, "accounts/token_list.html", {"list": page, "form": form}, status=status))
 
 
 def _token(request: HttpRequest, pk: int) -> ApiToken:

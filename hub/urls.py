@@ -31,6 +31,7 @@ api_v1: list[URLPattern | URLResolver] = [
     path("", include("accounts.api.urls")),
     path("", include("hub.nodes.api.urls")),
     path("", include("monitoring.api.urls")),
+    path("", include("hub.pages.api")),
 ]
 
 rq_dashboard = get_api_urlpatterns() + get_admin_urlpatterns()

@@ -6,8 +6,8 @@ import django_filters
 from django.db.models import QuerySet
 
 from accounts import lists
-from accounts.choices import ActorKind
-from accounts.models import ApiToken, AuditEntry, User
+from accounts.choices import ActorKind, InviteState, TokenState
+from accounts.models import ApiToken, AuditEntry, Invite, RequestEntry, User
 from accounts.roles import Role
 from hub.api.filters import AnyOf, IpFilter, SearchFilterSet
 
@@ -32,10 +32,48 @@ class TokenFilter(SearchFilterSet):
 
     find = staticmethod(lists.find_token)
     user = django_filters.CharFilter(field_name="user__username")
+    state = django_filters.MultipleChoiceFilter(choices=TokenState.choices, method="in_state")
 
     class Meta:
         model = ApiToken
         fields = ("name", "is_enabled")
+
+    def in_state(self, tokens: QuerySet[ApiToken], name: str, states: list[str]) -> QuerySet[ApiToken]:
+        return lists.tokens_in(tokens, states) if states else tokens
+
+
+class InviteFilter(SearchFilterSet):
+    """Invitations by whom they are for, role and state."""
+
+    find = staticmethod(lists.find_invite)
+    role = django_filters.MultipleChoiceFilter(choices=Role.choices)
+    state = django_filters.MultipleChoiceFilter(choices=InviteState.choices, method="in_state")
+
+    class Meta:
+        model = Invite
+        fields: tuple[str, ...] = ()
+
+    def in_state(self, invites: QuerySet[Invite], name: str, states: list[str]) -> QuerySet[Invite]:
+        return lists.invites_in(invites, states) if states else invites
+
+
+class RequestFilter(SearchFilterSet):
+    """Requests by who, from where, what, how it was answered and when."""
+
+    find = staticmethod(lists.find_request)
+    method = AnyOf()
+    answer = django_filters.MultipleChoiceFilter(choices=lists.ANSWERS, method="in_hundreds")
+    via = AnyOf()
+    ip = IpFilter()
+    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+    until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+
+    class Meta:
+        model = RequestEntry
+        fields = ("user", "request_id")
+
+    def in_hundreds(self, rows: QuerySet[RequestEntry], name: str, answers: list[str]) -> QuerySet[RequestEntry]:
+        return lists.answered(rows, answers) if answers else rows
 
 
 class AuditFilter(SearchFilterSet):
@@ -65,6 +103,7 @@ class AuditFilter(SearchFilterSet):
         return entries.filter(action=action)
 
 
-# `from` is a word of the language, so these two filters cannot be written as attributes.
-AuditFilter.base_filters["from"] = AuditFilter.base_filters.pop("since")
-AuditFilter.base_filters["to"] = AuditFilter.base_filters.pop("until")
+# `from` is a word of the language, so these filters cannot be written as attributes.
+for each in (AuditFilter, RequestFilter):
+    each.base_filters["from"] = each.base_filters.pop("since")
+    each.base_filters["to"] = each.base_filters.pop("until")

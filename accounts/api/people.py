@@ -8,7 +8,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import invites, lockout, services
+from accounts import invites, lockout, second_factor, services, sessions
 from hub.api.views import HubViewSet
 
 from .auth import asker, parsed
@@ -20,6 +20,7 @@ from .serializers import (
     PurgeSerializer,
     UserSerializer,
 )
+from .sessions import EndedSerializer
 
 
 class PeopleActions(HubViewSet):
@@ -42,6 +43,17 @@ class PeopleActions(HubViewSet):
     @action(detail=True, methods=["post"])
     def unlock(self, request: Request, pk: str) -> Response:
         lockout.unlock(self.get_object(), actor=asker(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(summary="Log a user out everywhere", request=None, responses=EndedSerializer)
+    @action(detail=True, methods=["post"], url_path="log-out")
+    def log_out(self, request: Request, pk: str) -> Response:
+        return Response({"ended": sessions.end_all(self.get_object(), actor=asker(request))})
+
+    @extend_schema(summary="Take away a user's second factors", request=None, responses={204: None})
+    @action(detail=True, methods=["post"], url_path="remove-factors")
+    def remove_factors(self, request: Request, pk: str) -> Response:
+        second_factor.remove_factors(self.get_object(), actor=asker(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(summary="Delete every account but Admins", request=PurgeSerializer, responses=PurgedSerializer)

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accounts.choices import InviteState
 from accounts.invites import LONGEST_DAYS
-from accounts.models import ApiToken, AuditEntry, User
+from accounts.models import ApiToken, AuditEntry, Invite, RequestEntry, User
 from accounts.permissions import can
 from accounts.quotas import FIELDS as QUOTA_FIELDS
 from accounts.quotas import limits_of
@@ -154,6 +155,29 @@ class InvitedSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
 
 
+class InviteRowSerializer(serializers.ModelSerializer[Invite]):
+    """An invitation without its link."""
+
+    state = serializers.ChoiceField(choices=InviteState.choices, read_only=True)
+    created_by = serializers.CharField(source="created_by.username", default="", read_only=True)
+    used_by = serializers.CharField(source="used_by.username", default="", read_only=True)
+
+    class Meta:
+        model = Invite
+        fields: ClassVar[tuple[str, ...]] = (
+            "id",
+            "role",
+            "note",
+            "state",
+            "created_by",
+            "created_at",
+            "expires_at",
+            "used_by",
+            "used_at",
+        )
+        read_only_fields: ClassVar[tuple[str, ...]] = fields
+
+
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
     """A token without its secret."""
 
@@ -254,3 +278,12 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
 
     def get_is_sealed(self, entry: AuditEntry) -> bool:
         return entry.seal_id is not None
+
+
+class RequestEntrySerializer(serializers.ModelSerializer[RequestEntry]):
+    """One request of the log."""
+
+    class Meta:
+        model = RequestEntry
+        fields = ("id", "at", "user", "ip", "via", "method", "path", "status", "ms", "request_id")
+        read_only_fields: ClassVar[tuple[str, ...]] = fields

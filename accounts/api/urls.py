@@ -11,11 +11,16 @@ from . import (
     examples,  # noqa: F401 - importing it registers them
     schema,  # noqa: F401 - importing it registers the descriptions
 )
-from .views import AuditViewSet, TokenViewSet, UserViewSet
+from .invites import InviteViewSet
+from .sessions import SessionViewSet
+from .views import AuditViewSet, RequestViewSet, TokenViewSet, UserViewSet
 
 router = HubRouter()
 router.register("users", UserViewSet, basename="user")
 router.register("tokens", TokenViewSet, basename="token")
+router.register("invites", InviteViewSet, basename="invite")
+router.register("sessions", SessionViewSet, basename="session")
+router.register("requests", RequestViewSet, basename="request")
 router.register("audit", AuditViewSet, basename="audit")
 
 urlpatterns = [

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from accounts import lists, services, tokens
-from accounts.models import ApiToken, AuditEntry, User
+from accounts.models import ApiToken, AuditEntry, RequestEntry, User
 from hub.api.etags import conditional
 from hub.api.filters import orders_of
 from hub.api.views import HubViewSet
@@ -30,6 +30,7 @@ from .serializers import (
     ProfileSerializer,
     QuotaSerializer,
     RegionsSerializer,
+    RequestEntrySerializer,
     RoleSerializer,
     SuspensionSerializer,
     TokenCreateSerializer,
@@ -83,6 +84,8 @@ class UserViewSet(PeopleActions, HubViewSet):
         "password": "users.reset",
         "verify": "users.reset",
         "unlock": "users.reset",
+        "log_out": "users.reset",
+        "remove_factors": "users.reset",
         "purge": "users.purge",
         "invite": "users.create",
         "*": "users.suspend",
@@ -221,6 +224,21 @@ class AuditViewSet(HubViewSet):
     ordering = ("-id",)
     lookup_value_regex = r"\d+"
     verbs = {"*": "audit.view"}
+
+
+@extend_schema_view(
+    list=extend_schema(summary="Read the log of requests"), retrieve=extend_schema(summary="Show a request of the log")
+)
+class RequestViewSet(HubViewSet):
+    """Every request, newest first. Read only."""
+
+    queryset = RequestEntry.objects.all()
+    serializer_class = RequestEntrySerializer
+    filterset_class = filters.RequestFilter
+    ordering_fields = orders_of(lists.REQUESTS, "at")
+    ordering = ("-id",)
+    lookup_value_regex = r"\d+"
+    verbs = {"*": "settings.view"}
 
 
 def _owner(username: str, asker: User) -> User:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from allauth.account.models import EmailAddress
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts import invites, jwt, services
@@ -202,3 +205,21 @@ def test_purge_wants_the_exact_phrase(admin, owner):
 def test_service_account_has_no_password():
     with pytest.raises(Invalid):
         services.create_user("robot", actor=SYSTEM, is_service=True, password=PASSWORD)
+
+
+def test_api_lists_invitations_by_state_and_takes_one_back(admin, owner):
+    client = APIClient()
+    client.force_login(admin)
+    invite, _ = invites.create_invite(actor=admin, note="Ada")
+    used, link = invites.create_invite(actor=admin, note="Grace")
+    invites.use(link.rpartition("/")[2], owner)
+    Invite.objects.filter(pk=used.pk).update(expires_at=timezone.now() - timedelta(days=1))
+
+    states = {
+        state: [row["note"] for row in client.get(f"/api/v1/invites?state={state}").json()["results"]]
+        for state in ("open", "used", "expired")
+    }
+
+    assert states == {"open": ["Ada"], "used": ["Grace"], "expired": []}
+    assert client.get(f"/api/v1/invites/{used.pk}").json()["used_by"] == "owner"
+    assert [client.delete(f"/api/v1/invites/{each.pk}").status_code for each in (invite, used)] == [204, 409]

@@ -136,3 +136,40 @@ def test_admins_logins_are_nobodys_to_end(admin):
     client.force_login(limited)
 
     assert client.post(reverse("accounts:user_act", args=[admin.pk, "log-out"])).status_code == 404
+
+
+def test_program_ends_a_browser_by_the_id_that_the_list_tells(owner):
+    here, there = program(owner), browser(owner)
+
+    shown = {row["kind"]: row for row in here.get("/api/v1/sessions").json()}
+    answer = here.delete(f"/api/v1/sessions/{shown['browser']['id']}")
+
+    assert (shown["browser"]["device"], shown["browser"]["is_current"]) == ("Firefox 128 on Linux", False)
+    assert (answer.status_code, works(there), works(here)) == (204, False, True)
+
+
+def test_api_ends_all_but_the_browser_that_asks(owner):
+    here, others = browser(owner), [browser(owner), program(owner)]
+
+    answer = here.post("/api/v1/sessions/end-others")
+
+    assert answer.json() == {"ended": 2}
+    assert (works(here), [works(other) for other in others]) == (True, [False, False])
+
+
+@pytest.mark.parametrize("key", ["987654", "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"])
+def test_login_of_another_is_none_of_ones_own(owner, stranger, key):
+    browser(stranger)
+    mine = program(owner)
+    theirs = UserSession.objects.get(user=stranger).pk
+
+    assert mine.delete(f"/api/v1/sessions/{key}").status_code == 404
+    assert mine.delete(f"/api/v1/sessions/{theirs}").status_code == 404
+
+
+def test_admin_logs_a_person_out_by_the_api(owner, admin):
+    client, theirs = APIClient(), program(owner)
+    client.force_login(admin)
+
+    assert client.post(f"/api/v1/users/{owner.pk}/log-out").json() == {"ended": 1}
+    assert not works(theirs)

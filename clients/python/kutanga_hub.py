@@ -2617,6 +2617,22 @@ class Events(Group):
         self._nothing("POST", f"/api/v1/events/{_part(slug)}/withdraw")
 
 
+class FailedJobs(Group):
+    """Failed jobs."""
+
+    def list(self) -> Rows:
+        """List the latest failed jobs, newest first."""
+        return self._rows("GET", "/api/v1/failed-jobs")
+
+    def delete(self, id: str) -> None:
+        """Forget a failed job."""
+        self._nothing("DELETE", f"/api/v1/failed-jobs/{_part(id)}")
+
+    def retry(self, id: str) -> None:
+        """Send a failed job again."""
+        self._nothing("POST", f"/api/v1/failed-jobs/{_part(id)}/retry")
+
+
 class Instances(Group):
     """Instances."""
 
@@ -2720,6 +2736,52 @@ class Instances(Group):
             "POST",
             f"/api/v1/instances/{_part(id)}/stop",
             body={"remove": remove},
+        )
+
+
+class Invites(Group):
+    """Invites."""
+
+    def list(
+        self,
+        *,
+        fields: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        role: Sequence[str] | None = None,
+        state: Sequence[str] | None = None,
+    ) -> Listing:
+        """List invitations."""
+        return Listing(
+            self._client,
+            "/api/v1/invites",
+            {
+                "fields": fields,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "role": role,
+                "state": state,
+            },
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show an invitation, without its link."""
+        return self._answer(
+            "GET",
+            f"/api/v1/invites/{_part(id)}",
+            query={"fields": fields},
+        )
+
+    def delete(self, id: str, *, if_match: str | None = None) -> None:
+        """Take back an invitation that nobody used."""
+        self._nothing(
+            "DELETE",
+            f"/api/v1/invites/{_part(id)}",
+            headers={"If-Match": if_match},
         )
 
 
@@ -3190,6 +3252,14 @@ class PublisherKeys(Group):
         return self._answer("POST", f"/api/v1/publisher-keys/{_part(id)}/enable")
 
 
+class Queues(Group):
+    """Queues."""
+
+    def list(self) -> Rows:
+        """List the job queues."""
+        return self._rows("GET", "/api/v1/queues")
+
+
 class Regions(Group):
     """Regions."""
 
@@ -3264,6 +3334,64 @@ class Regions(Group):
             f"/api/v1/regions/{_part(slug)}",
             headers={"If-Match": if_match},
         )
+
+
+class Requests(Group):
+    """Requests."""
+
+    def list(
+        self,
+        *,
+        answer: Sequence[str] | None = None,
+        fields: str | None = None,
+        from_: str | None = None,
+        ip: str | None = None,
+        limit: int | None = None,
+        method: Sequence[str] | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        q: str | None = None,
+        request_id: str | None = None,
+        to: str | None = None,
+        user: str | None = None,
+        via: Sequence[str] | None = None,
+    ) -> Listing:
+        """Read the log of requests."""
+        return Listing(
+            self._client,
+            "/api/v1/requests",
+            {
+                "answer": answer,
+                "fields": fields,
+                "from": from_,
+                "ip": ip,
+                "limit": limit,
+                "method": method,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+                "request_id": request_id,
+                "to": to,
+                "user": user,
+                "via": via,
+            },
+        )
+
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
+        """Show a request of the log."""
+        return self._answer(
+            "GET",
+            f"/api/v1/requests/{_part(id)}",
+            query={"fields": fields},
+        )
+
+
+class Retention(Group):
+    """Retention."""
+
+    def retention(self) -> Rows:
+        """Say what is kept for how long, what would go now and what went last."""
+        return self._rows("GET", "/api/v1/retention")
 
 
 class Servers(Group):
@@ -3523,6 +3651,22 @@ class Servers(Group):
     def unsuspend(self, id: str) -> Answer:
         """Lift a suspension."""
         return self._answer("POST", f"/api/v1/servers/{_part(id)}/unsuspend")
+
+
+class Sessions(Group):
+    """Sessions."""
+
+    def list(self) -> Rows:
+        """List where one is logged in."""
+        return self._rows("GET", "/api/v1/sessions")
+
+    def end_others(self) -> Answer:
+        """End all of one's logins but the browser session that asks."""
+        return self._answer("POST", "/api/v1/sessions/end-others")
+
+    def delete(self, id: str) -> None:
+        """End one of one's logins."""
+        self._nothing("DELETE", f"/api/v1/sessions/{_part(id)}")
 
 
 class Teams(Group):
@@ -3866,6 +4010,7 @@ class Tokens(Group):
         offset: int | None = None,
         ordering: str | None = None,
         q: str | None = None,
+        state: Sequence[str] | None = None,
         user: str | None = None,
     ) -> Listing:
         """List one's tokens (an Admin: everybody's)."""
@@ -3880,6 +4025,7 @@ class Tokens(Group):
                 "offset": offset,
                 "ordering": ordering,
                 "q": q,
+                "state": state,
                 "user": user,
             },
         )
@@ -4098,6 +4244,10 @@ class Users(Group):
         """Close an account."""
         return self._answer("POST", f"/api/v1/users/{_part(id)}/deactivate")
 
+    def log_out(self, id: str) -> Answer:
+        """Log a user out everywhere."""
+        return self._answer("POST", f"/api/v1/users/{_part(id)}/log-out")
+
     def password(self, id: str, *, password: str) -> None:
         """Give a user a new password."""
         self._nothing(
@@ -4129,6 +4279,10 @@ class Users(Group):
             f"/api/v1/users/{_part(id)}/regions",
             body={"regions": regions},
         )
+
+    def remove_factors(self, id: str) -> None:
+        """Take away a user's second factors."""
+        self._nothing("POST", f"/api/v1/users/{_part(id)}/remove-factors")
 
     def role(self, id: str, *, role: str) -> Answer:
         """Give a user a role."""
@@ -4184,15 +4338,21 @@ class Hub(Client):
         self.errors = Errors(self)
         self.event_challenges = EventChallenges(self)
         self.events = Events(self)
+        self.failed_jobs = FailedJobs(self)
         self.instances = Instances(self)
+        self.invites = Invites(self)
         self.logs = Logs(self)
         self.metrics = Metrics(self)
         self.node_tasks = NodeTasks(self)
         self.nodes = Nodes(self)
         self.operations = Operations(self)
         self.publisher_keys = PublisherKeys(self)
+        self.queues = Queues(self)
         self.regions = Regions(self)
+        self.requests = Requests(self)
+        self.retention = Retention(self)
         self.servers = Servers(self)
+        self.sessions = Sessions(self)
         self.teams = Teams(self)
         self.templates = Templates(self)
         self.tokens = Tokens(self)

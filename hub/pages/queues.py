@@ -67,24 +67,34 @@ def queue_list(request: HttpRequest) -> HttpResponse:
     return live.private(render(request, "queues.html", context))
 
 
-@page_needs("jobs.view")
+@page_needs("jobs.change")
 @require_POST
 def job_retry(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Send a failed job again."""
-    job = _failed(pk)
-    _registry(job).requeue(job)
+    retry(pk)
     messages.success(request, "Sent again.")
     return redirect("queue_list")
 
 
-@page_needs("jobs.view")
+@page_needs("jobs.change")
 @require_POST
 def job_forget(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Delete a failed job."""
+    forget(pk)
+    messages.success(request, "Forgotten.")
+    return redirect("queue_list")
+
+
+def retry(pk: UUID) -> None:
+    """Send a failed job again."""
+    job = _failed(pk)
+    _registry(job).requeue(job)
+
+
+def forget(pk: UUID) -> None:
     """Delete a failed job. The sweep finds in the database what still has to be done."""
     job = _failed(pk)
     _registry(job).remove(job, delete_job=True)
-    messages.success(request, "Forgotten.")
-    return redirect("queue_list")
 
 
 def look() -> Overview:

@@ -31,6 +31,9 @@ PAGES = {
     "operations": node_lists.OPERATIONS,
     "servers/{id}/operations": node_lists.OPERATIONS,
     "users": account_lists.USERS,
+    "invites": account_lists.INVITES,
+    "requests": account_lists.REQUESTS,
+    "tokens": account_lists.TOKENS,
     "audit": account_lists.AUDIT,
 }
 HELD_BY_THE_PATH = {"servers/{id}/operations": {"node"}}

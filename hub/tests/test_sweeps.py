@@ -60,6 +60,9 @@ NOT_FOR_TOKENS = {"POST api/v1/auth/delete": "403"}
 ANEW = """HUB_WRITE_SCOPES=1 make test ARGS="hub/tests/test_sweeps.py -m '' -k scope\""""
 EVERY = "*"  # in the table: whatever the scopes
 UNOPENED = {  # no scope alone gets into these
+    "DELETE api/v1/failed-jobs/{id}": "no job failed",
+    "POST api/v1/failed-jobs/{id}/retry": "likewise",
+    "DELETE api/v1/sessions/{id}": "nobody is logged in",
     "DELETE api/v1/nodes/{name}/kubeconfig": "none is stored",
     "DELETE api/v1/nodes/{name}/registries": "none is stored",
     "POST api/v1/auth/delete": "not for tokens",

@@ -9,7 +9,8 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.actors import SYSTEM
-from accounts.models import ApiToken, AuditEntry, User
+from accounts.invites import create_invite
+from accounts.models import ApiToken, AuditEntry, Invite, RequestEntry, User
 from accounts.tests.factories import UserFactory, token_for
 from challenges.models import Announcement, EventChallenge, Instance, Team
 from challenges.tests.factories import (
@@ -60,6 +61,8 @@ class World:
     template: Template
     server: GameServer
     token: ApiToken
+    invite: Invite
+    request_entry: RequestEntry
     operation: Operation
     audit_entry: AuditEntry
     task: NodeTask
@@ -116,6 +119,8 @@ def make_world(**of_server: Any) -> World:
         template=template,
         server=server,
         token=token,
+        invite=create_invite(actor=SYSTEM, note="A guest")[0],
+        request_entry=RequestEntry.objects.create(at=timezone.now(), method="GET", path="/servers", status=200, ms=3),
         operation=Operation.objects.get(workload_id=server.pk),
         audit_entry=AuditEntry.objects.filter(action="server.created")[0],
         error=ErrorGroup.objects.create(

@@ -114,3 +114,31 @@ class StoredSerializer(serializers.Serializer[Any]):
     """How many were stored."""
 
     stored = serializers.IntegerField()
+
+
+class WouldGoSerializer(serializers.Serializer[Any]):
+    """What a rule of retention would remove now."""
+
+    count = serializers.IntegerField()
+    oldest = serializers.DateTimeField(allow_null=True)
+    bytes = serializers.IntegerField()
+
+
+class RetentionRunSerializer(serializers.Serializer[Any]):
+    """What a rule of retention removed."""
+
+    at = serializers.DateTimeField()
+    count = serializers.IntegerField()
+    bytes = serializers.IntegerField()
+    oldest = serializers.DateTimeField(allow_null=True)
+    error = serializers.CharField(help_text="Empty when all went well.")
+
+
+class RetentionSerializer(serializers.Serializer[Any]):
+    """A rule of retention. The settings that rules follow are changed where the hub is installed."""
+
+    name = serializers.CharField()
+    what = serializers.CharField()
+    keeps = serializers.CharField()
+    would_go = WouldGoSerializer()
+    last_run = RetentionRunSerializer(allow_null=True)

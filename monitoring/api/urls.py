@@ -27,5 +27,6 @@ urlpatterns = [
     path("metrics/series", views.SeriesView.as_view(), name="metrics-series"),
     path("metrics/query", views.QueryView.as_view(), name="metrics-query"),
     path("metrics/sample", views.MeasureView.as_view(), name="metrics-sample"),
+    path("retention", views.RetentionView.as_view(), name="retention"),
     path("metrics/samples", views.SamplesView.as_view(), name="metrics-samples"),
 ]

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import require
+from hub import retention
 from hub.api.csv import CsvRenderer
 from hub.api.throttles import ThrottledView
 from monitoring import presentation, query, services, subjects
@@ -96,3 +97,26 @@ class SamplesView(ThrottledView):
         values: dict[str, Any] = asked.validated_data
         stored = services.store_samples(values["subject"], values["samples"], actor=request.user)
         return Response({"stored": stored}, status=201)
+
+
+class RetentionView(ThrottledView):
+    """What is kept for how long."""
+
+    @extend_schema(
+        summary="Say what is kept for how long, what would go now and what went last",
+        responses=shapes.RetentionSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        require(request.user, "settings.view")
+        last = retention.last_runs()
+        rows = [
+            {
+                "name": rule.name,
+                "what": rule.label,
+                "keeps": rule.keeps(),
+                "would_go": rule.preview(),
+                "last_run": last.get(rule.name),
+            }
+            for rule in retention.rules()
+        ]
+        return Response(shapes.RetentionSerializer(rows, many=True).data)

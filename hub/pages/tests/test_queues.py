@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisGone
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
-from accounts.tests.factories import UserFactory
+from accounts.tests.factories import UserFactory, token_for, token_header
 from hub.jobs import DEFAULT_QUEUE, rq_queue
 from hub.pages import queues
 from hub.testing import empty_queues
@@ -88,3 +88,37 @@ def test_redis_away_is_said_and_no_error(admin, monkeypatch):
 
     assert answer.status_code == 200
     assert b"Redis does not answer" in answer.content
+
+
+def test_api_lists_failed_jobs_and_sends_one_again(admin):
+    pk = fail_one()
+
+    (shown,) = admin.get("/api/v1/failed-jobs").json()
+    answer = admin.post(f"/api/v1/failed-jobs/{pk}/retry")
+
+    assert (shown["id"], shown["error"]) == (pk, "ValueError: out of luck")
+    assert (answer.status_code, rq_queue(DEFAULT_QUEUE).get_job_ids()) == (204, [pk])
+    assert admin.get("/api/v1/queues").json()[0] == {"name": DEFAULT_QUEUE, "waiting": 1, "running": 0, "failed": 0}
+
+
+def test_api_forgets_a_failed_job_once(admin):
+    pk = fail_one()
+
+    assert [admin.delete(f"/api/v1/failed-jobs/{pk}").status_code for _ in range(2)] == [204, 404]
+
+
+def test_token_that_may_only_look_sends_no_job_again(client):
+    admin = UserFactory(role="Admin")
+    headers = token_header(token_for(admin, scopes=["read"])[1])
+
+    assert client.get("/api/v1/failed-jobs", headers=headers).status_code == 200
+    assert client.post(f"/api/v1/failed-jobs/{uuid.uuid4()}/retry", headers=headers).status_code == 403
+
+
+def test_api_says_that_redis_is_away(admin, monkeypatch):
+    def gone() -> None:
+        raise RedisGone("connection refused")
+
+    monkeypatch.setattr(queues, "_queues", gone)
+
+    assert admin.get("/api/v1/queues").status_code == 503
