@@ -223,38 +223,82 @@ echo "$*" >>"$LOG"
 case "$*" in
   "kustomize "*) cat "$2"/*.yaml ;;
   *"$FAILS"*) exit 1 ;;
-  *"apply --filename "*) cp "${@: -1}" "$LOG.applied" ;;
+  *"get deployment/"*revision*)
+    name=${4#deployment/}
+    [[ " $FIRST " == *" $name "* ]] && exit
+    if [[ -e $LOG.applied && " $CHANGED " == *" $name "* ]]; then echo 4; else echo 3; fi ;;
+  *"get job/hub-migrate"*) echo "$JOB" ;;
+  "apply --filename "*) cp "${@: -1}" "$LOG.applied" ;;
 esac
 """
+DEPLOYMENTS = ("hub-web", "hub-scheduler", "hub-agent")
 
 
-def deploy(directory: Path, *, fails: str = "nothing of this") -> tuple[int, list[str], str]:
-    """Run the script against a kubectl that writes down what it is asked."""
+def deploy(directory: Path, **told: str) -> tuple[int, list[str], str]:
+    """Run the script against a kubectl that writes down what it is asked; returns its code, that, and what it said.
+
+    `FAILS`: what the cluster refuses; `JOB`: conditions of the migration; `CHANGED`: what the version changes; `FIRST`:
+    what was not there before.
+    """
     fake = directory / "kubectl"
     fake.write_text(FAKE_KUBECTL)
     fake.chmod(0o755)
     log = directory / "log"
-    environment = {"PATH": f"{directory}:{os.environ['PATH']}", "LOG": str(log), "FAILS": fails}
+    cluster = {"FAILS": "nothing of this", "JOB": "Complete", "CHANGED": " ".join(DEPLOYMENTS), "FIRST": ""}
+    environment = {"PATH": f"{directory}:{os.environ['PATH']}", "LOG": str(log), **cluster, **told}
     command = [str(KUBERNETES / "apply"), "base", "registry.example.org/hub:2"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    return done.returncode, log.read_text().splitlines(), (directory / "log.applied").read_text()
+    return done.returncode, log.read_text().splitlines(), done.stderr
+
+
+def undone(asked: list[str]) -> dict[str, str]:
+    """What was taken back, and to which revision."""
+    lines = [line.split("rollout undo deployment/")[1] for line in asked if "rollout undo" in line]
+    return {name: revision for name, _, revision in (line.partition(" --to-revision=") for line in lines)}
 
 
 def test_a_version_is_applied_after_its_old_migration_is_gone_and_awaited(tmp_path: Path) -> None:
-    code, asked, applied = deploy(tmp_path)
+    code, asked, _ = deploy(tmp_path)
 
     verbs = [line.removeprefix("--namespace kutanga-hub ").split()[0] for line in asked]
-    assert (code, verbs) == (0, ["kustomize", "delete", "apply", "wait", "rollout", "rollout", "rollout"])
+    assert (code, verbs) == (0, ["kustomize", *["get"] * 3, "delete", "apply", "get", *["rollout"] * 3])
+    applied = (tmp_path / "log.applied").read_text()
     assert "image: kutanga-hub\n" not in applied
     assert applied.count("image: registry.example.org/hub:2\n") == len(containers())
 
 
-@pytest.mark.parametrize("fails", ["wait --for", "rollout status deployment/hub-web"])
-def test_a_version_that_does_not_come_up_is_taken_back(tmp_path: Path, fails: str) -> None:
-    code, asked, _ = deploy(tmp_path, fails=fails)
+@pytest.mark.parametrize(
+    "told", [{"JOB": "FailureTarget Failed"}, {"FAILS": "rollout status deployment/hub-scheduler"}]
+)
+def test_a_version_that_does_not_come_up_is_taken_back(tmp_path: Path, told: dict[str, str]) -> None:
+    code, asked, _ = deploy(tmp_path, **told)
 
-    undone = [line.rpartition("/")[2] for line in asked if "rollout undo" in line]
-    assert (code, undone) == (1, ["hub-web", "hub-scheduler", "hub-agent"])
+    assert (code, undone(asked)) == (1, dict.fromkeys(DEPLOYMENTS, "3"))
+    last = [line.rpartition("status deployment/")[2].split()[0] for line in asked[-3:]]
+    assert sorted(last) == sorted(DEPLOYMENTS), "nobody looked whether the version before serves again"
+
+
+def test_what_a_version_did_not_change_is_not_taken_back_beyond_it(tmp_path: Path) -> None:
+    """`rollout undo` without a revision brought these to what was there before the version before."""
+    code, asked, said = deploy(tmp_path, CHANGED="hub-web", FAILS="rollout status deployment/hub-agent")
+
+    assert (code, undone(asked)) == (1, {"hub-web": "3"})
+    assert "The version before serves." in said
+
+
+def test_a_version_that_is_refused_half_way_is_taken_back(tmp_path: Path) -> None:
+    code, asked, said = deploy(tmp_path, FAILS="apply --filename")
+
+    assert (code, undone(asked)) == (1, {})
+    assert "The version before serves." in said
+
+
+@pytest.mark.parametrize("told", [{"FIRST": "hub-agent"}, {"FAILS": "rollout undo deployment/hub-agent"}])
+def test_what_cannot_go_back_is_said(tmp_path: Path, told: dict[str, str]) -> None:
+    code, _, said = deploy(tmp_path, JOB="Failed", **told)
+
+    assert code == 1
+    assert "NOT everything went back" in said
 
 
 def test_labels_of_the_hub_survive_the_scrape() -> None:
