@@ -96,12 +96,17 @@ class Bucket:
         """The client; its package is read only where a bucket is used."""
         import urllib3
         from minio import Minio
+        from minio.credentials import IamAwsProvider, Provider, StaticProvider
 
         endpoint = urlsplit(settings.HUB_S3_ENDPOINT)
+        keys: Provider = (
+            StaticProvider(settings.HUB_S3_ACCESS_KEY, settings.HUB_S3_SECRET_KEY)
+            if settings.HUB_S3_ACCESS_KEY
+            else IamAwsProvider()  # asks again before they end
+        )
         return Minio(
             endpoint.netloc,
-            access_key=settings.HUB_S3_ACCESS_KEY,
-            secret_key=settings.HUB_S3_SECRET_KEY,
+            credentials=keys,
             secure=endpoint.scheme == "https",
             region=settings.HUB_S3_REGION,
             http_client=urllib3.PoolManager(

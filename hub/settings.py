@@ -401,8 +401,9 @@ HUB_GAME_IP = env.text("HUB_GAME_IP", "127.0.0.1", help="Address on which game s
 HUB_LOCAL_ENGINE = env.choice(
     "HUB_LOCAL_ENGINE",
     "auto",
-    ("auto", "process", "docker"),
-    help="Engine of node `local` when first created; `auto`: Docker where it works and has an image, else processes.",
+    ("auto", "process", "docker", "kubernetes"),
+    help="Engine of the first node, `local`; `auto`: Docker where it works and has an image, else processes; "
+    "`kubernetes`: the node is this cluster, `cluster`.",
 )
 HUB_LOCAL_IMAGE = "servers.images.provide_sample"  # has an image on this machine for containers to run, or says why not
 HUB_WORKLOAD_USER = env.text(
@@ -414,6 +415,9 @@ HUB_BOOTSTRAP = [
     "servers.bootstrap.run",
     "monitoring.alerts.defaults.sync_rules",
 ]
+HUB_ALIVE = env.text(
+    "HUB_ALIVE", "", help="File that scheduler and agent touch while they work, for health checks; unset: none."
+)
 HUB_SWEEP_SECONDS = env.integer(
     "HUB_SWEEP_SECONDS", 15, minimum=1, help="How often each node is compared with its engine."
 )
@@ -453,7 +457,9 @@ HUB_BACKUP_STORE = env.text(
 )
 HUB_S3_ENDPOINT = env.text("HUB_S3_ENDPOINT", "https://s3.amazonaws.com", help="Server that speaks S3.")
 HUB_S3_REGION = env.text("HUB_S3_REGION", "us-east-1", help="Region that requests to HUB_S3_ENDPOINT are signed for.")
-HUB_S3_ACCESS_KEY = env.text("HUB_S3_ACCESS_KEY", "", help="Name of the key for HUB_S3_ENDPOINT.")
+HUB_S3_ACCESS_KEY = env.text(
+    "HUB_S3_ACCESS_KEY", "", help="Name of the key for HUB_S3_ENDPOINT; unset: that of the pod's account (AWS)."
+)
 HUB_S3_SECRET_KEY = env.text("HUB_S3_SECRET_KEY", "", help="The key itself.")
 if not HUB_S3_ENDPOINT.startswith(("https://", "http://")):
     raise EnvError("HUB_S3_ENDPOINT", "must begin with https:// or http://")
@@ -465,8 +471,14 @@ if HUB_BACKUP_STORE and not HUB_BACKUP_PASSPHRASE:
     )
 
 
+# A cloud that gives a pod's account its rights tells by these where to ask for keys that last for hours.
+HUB_S3_IDENTITY = any(
+    os.environ.get(name) for name in ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE")
+)
+
+
 def _check_s3_keys(store: str) -> None:
-    if store.startswith("s3://") and not (HUB_S3_ACCESS_KEY and HUB_S3_SECRET_KEY):
+    if store.startswith("s3://") and not (HUB_S3_IDENTITY or (HUB_S3_ACCESS_KEY and HUB_S3_SECRET_KEY)):
         raise EnvError("HUB_S3_ACCESS_KEY", "and HUB_S3_SECRET_KEY must be set for a store that speaks S3")
 
 

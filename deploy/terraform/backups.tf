@@ -93,7 +93,7 @@ resource "aws_s3_bucket_policy" "backups" {
   depends_on = [aws_s3_bucket_public_access_block.backups]
 }
 
-# The pods that make backups, and no other, and nothing but this bucket.
+# The pods that make backups (the scheduler's), and no other, and nothing but this bucket.
 data "aws_iam_policy_document" "backups" {
   statement {
     actions   = ["s3:ListBucket"]
@@ -125,6 +125,6 @@ resource "aws_iam_role_policy" "backups" {
 resource "aws_eks_pod_identity_association" "backups" {
   cluster_name    = aws_eks_cluster.hub.name
   namespace       = "kutanga-hub"
-  service_account = "hub-agent"
+  service_account = "hub-scheduler"
   role_arn        = aws_iam_role.backups.arn
 }

@@ -62,7 +62,7 @@ resource "aws_iam_role_policy_attachment" "machines" {
 }
 
 resource "aws_kms_key" "hub" {
-  description             = "Secrets of the cluster, database, Valkey and backups of ${var.name}"
+  description             = "Secrets of the cluster, database, Valkey, files and backups of ${var.name}"
   enable_key_rotation     = true
   deletion_window_in_days = 30
 }
@@ -155,7 +155,7 @@ resource "aws_eks_addon" "network" {
 }
 
 resource "aws_eks_addon" "others" {
-  for_each = toset(["coredns", "kube-proxy", "metrics-server", "eks-pod-identity-agent"])
+  for_each = toset(["coredns", "kube-proxy", "metrics-server", "eks-pod-identity-agent", "aws-efs-csi-driver"])
 
   cluster_name = aws_eks_cluster.hub.name
   addon_name   = each.key

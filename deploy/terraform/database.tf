@@ -1,5 +1,7 @@
 # PostgreSQL in two zones: the second follows every commit and takes over by itself, within a minute or two. The password
-# is made by AWS, kept in its Secrets Manager and renewed there; it is in no file and in no state.
+# is made by AWS, kept in its Secrets Manager and renewed there every seven days; it is in no file and in no state. It is not
+# the hub's, which would stand before a closed door after a week: with it `manage.py database_roles` makes the roles that the
+# hub logs in with.
 
 resource "aws_db_subnet_group" "hub" {
   name       = var.name

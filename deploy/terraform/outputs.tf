@@ -9,7 +9,7 @@ output "database_address" {
 }
 
 output "database_secret" {
-  description = "Name in Secrets Manager of the database's user and password, for External Secrets."
+  description = "Name in Secrets Manager of the master's user and password, for `manage.py database_roles`; renewed every week."
   value       = aws_db_instance.hub.master_user_secret[0].secret_arn
 }
 
@@ -23,7 +23,12 @@ output "database_networks" {
   value       = [for subnet in aws_subnet.database : subnet.cidr_block]
 }
 
+output "file_system" {
+  description = "File system of the storage class in deploy/kubernetes/cloud/files.yaml."
+  value       = aws_efs_file_system.hub.id
+}
+
 output "backup_bucket" {
-  description = "Bucket for backups."
+  description = "Bucket for backups, for HUB_BACKUP_STORE in deploy/kubernetes/cloud/kustomization.yaml."
   value       = aws_s3_bucket.backups.bucket
 }

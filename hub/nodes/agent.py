@@ -29,6 +29,7 @@ from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from hub import alive
 from hub.engines.base import Engine, EngineError
 from hub.jobs import DEFAULT_QUEUE, node_queue, rq_queue
 
@@ -161,6 +162,7 @@ class Agent:
         next_sweep = next_beat = next_look = next_lists = 0.0
         while True:
             now = time.monotonic()
+            alive.sign(settings.HUB_ALIVE)
             try:
                 node = Node.objects.select_related("region").get(name=self.node_name)
                 self.engine = engine_for(node)

@@ -1,4 +1,7 @@
-"""What a fresh hub has: the four regions, node `local` on this machine, and its pools. Existing rows are left alone."""
+"""What a fresh hub has: the four regions, node `local` on this machine, and its pools. Existing rows are left alone.
+
+A hub that runs in a cluster has the node `cluster` instead; which addresses are its own, only the admin knows.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ REGIONS = (
     ("eu-central-1", "EU Central"),
     ("ap-southeast-1", "Asia Pacific"),
 )
-LOCAL_NODE = "local"
+LOCAL_NODE, CLUSTER_NODE = "local", "cluster"
 SHARE_OF_MACHINE = 0.8
 CPU_OVERCOMMIT = 4
 LOOPBACK = "127.0.0.1"
@@ -35,7 +38,11 @@ def run() -> list[Any]:
         if not Region.objects.filter(slug=slug).exists():
             create_region(actor=SYSTEM, slug=slug, name=name, position=position)
             made.append(f"region {slug}")
-    if not Node.objects.exists():
+    if not Node.objects.exists() and settings.HUB_LOCAL_ENGINE == EngineKind.KUBERNETES:
+        region = Region.objects.get(slug=REGIONS[0][0])
+        node = create_node(actor=SYSTEM, name=CLUSTER_NODE, region=region, engine=EngineKind.KUBERNETES)
+        made.append(f"node {node.name}")
+    elif not Node.objects.exists():
         chosen = choose(LOCAL_NODE)
         node = _local_node(chosen)
         made.append(f"node {node.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 ACCESS, SECRET, REGION = "backup-key", "backup-secret", "us-east-1"
+POD_TOKEN = "token of the pod's account"
+POD_KEYS = {"AccessKeyId": ACCESS, "SecretAccessKey": SECRET, "Token": "t", "Expiration": "2099-01-01T00:00:00Z"}
 PAGE = 3  # so that a list has several pages
 
 
@@ -64,7 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.query = dict(parse_qsl(parts.query, keep_blank_values=True))
         _, bucket, *rest = unquote(parts.path).split("/", 2)
         name = rest[0] if rest else ""
-        if self.server.failures:
+        if parts.path == "/keys-of-the-pod":
+            known = self.headers.get("Authorization") == POD_TOKEN
+            self._say(200 if known else 403, json.dumps(POD_KEYS).encode())
+        elif self.server.failures:
             self.server.failures -= 1
             self._say(503, _error("SlowDown", "not now"))
         elif not self._is_signed(parts.path, parts.query):

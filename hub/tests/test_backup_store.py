@@ -24,7 +24,7 @@ from hub.models import BackupReport
 from hub.settings import BASE_DIR
 from hub.testing import child_environment
 
-from .s3_server import ACCESS, SECRET, S3Server, s3_server
+from .s3_server import ACCESS, POD_TOKEN, SECRET, S3Server, s3_server
 
 
 @pytest.fixture
@@ -53,6 +53,21 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, settings: Any, server:
         settings.HUB_BACKUP_STORE = str(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
     return SealedStore(open_store())
+
+
+def test_a_pods_account_has_the_keys_where_none_are_set(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, server: S3Server, tmp_path: Path
+) -> None:
+    """As EKS gives them: an address to ask, and a file with the token that belongs to the pod's service account."""
+    _use_bucket(settings, server)
+    settings.HUB_S3_ACCESS_KEY = settings.HUB_S3_SECRET_KEY = ""
+    (tmp_path / "token").write_text(POD_TOKEN)
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.endpoint}/keys-of-the-pod")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "token"))
+
+    Bucket("s3://backups/hub").put("one", [b"1"], 1)
+
+    assert server.objects == {"hub/one": b"1"}
 
 
 def raw(store: SealedStore, name: str, tmp_path: Path) -> bytes:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +18,44 @@ from django.conf import settings
 from django.core.management import get_commands
 from django.urls import resolve
 
+from hub.engines.kubernetes import names
+from hub.nodes import bootstrap
+from hub.nodes.choices import EngineKind
 from hub.settings import env
 
 KUBERNETES = Path(settings.BASE_DIR) / "deploy" / "kubernetes"
 SETS = ("base", "k3s", "cloud")
 VERSION = "1.32"
-FOREIGN = ("cert-manager.io/", "external-secrets.io/", "monitoring.coreos.com/", "kustomize.config.k8s.io/")
-PATCHES = {"k3s": ("ingress.yaml", "policies.yaml"), "cloud": ("ingress.yaml",)}
+FOREIGN = ("cert-manager.io/", "external-secrets.io/", "monitoring.coreos.com/", "traefik.io/")
+PATCHES = ("ingress.yaml", "policies.yaml", "storage.yaml")  # of the sets beside the base
+
+
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl, which builds the sets")
+
+
+@cache
+def built(name: str) -> list[dict[str, Any]]:
+    """A set as kustomize makes it, whether the newest or the one in Debian's kubectl."""
+    command = ["kubectl", "kustomize", str(KUBERNETES / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def found(name: str, kind: str) -> dict[str, dict[str, Any]]:
+    """The objects of a kind in a set that was built, by their names."""
+    return {each["metadata"]["name"]: each for each in built(name) if each["kind"] == kind}
 
 
 def documents(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object of a set with its file."""
+    """Every object of a set with its file, as it is written."""
     for path in sorted((KUBERNETES / name).glob("*.yaml")):
         for document in yaml.safe_load_all(path.read_text()):
             yield path.name, document
 
 
 def base(kind: str) -> list[dict[str, Any]]:
-    return [document for _, document in documents("base") if document["kind"] == kind]
+    return list(found("base", kind).values())
 
 
 def pods() -> dict[str, dict[str, Any]]:
@@ -51,26 +73,158 @@ def containers() -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_manifests_are_valid(name: str) -> None:
-    for file, document in documents(name):
-        if not document["apiVersion"].startswith(FOREIGN) and file not in PATCHES.get(name, ()):
+def test_what_kustomize_builds_is_valid(name: str) -> None:
+    for document in built(name):
+        if not document["apiVersion"].startswith(FOREIGN):
             kubernetes_validate.validate(document, VERSION, strict=True)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_everything_but_what_belongs_to_the_cluster_is_in_the_hubs_namespace(name: str) -> None:
+    for document in built(name):
+        is_the_clusters = document["kind"] in ("Namespace", "ClusterIssuer", "StorageClass")
+        named = document["metadata"].get("namespace")
+        assert named == (None if is_the_clusters else "kutanga-hub"), document["metadata"]["name"]
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_kustomizations_name_every_file_and_no_other(name: str) -> None:
     listed = yaml.safe_load((KUBERNETES / name / "kustomization.yaml").read_text())
-    named = {*listed["resources"], *listed.get("patchesStrategicMerge", ())} - {"../base"}
+    named = {*listed["resources"], *listed.get("patchesStrategicMerge", ())}
 
     assert named == {path.name for path in (KUBERNETES / name).glob("*.yaml")} - {"kustomization.yaml"}
+    assert {*listed.get("patchesStrategicMerge", ())} == (set() if name == "base" else {*PATCHES})
 
 
-@pytest.mark.parametrize("name", PATCHES)
-def test_patches_meet_an_object_of_the_base(name: str) -> None:
-    there = {(each["kind"], each["metadata"]["name"]) for _, each in documents("base") if "metadata" in each}
-    patches = [each for file, each in documents(name) if file in PATCHES[name]]
+@pytest.mark.parametrize("name", SETS)
+def test_a_changed_setting_reaches_the_pods(name: str) -> None:
+    """By the hash in the settings' name: a ConfigMap that changes under its name is read by new pods only."""
+    settings_of = found(name, "ConfigMap")
+    named = {
+        source["configMapRef"]["name"]
+        for kind in ("Deployment", "Job")
+        for each in found(name, kind).values()
+        for container in [
+            *each["spec"]["template"]["spec"].get("initContainers", ()),
+            *each["spec"]["template"]["spec"]["containers"],
+        ]
+        for source in container["envFrom"]
+    }
 
-    assert {(each["kind"], each["metadata"]["name"]) for each in patches} <= there
+    assert named == settings_of.keys()
+    assert all(re.fullmatch(r"hub-(backup-)?config-[a-z0-9]{10}", each) for each in named)
+
+
+def test_files_outlive_pods_and_are_the_same_for_all_of_them() -> None:
+    """An upload arrives in pieces at whichever web pod; bundles, challenges' files and backups were lost with a pod."""
+    for name, pod in pods().items():
+        volumes = {each["name"]: each for each in pod["volumes"]}
+        assert volumes["data"]["persistentVolumeClaim"] == {"claimName": "hub-data"}, name
+        assert ("backups" in volumes) == (name == "hub-scheduler"), name
+    for name in SETS:
+        claims = found(name, "PersistentVolumeClaim")
+        assert claims.keys() == {"hub-data", "hub-backups"}
+        assert all(each["spec"]["accessModes"] == ["ReadWriteMany"] for each in claims.values())
+
+
+def test_backups_are_the_schedulers_and_their_keys_nobody_elses() -> None:
+    for name, container in containers():
+        is_theirs = name == "hub-scheduler/scheduler"
+        sources = [each["configMapRef"]["name"] for each in container["envFrom"]]
+        assert any(each.startswith("hub-backup-config") for each in sources) == is_theirs, name
+        mounted = {each["mountPath"] for each in container["volumeMounts"]}
+        assert ({"/backups", "/run/secrets/backup"} <= mounted) == is_theirs, name
+        assert not mounted & {"/backups", "/run/secrets/backup"} or is_theirs, name
+
+
+def test_wal_is_received_where_the_server_is_ones_own_into_the_same_directory() -> None:
+    (settings_of,) = (each for name, each in found("k3s", "ConfigMap").items() if name.startswith("hub-backup-config"))
+    wal = found("k3s", "Deployment")["hub-wal"]["spec"]
+    (container,) = wal["template"]["spec"]["containers"]
+    mounts = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+    claims = {
+        each["name"]: each["persistentVolumeClaim"]["claimName"]
+        for each in wal["template"]["spec"]["volumes"]
+        if "persistentVolumeClaim" in each
+    }
+
+    assert container["args"] == ["python", "manage.py", "receive_wal"]
+    assert (wal["replicas"], wal["strategy"]["type"]) == (1, "Recreate")
+    assert claims[mounts[settings_of["data"]["HUB_BACKUPS"]]] == "hub-backups"
+    assert settings_of["data"]["HUB_BACKUP_DATABASE_URL_FILE"].startswith("/run/secrets/backup/")
+    assert container["securityContext"] == containers()[0][1]["securityContext"]
+    assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+    assert "hub-wal" not in found("cloud", "Deployment")
+
+
+def test_scheduler_and_agent_are_asked_whether_their_own_loop_goes_round() -> None:
+    for name, container in containers():
+        asked = container.get("livenessProbe", {}).get("exec", {}).get("command", ())
+        assert (asked[:3] == ["python", "-m", "hub.alive"]) == (name in ("hub-scheduler/scheduler", "hub-agent/agent"))
+    (data,) = (each["data"] for name, each in found("base", "ConfigMap").items() if name.startswith("hub-config"))
+    assert data["HUB_ALIVE"] == "/tmp/alive"  # which is the pod's own
+
+
+def test_rules_of_the_operator_are_those_of_compose() -> None:
+    made = subprocess.run([KUBERNETES / "rules"], capture_output=True, text=True, check=True).stdout
+    prometheus = KUBERNETES.parent / "prometheus"
+
+    assert (KUBERNETES / "cloud" / "rules.yaml").read_text() == made, "run deploy/kubernetes/rules"
+    told = [each["spec"] for each in found("cloud", "PrometheusRule").values()]
+    read = [yaml.safe_load((prometheus / f"{name}.rules.yml").read_text()) for name in ("hub", "kubernetes")]
+    assert sorted(told, key=str) == sorted(read, key=str)
+
+
+def test_traefik_limits_and_leads_plain_http_over_to_tls() -> None:
+    """D74: in the seed a second ingress without TLS served the same pages."""
+    prefix = "traefik.ingress.kubernetes.io/"
+    whole = {name: each["metadata"]["annotations"] for name, each in found("k3s", "Ingress").items()}
+    middlewares = found("k3s", "Middleware")
+
+    assert whole["hub"][f"{prefix}router.entrypoints"] == "websecure"
+    assert whole["hub-plain"][f"{prefix}router.entrypoints"] == "web"
+    named = {name: each[f"{prefix}router.middlewares"].split(",") for name, each in whole.items()}
+    assert named == {
+        "hub": ["kutanga-hub-rate@kubernetescrd", "kutanga-hub-connections@kubernetescrd"],
+        "hub-plain": ["kutanga-hub-https@kubernetescrd"],
+    }
+    assert middlewares["https"]["spec"]["redirectScheme"] == {"scheme": "https", "permanent": True}
+    assert middlewares["rate"]["spec"]["rateLimit"]["average"] == 50
+    assert middlewares["connections"]["spec"]["inFlightReq"]["amount"] == 100
+
+
+def test_agent_reaches_the_workloads_of_its_cluster() -> None:
+    allowed = found("base", "NetworkPolicy")["agent-to-workloads"]["spec"]
+    ((peer,),) = ([*rule["to"]] for rule in allowed["egress"])
+
+    assert allowed["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "hub-agent"}
+    assert peer == {"namespaceSelector": {"matchExpressions": [{"key": names.LABEL_HUB, "operator": "Exists"}]}}
+    assert not any("ports" in rule for rule in allowed["egress"])  # a game's ports are its template's
+
+
+def test_agents_node_is_the_one_that_is_made_first() -> None:
+    (agent,) = pods()["hub-agent"]["containers"]
+    (data,) = (each["data"] for name, each in found("base", "ConfigMap").items() if name.startswith("hub-config"))
+
+    assert agent["args"][-2:] == ["--node", bootstrap.CLUSTER_NODE]
+    assert data["HUB_LOCAL_ENGINE"] == EngineKind.KUBERNETES
+
+
+def test_databases_take_the_hub_and_exporters_only_and_ask_for_names_only_d80() -> None:
+    text = (KUBERNETES / "database-policies.yaml").read_text()
+    namespace, policy = yaml.safe_load_all(text)
+    kubernetes_validate.validate(policy, VERSION, strict=True)
+    own = {"podSelector": {}}
+
+    label = found("base", "NetworkPolicy")["databases"]["spec"]["egress"][0]["to"][0]["namespaceSelector"]
+    assert label["matchLabels"].items() <= namespace["metadata"]["labels"].items()
+    hub, exporters, each_other = policy["spec"]["ingress"]
+    assert hub["from"][0]["podSelector"]["matchLabels"] == {"app.kubernetes.io/part-of": "kutanga-hub"}
+    assert {each["port"] for each in hub["ports"]} == {5432, 6379}
+    assert {each["port"] for each in exporters["ports"]} == {9187, 9121}
+    assert each_other == {"from": [own]}
+    assert policy["spec"]["egress"][0] == {"to": [own]}
+    assert {each["port"] for each in policy["spec"]["egress"][1]["ports"]} == {53}
 
 
 def test_pods_run_under_the_restricted_standard() -> None:
@@ -135,7 +289,7 @@ def test_one_ingress_and_it_has_tls_d74() -> None:
 
 def test_everything_is_denied_and_then_what_is_needed_allowed_d75() -> None:
     policies = {each["metadata"]["name"]: each["spec"] for each in base("NetworkPolicy")}
-    names = {each["metadata"]["name"] for each in base("Deployment")} | {"hub-migrate"}
+    parts = {each["metadata"]["name"] for each in base("Deployment")} | {"hub-migrate"}
 
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     allowed = policies["web-ingress"]["ingress"][0]
@@ -146,7 +300,7 @@ def test_everything_is_denied_and_then_what_is_needed_allowed_d75() -> None:
     for name, spec in policies.items():
         assert not any("to" in rule for rule in spec.get("ingress", ())), name
         label = spec["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name")
-        assert label in {None, *names}, name
+        assert label in {None, *parts}, name
     ports = {port["port"] for rule in policies["databases"]["egress"] for port in rule["ports"]}
     assert ports == {5432, 6379}
 
@@ -158,18 +312,21 @@ def test_no_role_reads_secrets_and_no_secret_is_in_a_manifest_d76() -> None:
 
 
 def test_secrets_come_as_files_of_names_that_the_hub_reads() -> None:
-    (config,) = base("ConfigMap")
-    files = {name: path for name, path in config["data"].items() if name.endswith("_FILE")}
-    (external,) = (each for _, each in documents("cloud") if each["kind"] == "ExternalSecret")
+    config = {key: value for each in found("cloud", "ConfigMap").values() for key, value in each["data"].items()}
+    files = {name: path for name, path in config.items() if name.endswith("_FILE")}
+    external = found("cloud", "ExternalSecret")
 
-    assert {name.removesuffix("_FILE") for name in files} <= set(env.declared)
-    assert {path.rpartition("/")[2] for path in files.values()} == {
-        entry["secretKey"] for entry in external["spec"]["data"]
+    assert {name.removesuffix("_FILE") for name in config} <= {*env.declared}
+    given = {
+        (place, entry["secretKey"])
+        for place, name in (("hub", "hub-secrets"), ("backup", "hub-backup-secrets"))
+        for entry in external[name]["spec"]["data"]
     }
+    assert {(path.split("/")[3], path.split("/")[4]) for path in files.values()} == given
 
 
 def test_logs_of_the_cluster_are_json_d78() -> None:
-    (config,) = base("ConfigMap")
+    (config,) = (each for name, each in found("base", "ConfigMap").items() if name.startswith("hub-config"))
 
     assert config["data"]["HUB_LOG_FORMAT"] == "json"
 
@@ -221,7 +378,7 @@ def test_every_command_is_one_that_exists() -> None:
 FAKE_KUBECTL = """#!/usr/bin/env bash
 echo "$*" >>"$LOG"
 case "$*" in
-  "kustomize "*) cat "$2"/*.yaml ;;
+  "kustomize "*) exec "$REAL" kustomize "$2" ;;
   *"$FAILS"*) exit 1 ;;
   *"get deployment/"*revision*)
     name=${4#deployment/}
@@ -245,7 +402,8 @@ def deploy(directory: Path, **told: str) -> tuple[int, list[str], str]:
     fake.chmod(0o755)
     log = directory / "log"
     cluster = {"FAILS": "nothing of this", "JOB": "Complete", "CHANGED": " ".join(DEPLOYMENTS), "FIRST": ""}
-    environment = {"PATH": f"{directory}:{os.environ['PATH']}", "LOG": str(log), **cluster, **told}
+    real = str(shutil.which("kubectl"))
+    environment = {"PATH": f"{directory}:{os.environ['PATH']}", "REAL": real, "LOG": str(log), **cluster, **told}
     command = [str(KUBERNETES / "apply"), "base", "registry.example.org/hub:2"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, log.read_text().splitlines(), done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hcl2
+import yaml
 from django.conf import settings
 
 TERRAFORM = Path(settings.BASE_DIR) / "deploy" / "terraform"
@@ -148,7 +149,8 @@ def test_nothing_is_open_to_the_world_ssh_and_api_server_least_d99() -> None:
             assert not any(address in str(body) for address in WORLD), name
             assert not {"ingress", "egress", "cidr_ipv4", "cidr_ipv6"} & body.keys(), name
     ports = [body["from_port"] for body in resources("aws_vpc_security_group_ingress_rule").values()]
-    assert sorted(ports) == [5432, 6379]
+    assert sorted(ports) == [2049, 5432, 6379]
+    assert not resources("aws_vpc_security_group_egress_rule"), "D80: databases answer and ask nobody"
     access = only("aws_eks_cluster")["vpc_config"][0]
     assert access["public_access_cidrs"] == "${var.admin_networks}"
     assert access["endpoint_private_access"] is True
@@ -225,5 +227,30 @@ def test_pods_that_keep_backups_reach_the_bucket_and_nothing_else() -> None:
     for statement in given["statement"]:
         assert "*" not in statement["actions"]
         assert all("aws_s3_bucket.backups.arn" in each or "aws_kms_key.hub" in each for each in statement["resources"])
-    accounts = (TERRAFORM.parent / "kubernetes" / "base" / "accounts.yaml").read_text()
-    assert f"name: {only('aws_eks_pod_identity_association')['service_account']}\n" in accounts
+    scheduler = (TERRAFORM.parent / "kubernetes" / "base" / "scheduler.yaml").read_text()
+    account = resources("aws_eks_pod_identity_association")["aws_eks_pod_identity_association.backups"]
+    assert f"serviceAccountName: {account['service_account']}\n" in scheduler
+
+
+def test_shared_files_are_encrypted_kept_and_reached_in_every_zone() -> None:
+    files, target = only("aws_efs_file_system"), only("aws_efs_mount_target")
+
+    assert files["encrypted"] is True
+    assert only("aws_efs_backup_policy")["backup_policy"][0]["status"] == "ENABLED"
+    assert target["for_each"] == "${local.zones}"
+    assert target["subnet_id"] == "${aws_subnet.private[each.key].id}"
+    assert "aws-efs-csi-driver" in resources("aws_eks_addon")["aws_eks_addon.others"]["for_each"]
+
+
+def test_cloud_set_asks_for_what_is_made_here() -> None:
+    cloud = TERRAFORM.parent / "kubernetes" / "cloud"
+    policy = yaml.safe_load((cloud / "policies.yaml").read_text())
+    (asked,) = ([peer["ipBlock"]["cidr"] for peer in rule["to"]] for rule in policy["spec"]["egress"])
+    whole = ip_network(variables()["network"]["default"])
+    cut = [str(each) for each in whole.subnets(prefixlen_diff=8)]
+    named = {name for block in blocks("output") for name in block}
+
+    assert asked == cut[8:11]  # cidrsubnet(var.network, 8, each.value + 8)
+    text = "".join(path.read_text() for path in cloud.glob("*.yaml"))
+    assert {*re.findall(r"`terraform output (\w+)`", text)} == {"database_networks", "file_system", "backup_bucket"}
+    assert {*re.findall(r"`terraform output (\w+)`", text)} <= named

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,9 +84,10 @@ def test_work_waits_on_the_queue_for_a_worker(start: Start) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_it_cleanly(start: Start, number: signal.Signals) -> None:
-    scheduler = start()
+def test_signal_ends_it_cleanly(start: Start, number: signal.Signals, tmp_path: Path) -> None:
+    scheduler = start(HUB_ALIVE=str(tmp_path / "alive"))
     wait_until(Beat.objects.exists, 30)
+    wait_until((tmp_path / "alive").exists, 5, what="a sign for its container's health check")
 
     scheduler.send_signal(number)
 

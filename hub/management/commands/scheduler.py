@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections, connections
 
-from hub import schedule
+from hub import alive, schedule
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,7 @@ class Command(BaseCommand):
         try:
             while True:
                 scheduler.tick()
+                alive.sign(settings.HUB_ALIVE)
                 time.sleep(TROUBLE_PAUSE_SECONDS if scheduler.in_trouble else options["every"])
         finally:
             scheduler.stop()

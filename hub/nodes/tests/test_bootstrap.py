@@ -46,6 +46,17 @@ def test_bootstrap_twice_changes_nothing() -> None:
     assert Address.objects.count() == before
 
 
+def test_hub_in_a_cluster_has_the_cluster_as_its_node_and_no_other(settings: Any) -> None:
+    """Before, it had a node `local` that no agent served, and its agent waited for one that nobody made."""
+    settings.HUB_LOCAL_ENGINE = "kubernetes"
+
+    bootstrap.run()
+
+    node = Node.objects.get()
+    assert (node.name, node.engine, node.pools.count()) == ("cluster", "kubernetes", 0)
+    assert bootstrap.run() == []
+
+
 def test_bootstrap_respects_a_node_of_the_admins_own() -> None:
     bootstrap.run()
     Node.objects.filter(name="local").update(name="basement")
