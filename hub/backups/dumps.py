@@ -157,7 +157,9 @@ def _forget_abandoned(place: Path) -> None:
 def _pour(path: Path, target: IO[bytes]) -> None:
     """Write a dump as SQL."""
     command = [client_program("pg_restore"), "--no-owner", "--no-privileges", "--no-comments", "--file=-", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(command[0])
+    ) as process:
         if process.stdout is not None:
             shutil.copyfileobj(process.stdout, target)
         complaint = process.stderr.read() if process.stderr else b""
@@ -168,7 +170,7 @@ def _pour(path: Path, target: IO[bytes]) -> None:
 def _read_contents(path: Path) -> None:
     """Let pg_restore read the table of contents."""
     command = [client_program("pg_restore"), "--list", str(path)]
-    done = subprocess.run(command, capture_output=True, check=False, env=environment())
+    done = subprocess.run(command, capture_output=True, check=False, env=environment(command[0]))
     if done.returncode != 0:
         raise Invalid(f"{path.name} is not a readable dump: {last_line(done.stderr)}")
 
@@ -183,12 +185,13 @@ def _run(name: str, arguments: list[str]) -> None:
 
 def _start(name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
     """Start a client program on our database."""
+    program = client_program(name)
     return subprocess.Popen(
-        [client_program(name), f"--dbname={dump_connection()}", *arguments],
+        [program, f"--dbname={dump_connection()}", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=environment(connection.settings_dict["PASSWORD"]),
+        env=environment(program, connection.settings_dict["PASSWORD"]),
     )
 
 

@@ -81,26 +81,36 @@ def run(command: Iterable[str | Path], *, password: str = "", **more: Any) -> st
     """Run a program to its end and return what it printed; its last words are the error."""
     words = [str(word) for word in command]
     done = subprocess.run(
-        words, capture_output=True, check=False, stdin=subprocess.DEVNULL, env=environment(password), **more
+        words, capture_output=True, check=False, stdin=subprocess.DEVNULL, env=environment(words[0], password), **more
     )
     if done.returncode != 0:
         raise Unavailable(f"{Path(words[0]).name} failed: {last_line(done.stderr or done.stdout)}")
     return done.stdout.decode(errors="replace")
 
 
-def environment(password: str = "") -> dict[str, str]:
-    """Return our environment without PostgreSQL's own variables, which would bend the connection.
+def environment(program: str, password: str = "") -> dict[str, str]:
+    """Return our environment for a program, without PostgreSQL's own variables, which would bend the connection.
 
-    The password goes by the environment, which other users cannot see.
+    The password goes by the environment, which other users cannot see. The embedded programs are built without TLS, all
+    of which is in the library of the client: with the one that psycopg brings they speak it.
     """
     names = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    if program == _embedded_program(Path(program).name) and (library := _library_with_tls(major(program))):
+        names["LD_PRELOAD"] = library
     return {**names, "PGPASSWORD": password} if password else names
+
+
+@cache
+def _library_with_tls(wanted: int) -> str:
+    """Return psycopg's own libpq where it is of the programs' major version; else nothing."""
+    found = sorted(Path(psycopg.__file__).parent.with_name("psycopg_binary.libs").glob("libpq-*.so*"))
+    return str(found[0]) if found and psycopg.pq.version() // 10_000 == wanted else ""
 
 
 def client_program(name: str) -> str:
     """Return a client program that is not older than the hub's server.
 
-    A distant server may want TLS, which the embedded programs do not have: there the machine's own come first.
+    For a distant server the machine's own come first: they are of its kind, and know the machine's authorities.
     """
     wanted = _server_major()
     embedded_first = not connection.settings_dict["HOST"] or connection.settings_dict["HOST"].startswith("/")

@@ -181,9 +181,10 @@ def prepare_receiver() -> tuple[list[str], dict[str, str]]:
     stream = current_stream(source, server)
     if stream is None or _has_gap(stream, source):
         stream = _begin(source, server)
+    receiver = programs.exact_program("pg_receivewal", server.major, embedded_first=source.is_local)
     # No --create-slot: a slot that vanished under the receiver is a reason to look again, not to go on.
     command = [
-        programs.exact_program("pg_receivewal", server.major, embedded_first=source.is_local),
+        receiver,
         f"--dbname={source.conninfo}",
         f"--directory={stream.path}",
         f"--slot={SLOT}",
@@ -192,7 +193,7 @@ def prepare_receiver() -> tuple[list[str], dict[str, str]]:
         "--no-loop",
         "--no-password",
     ]
-    return command, programs.environment(source.password)
+    return command, programs.environment(receiver, source.password)
 
 
 def lag_bytes(source: programs.Source) -> int | None:

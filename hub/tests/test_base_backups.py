@@ -204,4 +204,4 @@ def test_password_is_not_on_the_command_line() -> None:
 
     assert "s3cr3t" not in found.conninfo
     assert found.password == "s3cr3t"
-    assert programs.environment(found.password)["PGPASSWORD"] == "s3cr3t"
+    assert programs.environment("/usr/bin/pg_dump", found.password)["PGPASSWORD"] == "s3cr3t"
