@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from hub.launcher.place import read_json
 from hub.launcher.processes import living_below, wait_until
+from hub.launcher.throwaway import Throwaway
 
 from .launched_hub import Hub, launched_hub
 
@@ -204,3 +206,21 @@ def test_failed_step_is_named_and_leaves_nothing_running(hub, first_start):
     assert "HUB_LOG_LEVEL" in output.splitlines()[-1]
     assert hub.run("status")[0] == 3
     assert living_below(hub.data) == []
+
+
+def test_up_uses_the_servers_it_is_given_and_leaves_them_running():
+    services = Throwaway()
+    given = {name.upper(): services.addresses[name] for name in ("database_url", "redis_url")}
+    try:
+        with launched_hub() as hub:
+            code, output = hub.run("up", "--detach", **given)
+            children = set(hub.processes())
+            hub.run("down", **given)
+        with psycopg.connect(given["DATABASE_URL"]) as database:
+            servers = database.execute("SELECT desired_status, observed_status FROM servers_gameserver").fetchall()
+    finally:
+        services.close()
+
+    assert code == 0, output
+    assert children.isdisjoint({"postgres", "valkey"})
+    assert servers == [("running", "lost")]
