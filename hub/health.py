@@ -31,6 +31,7 @@ State = Literal["ok", "degraded", "down"]
 OK: Final = "ok"
 DEGRADED: Final = "degraded"
 DOWN: Final = "down"
+_BEGAN = time.monotonic()  # of this process
 _RANK = {OK: 0, DEGRADED: 1, DOWN: 2}
 
 DEADLINE_SECONDS = 2.0
@@ -85,7 +86,8 @@ class Report:
             {"name": each.name, "state": each.state, "ms": each.ms} | ({"detail": each.detail} if details else {})
             for each in self.results
         ]
-        return {"status": self.state, "version": settings.VERSION, "checks": checks}
+        now = {"timestamp": timezone.now().isoformat(), "uptime_seconds": round(time.monotonic() - _BEGAN)}
+        return {"status": self.state, "version": settings.VERSION, **now, "checks": checks}
 
 
 Check = Callable[[], Finding]

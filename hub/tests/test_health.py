@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +45,13 @@ def test_all_well_is_200() -> None:
 
     assert (report.state, report.status) == (OK, 200)
     assert report.results[0].detail == "fine"
+
+
+def test_answer_says_when_and_for_how_long_the_process_runs_d64() -> None:
+    told = health.report().as_dict(details=False)
+
+    assert abs(datetime.fromisoformat(str(told["timestamp"])) - timezone.now()) < timedelta(seconds=10)
+    assert isinstance(told["uptime_seconds"], int)
 
 
 @pytest.mark.parametrize(
