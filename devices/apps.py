@@ -14,7 +14,7 @@ class DevicesConfig(AppConfig):
     def ready(self) -> None:
         from monitoring import subjects
 
-        from . import alerts, figures, limits, measured, offers
+        from . import alerts, figures, keeping, limits, measured, offers
         from .configuration import commands as configuration
         from .deployments import commands as deployments
         from .manual import commands as manual
@@ -26,3 +26,4 @@ class DevicesConfig(AppConfig):
         figures.register()
         alerts.register()
         limits.register()
+        keeping.register()

@@ -1,4 +1,4 @@
-"""For how long log lines and manual commands of devices are kept, and assertions that were used."""
+"""For how long bundles, log lines and manual commands of devices are kept, and assertions that were used."""
 
 from __future__ import annotations
 
@@ -7,9 +7,26 @@ from django.conf import settings
 from hub import retention
 
 from . import sessions
+from .bundles import services as bundles
 from .models import DeviceLog, ManualCommand
 
 BATCH = 5_000
+
+
+def register() -> None:
+    """Called once by the app config."""
+    retention.register(
+        retention.Rule(
+            "bundles",
+            "Files of bundles",
+            lambda: (
+                f"kept for {settings.HUB_BUNDLE_DAYS} days; the newest of each name, and what devices run, are to get "
+                "or would be sent back to, for longer"
+            ),
+            bundles.preview_expired,
+            bundles.forget_expired,
+        )
+    )
 
 
 def forget_past() -> int:

@@ -495,6 +495,9 @@ HUB_BACKUP_DATABASE_URL = env.text(
 # --- Bundles of devices -------------------------------------------------------------------------------------------
 HUB_BUNDLE_MAX_MB = env.integer("HUB_BUNDLE_MAX_MB", 1024, minimum=1, help="Longest bundle for devices, in MiB.")
 HUB_BUNDLE_STORE_MB = env.integer("HUB_BUNDLE_STORE_MB", 20_480, minimum=1, help="Room for all bundles, in MiB.")
+HUB_BUNDLE_DAYS = env.integer(
+    "HUB_BUNDLE_DAYS", 30, minimum=1, help="How long files of bundles are kept that no device needs any more."
+)
 HUB_BUNDLE_STORE = env.text(
     "HUB_BUNDLE_STORE", "", help="Where bundles are kept: `s3://bucket/prefix`; unset: in HUB_DATA/bundles."
 )

@@ -72,7 +72,8 @@ class BundleViewSet(HubViewSet):
     @extend_schema(responses={204: None})
     @conditional
     def destroy(self, request: Request, pk: str) -> Response:
-        """One that was never used, or an upload that is not wanted. 409 `bundle_fixed`: invalidate it instead."""
+        """One that was never used, or an upload that is not wanted. One that was used stays as `removed`, without its
+        file; 409 `bundle_in_use` while a device is to get it, runs it or would be sent back to it."""
         bundles.delete_bundle(self.get_object(), actor=request.user)
         return Response(status=204)
 

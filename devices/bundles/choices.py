@@ -18,10 +18,13 @@ class BundleStatus(models.TextChoices):
     UPLOADING = "uploading", "Uploading"
     READY = "ready", "Ready"
     INVALID = "invalid", "Invalidated"
+    REMOVED = "removed", "File removed"
 
 
 B = BundleStatus
-BUNDLE_TRANSITIONS = Transitions("status", {B.UPLOADING: (B.READY,), B.READY: (B.INVALID,)})
+BUNDLE_TRANSITIONS = Transitions(
+    "status", {B.UPLOADING: (B.READY,), B.READY: (B.INVALID, B.REMOVED), B.INVALID: (B.REMOVED,)}
+)
 
 
 class BundleKind(models.TextChoices):

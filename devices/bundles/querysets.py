@@ -31,7 +31,8 @@ class BundleQuerySet(models.QuerySet[Any]):
 
     def stored_bytes(self) -> int:
         """What all of them take, those that are being uploaded at the length they will have."""
-        asked: int = self.aggregate(total=Coalesce(Sum("size_bytes"), 0))["total"]
+        kept = self.exclude(status=BundleStatus.REMOVED)
+        asked: int = kept.aggregate(total=Coalesce(Sum("size_bytes"), 0))["total"]
         return asked
 
 

@@ -93,6 +93,8 @@ def about_bundle(bundle: Bundle) -> Iterable[Reason]:
         yield Reason("not_ready", "The bundle is not uploaded yet.", is_final=False)
     elif bundle.status == BundleStatus.INVALID:
         yield Reason("invalidated", f"The bundle was invalidated: {bundle.invalid_reason}")
+    elif bundle.status == BundleStatus.REMOVED:
+        yield Reason("file_removed", "The bundle's file was removed: nobody needed it any more.")
 
 
 def candidates(devices: QuerySet[Device]) -> list[Candidate]:

@@ -30,6 +30,7 @@ from hub.pages.lists import ListPage
 from hub.pages.requests import me
 
 LATEST = 20
+AFTER_USE = "It is gone for good, and its room is free. History stays, and nobody takes this version again."
 
 
 def find_bundle(request: HttpRequest, pk: UUID) -> Bundle:
@@ -179,17 +180,17 @@ def bundle_invalidate(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @login_required
 def bundle_delete(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Remove one that was never used, or an upload that is not wanted."""
+    """Remove one that was never used, or an upload that is not wanted; of one that was used, the file alone."""
     bundle = find_bundle(request, pk)
     require(request.user, "bundles.change", bundle)
     return page_forms.confirm(
         request,
-        title=f"Delete {bundle}?",
-        text="Its file is gone for good. Its name and version may be taken again.",
-        action="Delete bundle",
-        back="/bundles/" if request.method == "POST" else bundle.get_absolute_url(),
+        title=f"Delete the file of {bundle}?" if bundle.is_fixed else f"Delete {bundle}?",
+        text=AFTER_USE if bundle.is_fixed else "Its file is gone for good. Its name and version may be taken again.",
+        action="Delete file" if bundle.is_fixed else "Delete bundle",
+        back="/bundles/" if request.method == "POST" and not bundle.is_fixed else bundle.get_absolute_url(),
         do=lambda: services.delete_bundle(bundle, actor=me(request)),
-        done=f"{bundle} is deleted.",
+        done=f"The file of {bundle} is deleted." if bundle.is_fixed else f"{bundle} is deleted.",
     )
 
 

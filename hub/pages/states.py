@@ -214,6 +214,7 @@ STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
         "uploading": (BUSY, "Uploading"),
         "ready": (DONE, "Ready"),
         "invalid": (BAD, "Invalidated"),
+        "removed": (GONE, "File removed"),
     },
     "deployment": {
         "scheduled": (WAIT, "Scheduled"),

@@ -2,6 +2,7 @@
 
 from .changes import Consequences, consequences, delete_bundle, forget_abandoned, invalidate_bundle, update_bundle
 from .checks import Verified, verify_bundle
+from .cleaning import forget_expired, preview_expired
 from .publishers import add_publisher, set_publisher_enabled
 from .uploads import append_piece, finish_upload, reserve_bundle, upload_bundle
 
@@ -14,7 +15,9 @@ __all__ = [
     "delete_bundle",
     "finish_upload",
     "forget_abandoned",
+    "forget_expired",
     "invalidate_bundle",
+    "preview_expired",
     "reserve_bundle",
     "set_publisher_enabled",
     "update_bundle",

@@ -19,6 +19,8 @@ from devices.deployments.choices import BEFORE_INSTALLED
 from devices.models import DeviceBeat
 from hub.exceptions import Conflict, Invalid
 
+from .cleaning import give_up_file, remove_left_over
+
 if TYPE_CHECKING:
     from accounts.actors import Asker
 
@@ -95,12 +97,13 @@ def invalidate_bundle(bundle: Bundle, *, actor: Asker, reason: str) -> Bundle:
 
 
 def delete_bundle(bundle: Bundle, *, actor: Asker) -> None:
-    """Remove one that was never used, or an upload that is not wanted; what was used can be invalidated."""
+    """Remove one that was never used, or an upload that is not wanted; of one that was used, the file alone."""
     require(actor, "bundles.change", bundle)
     with transaction.atomic():
         locked = Bundle.objects.select_for_update().get(pk=bundle.pk)
         if locked.is_fixed:
-            raise Conflict("It was used. Invalidate it instead.", code="bundle_fixed")
+            give_up_file(locked, actor=actor)
+            return
         audit.record(actor, "bundle.deleted", locked, version=locked.version)
         name = locked.stored_name
         locked.delete()
@@ -108,7 +111,8 @@ def delete_bundle(bundle: Bundle, *, actor: Asker) -> None:
 
 
 def forget_abandoned() -> int:
-    """Remove uploads of which nothing has come for a day; how many."""
+    """Remove uploads of which nothing has come for a day, and files that were left; how many uploads."""
+    remove_left_over()
     gone = 0
     for bundle in list(Bundle.objects.abandoned()):
         with transaction.atomic():

@@ -278,6 +278,7 @@ def _reserve_room(size_bytes: int) -> None:
     left = (settings.HUB_BUNDLE_STORE_MB << 20) - Bundle.objects.all().stored_bytes()
     if size_bytes > left:
         text = f"All bundles together may take {settings.HUB_BUNDLE_STORE_MB} MiB; {max(0, left) >> 20} MiB are left."
+        text += " Delete some that nobody needs."
         raise LimitReached(text, code="store_full", field="size_bytes")
 
 
