@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class DevicesConfig(AppConfig):
@@ -12,6 +13,8 @@ class DevicesConfig(AppConfig):
     verbose_name = "Devices"
 
     def ready(self) -> None:
+        from accounts.permissions import can
+        from hub import hardening
         from monitoring import subjects
 
         from . import alerts, figures, keeping, limits, measured, offers
@@ -27,3 +30,8 @@ class DevicesConfig(AppConfig):
         alerts.register()
         limits.register()
         keeping.register()
+        hardening.take_large(
+            r"/api/v1/bundles",
+            lambda: (settings.HUB_BUNDLE_MAX_MB + 1) * 2**20,  # with what a form has around a file
+            lambda user: can(user, "bundles.change"),
+        )

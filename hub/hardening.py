@@ -12,9 +12,14 @@ from csp.constants import HEADER
 from csp.middleware import CSPMiddleware
 from csp.utils import build_policy
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
 from . import context
 from .api.errors import Problem
@@ -28,7 +33,7 @@ TOO_LARGE = Problem(413, "too_large", "The body is too large.")
 
 @dataclass(frozen=True)
 class LargeBody:
-    """A route that takes more than others: how many bytes, and from whom."""
+    """A route that takes longer forms with a file than others: how many bytes, and from whom."""
 
     path: re.Pattern[str]
     most: Callable[[], int]
@@ -39,7 +44,10 @@ _large: list[LargeBody] = []
 
 
 def take_large(path: str, most: Callable[[], int], is_allowed: Callable[[Any], bool]) -> None:
-    """Let a route, by an expression for its whole path, take bodies of up to so many bytes from these people."""
+    """Let a route, by an expression for its whole path, take forms of up to so many bytes from these people.
+
+    Only forms, whose files go to the disk: any other body would be read into memory.
+    """
     _large.append(LargeBody(re.compile(path), most, is_allowed))
 
 
@@ -93,8 +101,21 @@ def _is_too_large(request: HttpRequest) -> bool:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or int(length) <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         return False
-    fits = (each for each in _large if each.path.fullmatch(request.path_info) and int(length) <= each.most())
-    return not any(each.is_allowed(request.user) for each in fits)
+    if request.content_type != "multipart/form-data":
+        return True
+    fits = [each for each in _large if each.path.fullmatch(request.path_info) and int(length) <= each.most()]
+    return not fits or not any(each.is_allowed(_asker(request)) for each in fits)
+
+
+def _asker(request: HttpRequest) -> Any:
+    """Who asks, also with a token; the check of a session by the API would read the body."""
+    if "Authorization" not in request.headers or not request.path_info.startswith("/api/"):
+        return request.user
+    ways = [way() for way in api_settings.DEFAULT_AUTHENTICATION_CLASSES if not issubclass(way, SessionAuthentication)]
+    try:
+        return Request(request, authenticators=ways).user
+    except APIException:
+        return AnonymousUser()
 
 
 def _may_reach_admin(ip: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 
 from rest_framework import serializers
@@ -14,6 +15,7 @@ from ..configuration.models import ConfigRevision
 from ..configuration.schema import LOG_LEVELS
 from ..deployments.choices import ATTEMPTS, SOAK_SECONDS, TIMEOUT_SECONDS
 from ..deployments.models import Deployment, DeploymentTarget
+from ..packaging.manifest import LONGEST as MANIFEST_LENGTH
 from .device_serializers import KEY, SmallJSONField
 
 MOST_TYPES = 50
@@ -81,6 +83,43 @@ class BundleReserveSerializer(serializers.Serializer[Any]):
     )
     manifest = SmallJSONField(required=False)
     signature = SignatureSerializer(required=False, source="signed")
+
+
+class BundleUploadSerializer(serializers.Serializer[Any]):
+    """A whole file, as a form."""
+
+    file = serializers.FileField(max_length=200)
+    manifest = serializers.CharField(max_length=MANIFEST_LENGTH, help_text="JSON, with `version` at least.")
+    name = serializers.CharField(max_length=80, required=False)
+    signature = serializers.CharField(
+        max_length=MANIFEST_LENGTH, required=False, help_text="The signature file of `manage.py sign_bundle`."
+    )
+
+    def validate_manifest(self, value: str) -> Any:
+        return _from_json(value)
+
+    def validate_signature(self, value: str) -> Any:
+        signature = SignatureSerializer(data=_from_json(value))
+        signature.is_valid(raise_exception=True)
+        return signature.validated_data
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise serializers.ValidationError("This is not JSON.") from None
+
+
+class BundleMadeSerializer(BundleSerializer):
+    """A new bundle; its id and digest also by the names that older programs know."""
+
+    bundle_id = serializers.UUIDField(source="id", read_only=True)
+    checksum_sha256 = serializers.CharField(source="sha256", read_only=True)
+
+    class Meta(BundleSerializer.Meta):
+        fields: ClassVar[tuple[str, ...]] = (*BundleSerializer.Meta.fields, "bundle_id", "checksum_sha256")
+        read_only_fields: ClassVar[tuple[str, ...]] = fields
 
 
 class PieceSerializer(serializers.Serializer[Any]):

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -20,7 +21,7 @@ from hub.api.idempotency import idempotent
 from hub.api.shapes import parse
 from hub.api.throttles import ThrottledView
 from hub.api.views import HubViewSet
-from hub.exceptions import Conflict, Invalid
+from hub.exceptions import Conflict, HubError, Invalid, NotFound
 
 from ..bundles import services as bundles
 from ..bundles.models import Bundle, PublisherKey
@@ -50,17 +51,35 @@ class BundleViewSet(HubViewSet):
     rate_classes: ClassVar[dict[str, str]] = {"create": "upload"}
 
     @extend_schema(
-        summary="Begin to upload a bundle",
-        request=shapes.BundleReserveSerializer,
-        responses={201: shapes.BundleSerializer},
+        summary="Begin to upload a bundle, or upload it as a form",
+        request={
+            "application/json": shapes.BundleReserveSerializer,
+            "multipart/form-data": shapes.BundleUploadSerializer,
+        },
+        responses={201: shapes.BundleMadeSerializer},
     )
     @idempotent
     def create(self, request: Request) -> Response:
         """Name and version are taken from now on. 409 `version_exists`, 409 `store_full`; 400 `signature_required`
-        once there is a publisher, 400 `signature_refused` when his word is another one."""
-        bundle = bundles.reserve_bundle(actor=request.user, **parse(shapes.BundleReserveSerializer, request))
-        answer = self._show(bundle)
-        return Response(answer.data, status=201, headers={"Location": f"{request.path}/{bundle.pk}"})
+        once there is a publisher, 400 `signature_refused` when his word is another one.
+
+        A form with `file` and `manifest` is the whole upload in one request: the bundle is ready, or nothing of it
+        stays."""
+        if request.content_type.startswith(MultiPartParser.media_type):
+            asked = parse(shapes.BundleUploadSerializer, request)
+            file, signed = asked["file"], asked.get("signature")
+            said = {"name": asked.get("name", ""), "manifest": asked["manifest"], "signed": signed}
+            bundle = bundles.upload_bundle(actor=request.user, file=file, size_bytes=file.size, **said)
+        else:
+            bundle = bundles.reserve_bundle(actor=request.user, **parse(shapes.BundleReserveSerializer, request))
+        self.shown = Bundle.objects.select_related("publisher").get(pk=bundle.pk)
+        answer = shapes.BundleMadeSerializer(self.shown).data
+        return Response(answer, status=201, headers={"Location": f"{request.path}/{bundle.pk}"})
+
+    def get_parsers(self) -> list[Any]:
+        """Only an upload may be a form."""
+        parsers: list[Any] = super().get_parsers()
+        return [*parsers, MultiPartParser()] if self.action_map.get("post") == "create" else parsers
 
     @extend_schema(request=shapes.BundleChangeSerializer, responses=shapes.BundleSerializer)
     @conditional
@@ -186,7 +205,8 @@ class DeploymentViewSet(HubViewSet):
     )
     @idempotent
     def create(self, request: Request) -> Response:
-        """Devices that cannot take it are left out and named; 409 `no_device` when that is all of them."""
+        """Devices that cannot take it are left out and named; 409 `no_device` when that is all of them. 404
+        `no_such_bundle` for a bundle or version that there is not."""
         asked = parse(shapes.DeploymentCreateSerializer, request)
         made = deployments.create_deployment(
             _bundle(asked, request.user), _chosen(asked), _terms(asked), actor=request.user
@@ -354,17 +374,17 @@ def _bundle(asked: dict[str, Any], user: Any) -> Bundle:
     if key is not None:
         found = Bundle.objects.visible_to(user).filter(pk=key).first()
         if found is None:
-            raise Invalid("There is no such bundle.", code="no_such_bundle", field="bundle")
+            raise NotFound("There is no such bundle.", code="no_such_bundle", field="bundle")
         return found
     if "bundle_version" not in asked:
         raise Invalid("Say which bundle.", field="bundle")
-    return _by_version(asked["bundle_version"], user)
+    return _by_version(asked["bundle_version"], user, unknown=NotFound)
 
 
-def _by_version(version: str, user: Any, field: str = "bundle_version") -> Bundle:
+def _by_version(version: str, user: Any, field: str = "bundle_version", unknown: type[HubError] = Invalid) -> Bundle:
     found = list(Bundle.objects.visible_to(user).filter(version=version)[:2])
     if not found:
-        raise Invalid("There is no bundle of this version.", code="no_such_bundle", field=field)
+        raise unknown("There is no bundle of this version.", code="no_such_bundle", field=field)
     if len(found) > 1:
         raise Invalid("Several bundles have this version; name one by its id.", field=field)
     return found[0]

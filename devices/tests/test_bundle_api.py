@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.storage import storages
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from accounts.tests.factories import UserFactory, token_for
@@ -45,6 +47,10 @@ class Program:
         body = "" if data is None else _json(data)
         headers = self.headers | ({"Idempotency-Key": key} if key else {})
         return self.client.generic(method, f"{API}/{path}", body, "application/json", headers=headers)
+
+    def form(self, data: bytes, manifest: str) -> Any:
+        said = {"file": SimpleUploadedFile("bundle.tar.gz", data), "manifest": manifest}
+        return self.client.post(f"{API}/bundles", said, headers=self.headers)
 
     def upload(self, data: bytes, **said: Any) -> Any:
         facts = {"name": "camera", "version": "1.0", "size_bytes": len(data), **said}
@@ -89,6 +95,40 @@ def test_upload_and_list(program: Program) -> None:
     (row,) = program.ask("GET", "bundles?q=cam&status=ready").json()["results"]
     assert (row["version"], row["size_bytes"], row["received_bytes"]) == ("1.0", len(data), len(data))
     assert "content_key" not in row
+
+
+def test_a_whole_upload_as_a_form(program: Program) -> None:
+    """X64, with `model` as a text."""
+    data = bundle("1.0", model="yolo")
+
+    answers = [program.form(data, text) for text in ("{", "{}", '{"version": "1.0", "model": "yolo"}')]
+    again = program.form(data, '{"version": "1.0", "model": "yolo"}')
+
+    assert [answer.status_code for answer in answers] == [400, 400, 201]
+    made = answers[2].json()
+    assert (made["bundle_id"], made["version"], made["status"]) == (made["id"], "1.0", "ready")
+    assert made["checksum_sha256"] == hashlib.sha256(data).hexdigest()
+    assert (again.status_code, again.json()["code"]) == (409, "version_exists")
+    assert Bundle.objects.get().model_name == "yolo"
+
+
+def test_a_form_that_is_refused_leaves_nothing(program: Program) -> None:
+    answer = program.form(b"no archive", '{"version": "1.0"}')
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "archive_refused")
+    assert not Bundle.objects.exists()
+
+
+@pytest.mark.parametrize(("role", "status"), [("Operator", 400), ("Player", 413), (None, 413)])
+def test_a_long_form_is_read_from_those_who_may_upload(
+    client: Client, settings: Any, role: str | None, status: int
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 300
+    headers = {"Authorization": f"Token {token_for(UserFactory(role=role))[1]}"} if role else {}
+    body = {"file": SimpleUploadedFile("x", b"x" * 1000)}
+
+    assert client.post(f"{API}/bundles", body, headers=headers).status_code == status
+    assert client.post(f"{API}/bundles", "x" * 1000, "application/json", headers=headers).status_code == 413
 
 
 def test_a_version_that_is_there_is_refused_at_once(program: Program) -> None:
@@ -149,7 +189,7 @@ def test_deploying_by_version_as_older_programs_do(program: Program) -> None:
     nobody = program.ask("POST", "deployments", {"bundle_version": "1.0", "target_devices": []})
 
     assert answer.status_code == 201
-    assert (unknown.status_code, unknown.json()["code"]) == (400, "no_such_bundle")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "no_such_bundle")
     assert nobody.status_code == 400
 
 
