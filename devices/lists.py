@@ -15,6 +15,7 @@ from hub.pages.lists import Chip, Column, Spec, Tab
 from hub.statements import statement
 
 from .choices import WAITING, DeviceStatus, KeyState, Liveness, LogLevel
+from .drift import Drift, drifting
 from .fleet import tab_counts
 from .models import Device, DeviceGroup, DeviceKey, IdentityValues
 
@@ -67,6 +68,13 @@ class GroupChip(Chip):
         return rows.filter(pk__in=members.values("device_id"))
 
 
+class DriftChip(Chip):
+    """Devices whose configuration or bundle is not the one that is wanted."""
+
+    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
+        return drifting(rows, values)
+
+
 MOST_TYPES = 100
 _TYPES = """
     WITH RECURSIVE kind (name) AS (
@@ -112,6 +120,7 @@ DEVICES = Spec(
         GroupChip("group", "Group", group_choices),
         Chip("type", "Type", type_choices, "device_type"),
         Chip("region", "Region", region_choices, "region__slug"),
+        DriftChip("drift", "Not as wanted", lambda request: Drift.choices),
     ),
     tabs=(
         Tab("waiting", "To decide", lambda user: Q(status=DeviceStatus.PENDING) | Q(pk__in=_proposing())),

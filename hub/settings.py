@@ -438,6 +438,9 @@ HUB_DEVICE_KEY_DAYS = env.integer(
 HUB_DEVICES_PENDING = env.integer(
     "HUB_DEVICES_PENDING", 1000, minimum=0, help="Devices that may wait to be accepted; further ones are refused."
 )
+HUB_DEPLOYMENT_DAYS = env.integer(
+    "HUB_DEPLOYMENT_DAYS", 7, minimum=1, help="How long a deployment waits for devices that do not take it."
+)
 HUB_DEVICE_LOG_DAYS = env.integer("HUB_DEVICE_LOG_DAYS", 30, minimum=1, help="How long log lines of devices are kept.")
 
 # --- Backups ------------------------------------------------------------------------------------------------------

@@ -887,7 +887,7 @@ class Bundles(Group):
         manifest: Any | Unset = UNSET,
         signature: Mapping[str, Any] | Unset = UNSET,
     ) -> Answer:
-        """Begin to upload a bundle."""
+        """Begin to upload a bundle, or upload it as a form."""
         return self._answer(
             "POST",
             "/api/v1/bundles",
@@ -1712,6 +1712,7 @@ class Devices(Group):
     def list(
         self,
         *,
+        drift: Sequence[str] | None = None,
         fields: str | None = None,
         group: Sequence[str] | None = None,
         health: Sequence[str] | None = None,
@@ -1731,6 +1732,7 @@ class Devices(Group):
             self._client,
             "/api/v1/devices",
             {
+                "drift": drift,
                 "fields": fields,
                 "group": group,
                 "health": health,
@@ -1776,12 +1778,12 @@ class Devices(Group):
             is_keyed=True,
         )
 
-    def bulk(self, *, verb: str, ids: Sequence[str]) -> Rows:
+    def bulk(self, *, verb: str, ids: Sequence[str], fingerprints: Mapping[str, Any] | Unset = UNSET) -> Rows:
         """Decide about many devices."""
         return self._rows(
             "POST",
             "/api/v1/devices/bulk",
-            body={"verb": verb, "ids": ids},
+            body={"verb": verb, "ids": ids, "fingerprints": fingerprints},
         )
 
     def nonce(self) -> Answer:

@@ -59,7 +59,7 @@ class DeviceConfigViewSet(HubViewSet):
         summary="Earlier configurations of a device, newest first", responses=shapes.RevisionSerializer(many=True)
     )
     def config_history(self, request: Request, pk: str) -> Response:
-        rows = self.get_object().config_revisions.all()[:LATEST]
+        rows = services.history_of(self.get_object(), LATEST)
         return Response(shapes.RevisionSerializer(rows, many=True).data)
 
     @extend_schema(
@@ -134,7 +134,7 @@ class GroupConfigViewSet(HubViewSet):
         summary="Earlier configurations of a group, newest first", responses=shapes.RevisionSerializer(many=True)
     )
     def config_history(self, request: Request, slug: str) -> Response:
-        rows = self.get_object().config_revisions.all()[:LATEST]
+        rows = services.history_of(self.get_object(), LATEST)
         return Response(shapes.RevisionSerializer(rows, many=True).data)
 
     @extend_schema(

@@ -25,7 +25,15 @@ example(
     "About the key that was looked at",
     {"fingerprint": "34571606cb7a0d71be377e671ddcccae2a169ed7733598214129231cd30c4a3c"},
 )
-example(shapes.DeviceBulkSerializer, "Accept two", {"verb": "accept", "ids": DEVICES})
+example(
+    shapes.DeviceBulkSerializer,
+    "Accept one",
+    {
+        "verb": "accept",
+        "ids": DEVICES[:1],
+        "fingerprints": {DEVICES[0]: "34571606cb7a0d71be377e671ddcccae2a169ed7733598214129231cd30c4a3c"},
+    },
+)
 example(
     shapes.DeviceGroupSerializer,
     "Those that go first",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import django_filters
+from django.db.models import QuerySet
 
 from hub.api.filters import AnyOf, SearchFilterSet
 
 from .. import lists
 from ..choices import DeviceStatus, Liveness, LogLevel
+from ..drift import Drift, drifting
 from ..manual.choices import CommandStatus
 from ..manual.lists import find_command
 from ..models import Device, DeviceGroup, DeviceLog, EnrolmentToken, ManualCommand
 
 
 class DeviceFilter(SearchFilterSet):
-    """By name, number, tag, serial, id or key; by status, how it calls, health, group, type, region and version."""
+    """By name, number, tag, serial, id or key; by status, how it calls, health, group, type, region, version, drift."""
 
     find = staticmethod(lists.find)
     status = django_filters.MultipleChoiceFilter(choices=DeviceStatus.choices, distinct=False)
@@ -24,11 +28,17 @@ class DeviceFilter(SearchFilterSet):
     type = AnyOf(field_name="device_type")
     region = AnyOf(field_name="region__slug")
     version = AnyOf(field_name="beat__bundle_version")
+    drift = django_filters.MultipleChoiceFilter(
+        choices=Drift.choices, method="not_as_wanted", help_text="What is not as it is wanted: any of these."
+    )
     tag = django_filters.CharFilter(field_name="tags", method="with_tag", max_length=40)
 
     class Meta:
         model = Device
         fields: tuple[str, ...] = ()
+
+    def not_as_wanted(self, rows: QuerySet[Any], name: str, values: list[str]) -> QuerySet[Any]:
+        return drifting(rows, values) if values else rows
 
     def with_tag(self, rows: object, name: str, value: str) -> object:
         return rows.filter(tags__contains=[value])  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
@@ -161,6 +162,17 @@ class DeviceBulkSerializer(serializers.Serializer[Any]):
 
     verb = serializers.ChoiceField(choices=list(DECISIONS))
     ids = ids_field(serializers.UUIDField())
+    fingerprints = serializers.DictField(
+        child=serializers.RegexField(r"^[0-9a-f]{64}\Z"),
+        required=False,
+        help_text="To accept: by the id of each device the key that was looked at.",
+    )
+
+    def validate_fingerprints(self, values: dict[str, str]) -> dict[UUID, str]:
+        try:
+            return {UUID(key): value for key, value in values.items()}
+        except ValueError:
+            raise serializers.ValidationError("A key here is the id of a device.") from None
 
 
 class DeviceBulkResultSerializer(serializers.Serializer[Any]):

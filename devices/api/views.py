@@ -99,8 +99,10 @@ class DeviceViewSet(HubViewSet):
     )
     @action(detail=False, methods=["post"], filterset_class=None, pagination_class=None)
     def bulk(self, request: Request) -> Response:
+        """To accept devices, name the key of each: 409 `key_not_named` without, `other_key` for another."""
         asked = parse(shapes.DeviceBulkSerializer, request)
-        results = decide_many(asked["ids"], asked["verb"], actor=request.user)
+        seen = asked.get("fingerprints")
+        results = decide_many(asked["ids"], asked["verb"], actor=request.user, fingerprints=seen)
         rows = [
             bulk_entry(each, status=200, device_status=each.value.status if each.value else None) for each in results
         ]

@@ -10,12 +10,13 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts import audit
+from accounts.actors import SYSTEM
 from accounts.permissions import require
 from devices.models import Device, DeviceBeat, DeviceGroup
 from hub.exceptions import Conflict, NotFound
 
 from . import schema
-from .models import ConfigRevision, DeviceConfig, GroupConfig
+from .models import ConfigRevision, DeviceConfig, GroupConfig, default_values
 
 if TYPE_CHECKING:
     from accounts.actors import Asker
@@ -114,7 +115,7 @@ def rollback_device_config(
     device: Device, version: int, *, actor: Asker, expected_version: int | None = None
 ) -> DeviceConfig:
     """The values of an earlier version, as a new one."""
-    revision = _revision(device.config_revisions.all(), version)
+    revision = _revision(device, version)
     note = f"Back to version {version}"
     return set_device_config(device, revision.values, actor=actor, expected_version=expected_version, note=note)
 
@@ -123,9 +124,26 @@ def rollback_group_config(
     group: DeviceGroup, version: int, *, actor: Asker, expected_version: int | None = None
 ) -> Any:
     """The values of an earlier version, as a new one."""
-    revision = _revision(group.config_revisions.all(), version)
+    revision = _revision(group, version)
     note = f"Back to version {version}"
     return set_group_config(group, revision.values, actor=actor, expected_version=expected_version, note=note)
+
+
+def history_of(row: Device | DeviceGroup, most: int) -> list[ConfigRevision]:
+    """Its latest configurations, newest first, down to version 1: the defaults, which nobody has set."""
+    found = list(row.config_revisions.all()[:most])
+    return found if len(found) == most or any(each.version == 1 for each in found) else [*found, _first(row)]
+
+
+def _first(row: Device | DeviceGroup) -> ConfigRevision:
+    is_device = isinstance(row, Device)
+    return ConfigRevision(
+        version=1,
+        desired=default_values() if is_device else None,
+        note="The defaults" if is_device else "Nothing of its own",
+        actor_name=str(SYSTEM),
+        created_at=row.registered_at if isinstance(row, Device) else row.created_at,
+    )
 
 
 def report_applied(device_id: UUID, version: int, *, error: str = "") -> DeviceConfig | None:
@@ -195,8 +213,10 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, A
     return {"changed": [row["name"] for row in schema.difference(before, after)]}
 
 
-def _revision(rows: Any, version: int) -> ConfigRevision:
-    found: ConfigRevision | None = rows.filter(version=version).first()
+def _revision(row: Device | DeviceGroup, version: int) -> ConfigRevision:
+    found: ConfigRevision | None = row.config_revisions.filter(version=version).first()
+    if found is None and version == 1:
+        return _first(row)
     if found is None:
         raise NotFound(f"There was no version {version}.")
     return found

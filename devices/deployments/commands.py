@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from django.db.models.functions import Now
 
 from devices.bundles.choices import BundleStatus
 from devices.choices import Health
+from devices.models import Device
 from devices.offers import Command, Source
 from devices.packaging.manifest import is_older
 from devices.reports import Report
@@ -28,6 +30,7 @@ from .choices import (
     TargetStatus,
 )
 from .models import DeploymentTarget
+from .suits import candidates
 
 T = TargetStatus
 _STATUSES = ", ".join(f"'{status.value}'" for status in CONCERNS_DEVICE)
@@ -108,8 +111,11 @@ def _offer_first(target: DeploymentTarget, now: datetime, report: Report) -> Com
 
 def _would_be_older(target: DeploymentTarget, report: Report) -> bool:
     """Whether it has become a downgrade since it was asked for: it was scheduled, or waited for another deployment."""
-    running, version = report.bundle_version, target.bundle.version
-    return bool(running) and not target.deployment.allow_downgrade and is_older(version, running or "")
+    running = report.bundle_version
+    if not running or target.deployment.allow_downgrade or not is_older(target.bundle.version, running):
+        return False
+    device: Any = Device.objects.filter(pk=target.device_id)
+    return replace(candidates(device)[0], running=running).goes_back(target.bundle)
 
 
 def _offer(target: DeploymentTarget, now: datetime) -> Command | None:

@@ -70,8 +70,9 @@ def succeed(target: DeploymentTarget, message: str = "", **values: Any) -> bool:
         return False
     DeviceBeat.objects.filter(device=target.device_id).update(bundle_version=target.bundle.version)
     if target.deployment.kind == DeploymentKind.ROLLBACK:
-        replaced = DeploymentTarget.objects.filter(device=target.device_id, bundle__version=target.from_version)
-        for other in replaced.good().exclude(bundle=target.bundle_id):
+        before = DeploymentTarget.objects.filter(device=target.device_id, bundle__version=target.from_version)
+        before = before.good().exclude(bundle=target.bundle_id)
+        for other in before.filter(bundle__in=before.values("bundle")[:1]):  # another bundle may have this version, too
             move(other, T.ROLLED_BACK, f"Rolled back to {target.bundle.version}.", finished_at=F("finished_at"))
     return True
 

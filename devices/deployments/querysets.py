@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Count, Exists, OuterRef, Q
 from django.db.models.functions import Now
@@ -77,12 +78,14 @@ class TargetQuerySet(models.QuerySet[Any]):
         return self.filter(status__in=(T.SUCCEEDED, T.FAILED, T.ROLLED_BACK)).order_by("-finished_at", "-id")
 
     def late(self) -> TargetQuerySet:
-        """Those whose device had time enough: to call again and be offered it anew, to work, or to say after its soak
-        time that it is well."""
+        """Those whose device had time enough: to take it at all, to call again and be offered it anew, to work, or to
+        say after its soak time that it is well."""
+        too_old = Now() - timedelta(days=settings.HUB_DEPLOYMENT_DAYS)
         silent = Now() - timedelta(seconds=SILENCE_SECONDS)
         never_called = silent_since(OFFLINE_FACTOR, SILENCE_SECONDS, prefix="device__beat__")
         return self.filter(
-            Q(status=T.OFFERED, lease_until__lt=never_called)
+            Q(status=T.WAITING, deployment__started_at__lt=too_old)
+            | Q(status=T.OFFERED, lease_until__lt=never_called)
             | Q(status__in=(T.DOWNLOADING, T.INSTALLING), deadline_at__lt=Now())
             | Q(status=T.SOAKING, soak_until__lt=silent)
         )

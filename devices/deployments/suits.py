@@ -39,9 +39,22 @@ class Candidate:
     status: str
     device_type: str
     running: str
-    runs_bundle: UUID | None
+    proven: UUID | None
+    proven_name: str | None
+    proven_version: str | None
     can_open: bool
     active: str | None
+
+    def runs(self, bundle: Bundle) -> bool:
+        """Whether it says the version of this bundle; where that is what was proven there last, whether it is that."""
+        if self.running != bundle.version:
+            return False
+        return self.proven_version != self.running or self.proven == bundle.pk
+
+    def goes_back(self, bundle: Bundle) -> bool:
+        """Whether this would be older than what it runs; another bundle is neither older nor newer."""
+        is_other = self.proven_version == self.running and self.proven_name != bundle.name
+        return bool(self.running) and not is_other and is_older(bundle.version, self.running)
 
     def refusals(self, bundle: Bundle, *, allow_downgrade: bool = False, again: bool = False) -> list[Reason]:
         """Every reason why it would not be sent this bundle; `again` sends what it runs already."""
@@ -53,10 +66,10 @@ class Candidate:
             found.append(Reason("other_type", f"It is for {kinds}; the device is {self.device_type or 'of no type'}."))
         if bundle.is_sealed and not self.can_open:
             found.append(Reason("no_sealing_key", "It is encrypted, and the device has no key to open it."))
-        is_there = self.runs_bundle == bundle.pk and self.running == bundle.version
+        is_there = self.proven == bundle.pk and self.running == bundle.version
         if is_there and not again:
             found.append(Reason("runs_it", "It runs on the device already."))
-        if not allow_downgrade and self.running and not is_there and is_older(bundle.version, self.running):
+        if not allow_downgrade and self.goes_back(bundle):
             found.append(Reason("downgrade", f"The device runs {self.running}, which is newer."))
         return found
 
@@ -104,7 +117,9 @@ def candidates(devices: QuerySet[Device]) -> list[Candidate]:
     keys = DeviceKey.objects.filter(device=OuterRef("pk"), state=KeyState.ACTIVE)
     opens = keys.filter(algorithm__in=(KeyAlgorithm.RSA, KeyAlgorithm.P256))
     rows = devices.annotate(
-        runs_bundle=Subquery(good.values("bundle")[:1]),
+        proven=Subquery(good.values("bundle")[:1]),
+        proven_name=Subquery(good.values("bundle__name")[:1]),
+        proven_version=Subquery(good.values("bundle__version")[:1]),
         active_status=Subquery(active.values("status")[:1]),
         own_key_opens=Exists(opens),
         has_sealing_key=Exists(DeviceSealingKey.objects.filter(device=OuterRef("pk"))),
@@ -114,14 +129,16 @@ def candidates(devices: QuerySet[Device]) -> list[Candidate]:
         "status",
         "device_type",
         "beat__bundle_version",
-        "runs_bundle",
+        "proven",
+        "proven_name",
+        "proven_version",
         "own_key_opens",
         "has_sealing_key",
         "active_status",
     )
     return [
-        Candidate(pk, name, status, kind, running or "", runs, own or sealing, active_status)
-        for pk, name, status, kind, running, runs, own, sealing, active_status in rows.order_by("name", "number")
+        Candidate(pk, name, status, kind, running or "", *proven, own or sealing, active_status)
+        for pk, name, status, kind, running, *proven, own, sealing, active_status in rows.order_by("name", "number")
     ]
 
 
@@ -140,7 +157,7 @@ def preview(found: Sequence[Candidate], bundle: Bundle, **options: Any) -> Previ
 def why_not(device: Device, bundle: Bundle) -> list[Reason]:
     """Everything that keeps this bundle from this device, what has been tried included; empty: it runs there."""
     candidate = candidates(Device.objects.filter(pk=device.pk))[0]
-    if candidate.runs_bundle == bundle.pk and candidate.running == bundle.version:
+    if candidate.proven == bundle.pk and candidate.running == bundle.version:
         return []
     reasons = [*candidate.refusals(bundle), *candidate.waits_for()]
     tried = DeploymentTarget.objects.filter(device=device, bundle=bundle).select_related("deployment")

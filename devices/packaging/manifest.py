@@ -55,7 +55,6 @@ SCHEMA: Final[dict[str, Any]] = {
             "additionalProperties": _SCRIPT,
         },
         "needs_restart": {"type": "boolean"},
-        "config_schema": {"type": "string", "maxLength": 60},
     },
     "required": ["version"],
 }

@@ -12,13 +12,17 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import AuditEntry
 from accounts.tests.factories import UserFactory
-from devices.models import Device, DeviceLog, EnrolmentToken
+from devices.choices import KeyState
+from devices.configuration.services import set_device_config
+from devices.models import Device, DeviceBeat, DeviceLog, EnrolmentToken
 from hub.exceptions import Conflict
 from hub.nodes.services import delete_region
 from hub.nodes.tests.factories import RegionFactory
 
+from .deployment_helpers import deploy, make_bundle, run_through
 from .factories import DeviceFactory, DeviceGroupFactory, make_key
 from .signing import pem_of
 
@@ -161,12 +165,41 @@ def test_decisions(operator: Client, verb: str, old: str, new: str) -> None:
 
 def test_bulk_decides_about_each(operator: Client) -> None:
     waiting, accepted = DeviceFactory(status="pending"), DeviceFactory()
+    make_key(waiting, state=KeyState.PROPOSED)
+    key = waiting.keys.get()
     unknown = "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11"
+    asked = {"verb": "accept", "ids": [str(waiting.pk), str(accepted.pk), unknown]}
 
-    answer = post(operator, "devices/bulk", {"verb": "accept", "ids": [str(waiting.pk), str(accepted.pk), unknown]})
+    unnamed = post(operator, "devices/bulk", asked)
+    other = post(operator, "devices/bulk", {**asked, "fingerprints": {str(waiting.pk): "0" * 64}})
+    answer = post(operator, "devices/bulk", {**asked, "fingerprints": {str(waiting.pk): key.fingerprint}})
 
+    assert [each.json()[0]["error"]["code"] for each in (unnamed, other)] == ["key_not_named", "other_key"]
     assert [row["status"] for row in answer.json()] == [200, 409, 404]
     assert Device.objects.get(pk=waiting.pk).status == "accepted"
+
+
+def test_devices_that_are_not_as_wanted(operator: Client) -> None:
+    one, two = make_bundle("1"), make_bundle("2")
+    well, fell_back, at_work, changed = (
+        DeviceFactory(name=name) for name in ("well", "fell-back", "at-work", "changed")
+    )
+    run_through(one, well, fell_back, at_work)
+    DeviceBeat.objects.filter(device=fell_back).update(bundle_version="0")
+    deploy(two, at_work)
+    set_device_config(changed, {"log_level": "DEBUG"}, actor=SYSTEM)
+    set_device_config(well, {"log_level": "DEBUG"}, actor=SYSTEM)
+    DeviceBeat.objects.filter(device=well).update(config_version=2)
+
+    found = {
+        asked: [row["name"] for row in operator.get(f"{API}/devices?{asked}").json()["results"]]
+        for asked in ("drift=bundle", "drift=config", "drift=bundle&drift=config")
+    }
+
+    assert found["drift=bundle"] == ["at-work", "fell-back"]
+    assert found["drift=config"] == ["changed"]
+    assert found["drift=bundle&drift=config"] == ["at-work", "changed", "fell-back"]
+    assert operator.get(f"{API}/devices?drift=weather").status_code == 400
 
 
 def test_fleet_in_numbers(operator: Client) -> None:

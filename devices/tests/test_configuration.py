@@ -164,6 +164,16 @@ def test_going_back_is_a_new_version(device: Device) -> None:
         services.rollback_device_config(device, 77, actor=SYSTEM)
 
 
+def test_history_begins_with_the_defaults(device: Device) -> None:
+    assert [each.version for each in services.history_of(device, 9)] == [1]
+    for interval in (30, 40):
+        services.set_device_config(device, {"polling_interval": interval}, actor=SYSTEM)
+
+    assert [each.version for each in services.history_of(device, 9)] == [3, 2, 1]
+    assert [each.version for each in services.history_of(device, 2)] == [3, 2]
+    assert services.rollback_device_config(device, 1, actor=SYSTEM).desired["polling_interval"] == 60
+
+
 def test_a_group_goes_back_too(device: Device) -> None:
     group = DeviceGroupFactory()
     device.groups.add(group)

@@ -35,6 +35,10 @@ def device() -> Device:
     return DeviceFactory()
 
 
+def refusals(bundle: Any, device: Device) -> list[tuple[suits.Candidate, list[suits.Reason]]]:
+    return services.preview_deployment(bundle, Chosen(devices=[device.pk]), Terms(), actor=SYSTEM).refused
+
+
 def codes(reasons: list[suits.Reason]) -> list[str]:
     return [each.code for each in reasons]
 
@@ -137,6 +141,33 @@ def test_what_has_become_a_downgrade_is_not_offered() -> None:
     assert Deployment.objects.get(pk=deployment.pk).status == "finished"
     deploy(meant, device, allow_downgrade=True)
     assert [each["bundle_version"] for each in beat(device, bundle_version="2.0")] == ["1.6"]
+
+
+def test_versions_of_different_bundles_are_not_compared(device: Device) -> None:
+    camera = make_bundle("1.0", name="camera")
+    run_through(camera, device)
+    run_through(make_bundle("2.0", name="gate"), device)
+
+    update = deploy(make_bundle("1.5", name="camera"), device)
+    assert [each["bundle_version"] for each in beat(device, bundle_version="2.0")] == ["1.5"]
+    report(device, update, "failed")
+
+    assert [reason.code for _, (reason,) in refusals(make_bundle("1.9", name="gate"), device)] == ["downgrade"]
+
+
+def test_going_back_from_a_bundle_of_the_same_version(device: Device) -> None:
+    camera, gate = (make_bundle("1.0", name=name, stored_name=f"{name}.bin") for name in ("camera", "gate"))
+    for bundle in (camera, gate):
+        run_through(bundle, device)
+
+    (way,) = services.ways_back(Device.objects.all())
+    back = services.rollback_devices(Device.objects.all(), actor=SYSTEM, terms=Terms(soak_seconds=0)).deployment
+    beat(device, bundle_version="1.0")
+    report(device, back, "success")
+
+    assert way.bundle == camera
+    past = DeploymentTarget.objects.exclude(deployment=back)
+    assert dict(past.values_list("bundle__name", "status")) == {"camera": T.SUCCEEDED, "gate": T.ROLLED_BACK}
 
 
 def test_an_ed25519_device_opens_bundles_with_its_second_key(device: Device) -> None:
@@ -262,6 +293,26 @@ def test_an_offer_to_a_device_that_fell_silent_is_given_up(device: Device, inter
     assert (only(deployment).status, only(deployment).error_code) == (status, "timeout" if status == T.FAILED else "")
     deployment.refresh_from_db()
     assert deployment.is_open is (status == T.OFFERED)
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_deployment_does_not_wait_for_ever_for_a_dead_device(device: Device, has_begun: bool) -> None:
+    deployment = deploy(make_bundle(), device)
+    if has_begun:  # and has attempts left
+        beat(device)
+        report(device, deployment, "downloading")
+        age(deployment, 301)
+        services.follow_deployments()
+    began = Deployment.objects.filter(pk=deployment.pk)
+
+    statuses = []
+    for days in (6, 8):
+        began.update(started_at=timezone.now() - timedelta(days=days))
+        services.follow_deployments()
+        statuses.append((only(deployment).status, began.get().status))
+
+    assert statuses == [(T.WAITING, "running"), (T.FAILED, "finished")]
+    assert only(deployment).error_message == "The device did not take it within 7 days."
 
 
 def test_a_device_that_does_not_finish_is_given_another_attempt(device: Device) -> None:

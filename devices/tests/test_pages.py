@@ -216,8 +216,13 @@ def test_proposed_key_is_shown_and_taken_or_refused(staff: Client) -> None:
 def test_bulk_decides_about_each_and_says_what_was_refused(staff: Client) -> None:
     first, second = waiting(name="first"), DeviceFactory(name="second")
 
-    text = page(staff, "/devices/bulk", verb="accept", ids=[first.pk, second.pk])
+    key = first.keys.get().fingerprint
 
+    asked = page(staff, "/devices/bulk", verb="accept", ids=[first.pk, second.pk])
+    named = {f"fingerprint-{first.pk}": key}
+    text = page(staff, "/devices/bulk", verb="accept", ids=[first.pk, second.pk], **named)
+
+    assert f'name="fingerprint-{first.pk}" value="{key}"' in asked
     assert "Accept: 1 of 2 done" in text
     assert "This device is accepted." in text
 

@@ -157,7 +157,7 @@ def test_used_bundle_cannot_be_deleted_and_an_unused_one_can(staff: Client) -> N
     kept = staff.post(f"{used.get_absolute_url()}/delete")
     staff.post(f"{unused.get_absolute_url()}/delete")
 
-    assert "It was used." in kept.content.decode()
+    assert "A device is to get it" in kept.content.decode()
     assert list(Bundle.objects.all()) == [used]
 
 

@@ -8,13 +8,15 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import can, require
+from devices.choices import KeyState
 from devices.lists import DEVICES
-from devices.models import Device
+from devices.models import Device, DeviceKey
 from devices.presentation import device_badge
 from devices.querysets import DeviceQuerySet
 from devices.services.bulk import DECISIONS, decide_many
@@ -87,17 +89,24 @@ def device_bulk(request: HttpRequest) -> HttpResponse:
     if verb == "decommission" and request.POST.get("typed", "").strip() != phrase:
         question = {"devices": devices, "phrase": phrase, "typed": request.POST.get("typed"), "back": back}
         return live.private(render(request, "devices/device_bulk_confirm.html", question))
-    results = decide_many([device.pk for device in devices], verb, actor=me(request))
+    seen = {device.pk: request.POST.get(f"fingerprint-{device.pk}", "") for device in devices}
+    if verb == "accept" and any(device.proposed and not seen[device.pk] for device in devices):
+        question = {"devices": devices, "back": back}
+        return live.private(render(request, "devices/device_bulk_accept.html", question))
+    results = decide_many([device.pk for device in devices], verb, actor=me(request), fingerprints=seen)
     done = sum(result.is_done for result in results)
     context = {"label": verb.capitalize(), "results": results, "done": done, "back": back}
     return live.private(render(request, "devices/device_bulk.html", context))
 
 
-def _ticked(request: HttpRequest) -> list[Device]:
+def _ticked(request: HttpRequest) -> list[Any]:
+    """The ticked devices, each with the key that is proposed for it."""
     ids = []
     for text in request.POST.getlist("ids")[: bulk.MOST]:
         try:
             ids.append(UUID(text))
         except ValueError:
             continue
-    return list(Device.objects.visible_to(request.user).filter(pk__in=ids).order_by("name"))
+    keys = DeviceKey.objects.filter(device=OuterRef("pk"), state=KeyState.PROPOSED)
+    rows = Device.objects.visible_to(request.user).annotate(proposed=Subquery(keys.values("fingerprint")[:1]))
+    return list(rows.filter(pk__in=ids).order_by("name"))

@@ -22,7 +22,7 @@ from devices.bundles.forms import PublisherForm, UploadForm
 from devices.bundles.lists import BUNDLES
 from devices.bundles.models import Bundle, PublisherKey
 from devices.bundles.serving import send_plain
-from devices.models import Deployment, DeviceBeat
+from devices.models import Deployment
 from hub.exceptions import HubError, NotFound
 from hub.pages import forms as page_forms
 from hub.pages import live
@@ -56,12 +56,11 @@ def bundle_list(request: HttpRequest) -> HttpResponse:
 def bundle_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What it is, who vouches for it, and where it is."""
     bundle = find_bundle(request, pk)
-    reached = DeviceBeat.objects.filter(device__targets__bundle=bundle, bundle_version=bundle.version)
     deployments: Any = Deployment.objects.visible_to(request.user).filter(bundle=bundle)
     may_change = can(request.user, "bundles.change", bundle)
     context = {
         "bundle": bundle,
-        "running": reached.distinct().count(),
+        "running": services.running_on(bundle),
         "deployments": deployments.select_related("bundle").with_counts()[:LATEST],
         "manifest": json.dumps(bundle.manifest, indent=2, ensure_ascii=False) if bundle.manifest else "",
         "may_change": may_change,

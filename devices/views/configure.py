@@ -44,7 +44,7 @@ def device_config(request: HttpRequest, pk: UUID) -> HttpResponse:
         "rows": settings_of(device, config),
         "drift": config_badge(config, device.beat.config_version),
         "may_edit": Head(device, request.user).may_change,
-        **_shared(form, device.config_revisions.all()),
+        **_shared(form, device),
     }
     return show(request, device, "config", context, status=422 if form.errors else 200)
 
@@ -73,7 +73,7 @@ def group_config(request: HttpRequest, slug: str) -> HttpResponse:
         "group": group,
         "config": config,
         "may_edit": can(request.user, "devices.change"),
-        **_shared(form, group.config_revisions.all()),
+        **_shared(form, group),
     }
     return live.private(render(request, "devices/group_config.html", context, status=422 if form.errors else 200))
 
@@ -114,8 +114,8 @@ def _number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
-def _shared(form: ConfigForm, revisions: Any) -> dict[str, Any]:
-    found = list(revisions[: LATEST + 1])
+def _shared(form: ConfigForm, row: Any) -> dict[str, Any]:
+    found = services.history_of(row, LATEST + 1)
     return {"form": form, "history": list(_with_changes(found))[:LATEST], "bounds": bounds()}
 
 

@@ -1,6 +1,14 @@
 """What people do with bundles: one function per verb, for pages, API, admin and commands alike."""
 
-from .changes import Consequences, consequences, delete_bundle, forget_abandoned, invalidate_bundle, update_bundle
+from .changes import (
+    Consequences,
+    consequences,
+    delete_bundle,
+    forget_abandoned,
+    invalidate_bundle,
+    running_on,
+    update_bundle,
+)
 from .checks import Verified, verify_bundle
 from .cleaning import forget_expired, preview_expired
 from .publishers import add_publisher, set_publisher_enabled
@@ -19,6 +27,7 @@ __all__ = [
     "invalidate_bundle",
     "preview_expired",
     "reserve_bundle",
+    "running_on",
     "set_publisher_enabled",
     "update_bundle",
     "upload_bundle",

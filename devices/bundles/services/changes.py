@@ -64,10 +64,16 @@ def update_bundle(
     return locked
 
 
+def running_on(bundle: Bundle) -> int:
+    """How many devices got it from here and say its version."""
+    beats = DeviceBeat.objects.filter(device__targets__bundle=bundle, bundle_version=bundle.version)
+    return beats.distinct().count()
+
+
 def consequences(bundle: Bundle) -> Consequences:
     """Whom it concerns that a bundle is invalidated."""
     return Consequences(
-        running=DeviceBeat.objects.filter(bundle_version=bundle.version).count(),
+        running=running_on(bundle),
         waiting=bundle.targets.filter(status__in=BEFORE_INSTALLED).count(),
     )
 

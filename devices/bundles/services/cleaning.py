@@ -16,7 +16,7 @@ from devices.bundles.models import Bundle
 from devices.bundles.querysets import BundleQuerySet
 from devices.choices import DeviceStatus
 from devices.deployments.models import DeploymentTarget
-from devices.models import Device, DeviceBeat
+from devices.models import Device
 from hub import retention
 from hub.exceptions import Conflict
 
@@ -33,7 +33,7 @@ def unneeded() -> BundleQuerySet:
     sent to nobody.
     """
     open_targets = DeploymentTarget.objects.filter(bundle=OuterRef("pk")).open()
-    runs = DeviceBeat.objects.filter(bundle_version=OuterRef("version"))
+    runs = DeploymentTarget.objects.filter(bundle=OuterRef("pk"), device__beat__bundle_version=OuterRef("version"))
     runs = runs.exclude(device__status=DeviceStatus.DECOMMISSIONED)
     good = DeploymentTarget.objects.filter(device=OuterRef("pk"), bundle__status=S.READY).good()
     ways = Device.objects.present().order_by().annotate(last=Subquery(good.values("bundle")[:1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
@@ -62,6 +63,8 @@ def give_up_late() -> None:
                 continue
             if target.status == T.SOAKING:
                 text = "Nothing was heard of the device after its soak time."
+            elif target.status == T.WAITING:
+                text = f"The device did not take it within {settings.HUB_DEPLOYMENT_DAYS} days."
             elif target.status == T.OFFERED:
                 text = "Nothing was heard of the device after it was offered it."
             else:

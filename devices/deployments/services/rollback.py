@@ -94,7 +94,7 @@ def _way(device: suits.Candidate, good: Sequence[Bundle], to: Bundle | None) -> 
             text = f"The device has no successful deployment of version {to.version}."
             return Way(device, to, (suits.Reason("never_proven", text),))
         return Way(device, to, tuple(device.refusals(to, allow_downgrade=True)))
-    others = [each for each in good if each.version != device.running]
+    others = [each for each in good if not device.runs(each)]
     refused: Way | None = None
     for bundle in others:
         reasons = tuple(device.refusals(bundle, allow_downgrade=True, again=True))
