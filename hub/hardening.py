@@ -19,7 +19,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
-from rest_framework.settings import api_settings
+from rest_framework.views import APIView
 
 from . import context
 from .api.errors import Problem
@@ -111,7 +111,7 @@ def _asker(request: HttpRequest) -> Any:
     """Who asks, also with a token; the check of a session by the API would read the body."""
     if "Authorization" not in request.headers or not request.path_info.startswith("/api/"):
         return request.user
-    ways = [way() for way in api_settings.DEFAULT_AUTHENTICATION_CLASSES if not issubclass(way, SessionAuthentication)]
+    ways = [way for way in APIView().get_authenticators() if not isinstance(way, SessionAuthentication)]
     try:
         return Request(request, authenticators=ways).user
     except APIException:

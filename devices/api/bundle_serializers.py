@@ -437,6 +437,12 @@ class WhyNotQuerySerializer(serializers.Serializer[Any]):
 
 
 example(BundleReserveSerializer, "A camera's software", {"name": "camera", "version": "1.4.0", "size_bytes": 2048})
+example(
+    BundleUploadSerializer,
+    "A camera's software, as a form",
+    {"file": "…", "manifest": '{"version": "1.4.0"}'},
+    media_type="multipart/form-data",
+)
 example(PieceSerializer, "The first bytes", {"offset": 0, "content": "H4sIAAAAAAAAA+3BAQ=="})
 example(BundleChangeSerializer, "For two types", {"device_types": ["pi4", "pi5"]})
 example(InvalidateSerializer, "It is bad", {"reason": "It does not start without a network."})

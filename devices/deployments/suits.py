@@ -137,8 +137,10 @@ def candidates(devices: QuerySet[Device]) -> list[Candidate]:
         "active_status",
     )
     return [
-        Candidate(pk, name, status, kind, running or "", *proven, own or sealing, active_status)
-        for pk, name, status, kind, running, *proven, own, sealing, active_status in rows.order_by("name", "number")
+        Candidate(pk, name, status, kind, running or "", proven, of, version, own or sealing, active_status)
+        for pk, name, status, kind, running, proven, of, version, own, sealing, active_status in rows.order_by(
+            "name", "number"
+        )
     ]
 
 

@@ -315,7 +315,7 @@ def test_config_create_update_and_version_increment(program: Program) -> None:
     assert versions == [2, 3, 4]
     assert (late.status_code, late.json()["code"]) == (409, "version_differs")
     assert (back.json()["config_version"], back.json()["desired"]["polling_interval"]) == (5, 30)
-    assert [row["version"] for row in history] == [5, 4, 3, 2]
+    assert [row["version"] for row in history] == [5, 4, 3, 2, 1]
     assert program.ask("PUT", path, {"polling_interval": 5}).status_code == 400
 
 

@@ -25,9 +25,11 @@ ETAG: Final = {
 }
 
 
-def example(serializer: type, name: str, values: dict[str, Any]) -> None:
+def example(serializer: type, name: str, values: dict[str, Any], *, media_type: str = "application/json") -> None:
     """Show this body in the document wherever the serializer is an input. A test holds it against the schema."""
-    extend_schema_serializer(examples=[OpenApiExample(name, value=values, request_only=True)])(serializer)
+    extend_schema_serializer(examples=[OpenApiExample(name, value=values, request_only=True, media_type=media_type)])(
+        serializer
+    )
 
 
 class HubSchema(AutoSchema):

@@ -75,8 +75,6 @@ UNOPENED = {  # no scope alone gets into these
     "POST api/v1/devices/token": "a device proves itself by its key",
     "GET api/v1/deployments/{deployment}/work": "a device proves itself by its key",
     "POST api/v1/deployments/{deployment}/result": "a device proves itself by its key",
-    "POST api/v1/devices/{id}/config/rollback": "nothing was configured before",
-    "POST api/v1/device-groups/{slug}/config/rollback": "likewise",
     "POST api/v1/devices/{id}/config/applied": "a device proves itself by its key",
     "POST api/v1/devices/{id}/commands/{command}": "a device proves itself by its key",
     "POST api/v1/devices/{id}/sealing-key": "a device proves itself by its key",
