@@ -23,7 +23,7 @@ from accounts.tests.factories import PASSWORD, UserFactory
 from devices.bundles.choices import UPLOAD_PIECE_BYTES
 from devices.choices import DeviceStatus, KeyState
 from devices.configuration.services import set_device_config
-from devices.models import Bundle, Deployment, Device, DeviceLog
+from devices.models import Bundle, Deployment, Device, DeviceKey, DeviceLog
 from devices.services import create_token
 from hub.nodes.tests.factories import RegionFactory
 from hub.tests.pictures import PHONE, PICTURES, WIDE, take_picture
@@ -223,6 +223,8 @@ def test_list_changes_by_itself_and_decides_about_what_is_ticked(browser: Browse
     page.get_by_role("link", name="kiosk-renamed", exact=True).wait_for()
     page.get_by_label("Select lab-pi-01").check()
     page.locator("[data-bulk]").get_by_role("button", name="Accept").click()
+    page.get_by_text(DeviceKey.objects.get(device__name="lab-pi-01").fingerprint).wait_for()
+    page.get_by_role("button", name="Accept 1 device").click()
     page.get_by_role("heading", name="Accept: 1 of 1 done").wait_for()
 
     assert Device.objects.get(name="lab-pi-01").status == DeviceStatus.ACCEPTED
