@@ -1,7 +1,8 @@
-"""What the list of servers can do."""
+"""What the lists of servers and of templates can do."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -9,12 +10,12 @@ from django.core.validators import validate_ipv46_address
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from accounts.permissions import reaches_any
+from accounts.permissions import can, reaches_any
 from hub.nodes.choices import BROKEN, IN_PROGRESS, DesiredStatus, ObservedStatus
 from hub.nodes.lists import is_port, node_choices, region_choices
 from hub.nodes.models import Address
 from hub.pages import states
-from hub.pages.lists import Chip, Column, Spec, Tab
+from hub.pages.lists import YES_NO, Chip, Column, Spec, Tab
 from hub.statements import statement
 
 from .models import Template
@@ -39,6 +40,14 @@ def find(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
 def find_template(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     """Templates by name, game or slug."""
     return rows.filter(Q(name__icontains=text) | Q(game__icontains=text) | Q(slug__icontains=text))
+
+
+def of_games(rows: QuerySet[Any], games: list[str]) -> QuerySet[Any]:
+    """Templates of one of these games, however they are written."""
+    found = Q()
+    for game in games:
+        found |= Q(game__iexact=game)
+    return rows.filter(found)
 
 
 def _is_ip(text: str) -> bool:
@@ -111,4 +120,52 @@ def spec_for(user: Any) -> Spec:
         search=SERVERS.search,
         search_hint="Name, address or id",
         order=SERVERS.order,
+    )
+
+
+def _games(request: HttpRequest) -> list[tuple[str, str]]:
+    games = Template.objects.visible_to(request.user).order_by("game").values_list("game", flat=True).distinct()
+    return [(game, game) for game in games]
+
+
+class GameChip(Chip):
+    """Templates of one of these games."""
+
+    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
+        return of_games(rows, values)
+
+
+TEMPLATES = Spec(
+    key="templates",
+    columns=(
+        Column("name", "Name", order="name", value=lambda template: template.name, is_fixed=True),
+        Column("game", "Game", order="game", value=lambda template: template.game),
+        Column("memory", "Memory", order="default_memory_mb", value=lambda template: template.default_memory_mb),
+        Column("disk", "Disk", order="default_disk_mb", value=lambda template: template.default_disk_mb),
+        Column("engines", "Runs on", value=lambda template: ", ".join(sorted(template.engines))),
+        Column("servers", "Servers", value=lambda template: template.server_count),
+        Column("slug", "Slug", order="slug", value=lambda template: template.slug, is_default=False),
+        Column("offered", "Offered", value=lambda template: "on" if template.is_published else "off"),
+    ),
+    chips=(
+        GameChip("game", "Game", _games),
+        Chip("is_published", "Offered", lambda request: YES_NO),
+    ),
+    search=find_template,
+    search_hint="Name, game or slug",
+    order="name",
+)
+
+
+def templates_for(user: Any) -> Spec:
+    """Who sees only his own servers is not told how many others have, and who changes none sees those offered only."""
+    left_out = set()
+    if not reaches_any(user, "servers.view"):
+        left_out.add("servers")
+    if not can(user, "templates.change"):
+        left_out |= {"offered", "is_published"}
+    return replace(
+        TEMPLATES,
+        columns=tuple(column for column in TEMPLATES.columns if column.key not in left_out),
+        chips=tuple(chip for chip in TEMPLATES.chips if chip.name not in left_out),
     )

@@ -3808,7 +3808,8 @@ class Templates(Group):
         self,
         *,
         fields: str | None = None,
-        game: str | None = None,
+        game: Sequence[str] | None = None,
+        is_published: bool | None = None,
         limit: int | None = None,
         offset: int | None = None,
         ordering: str | None = None,
@@ -3818,7 +3819,15 @@ class Templates(Group):
         return Listing(
             self._client,
             "/api/v1/templates",
-            {"fields": fields, "game": game, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
+            {
+                "fields": fields,
+                "game": game,
+                "is_published": is_published,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+            },
         )
 
     def create(

@@ -1,4 +1,4 @@
-"""What the lists of nodes, pools, addresses and operations can do."""
+"""What the lists of regions, nodes, pools, addresses and operations can do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from hub.pages import states
-from hub.pages.lists import Chip, Column, Spec, Tab
+from hub.pages.lists import YES_NO, Chip, Column, Spec, Tab
 from hub.statements import statement
 
 from .choices import OPEN_OPERATIONS, AddressState, EngineKind, OperationStatus, PoolKind
@@ -64,6 +64,21 @@ def find_task(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
 def is_port(text: str) -> bool:
     return len(text) <= 5 and text.isascii() and text.isdigit() and int(text) <= 65535
 
+
+REGIONS = Spec(
+    key="regions",
+    columns=(
+        Column("name", "Name", order="name", value=lambda region: region.name, is_fixed=True),
+        Column("slug", "Slug", order="slug", value=lambda region: region.slug),
+        Column("position", "Position", order="position", value=lambda region: region.position, is_default=False),
+        Column("nodes", "Nodes", value=lambda region: region.node_count),
+        Column("status", "Offered", value=lambda region: "on" if region.is_enabled else "off", is_fixed=True),
+    ),
+    chips=(Chip("is_enabled", "Offered", lambda request: YES_NO),),
+    search=find_region,
+    search_hint="Name or slug",
+    order="position",
+)
 
 NODES = Spec(
     key="nodes",

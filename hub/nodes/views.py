@@ -135,8 +135,10 @@ def region_list(request: HttpRequest) -> HttpResponse:
             if region:
                 messages.success(request, f"Region {region.name} added.")
                 return redirect("nodes:region_list")
-    regions = Region.objects.annotate(node_count=Count("nodes"))
-    context = {"regions": regions, "form": form, "may_change": can(request.user, "regions.change")}
+    page = ListPage(request, lists.REGIONS, Region.objects.annotate(node_count=Count("nodes")))
+    if "csv" in request.GET:
+        return page.as_csv()
+    context = {"list": page, "form": form, "may_change": can(request.user, "regions.change")}
     return render(request, "nodes/region_list.html", context, status=422 if form.errors else 200)
 
 

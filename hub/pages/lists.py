@@ -56,6 +56,10 @@ class Chip:
         return rows.filter(**{f"{self.lookup or self.name}__in": values})
 
 
+YES_NO = (("True", "Yes"), ("False", "No"))
+"""The choices of a chip over a column that is true or false, as the API's filter takes them too."""
+
+
 @dataclass(frozen=True)
 class Tab:
     """A ready-made view; its condition may depend on the person."""

@@ -15,6 +15,7 @@ from hub.api.schema import rendered_document
 from hub.nodes import lists as node_lists
 from hub.nodes.models import Region
 from hub.testing import api_client, assert_constant_queries
+from monitoring.alerts import lists as alert_lists
 from servers import lists as server_lists
 from servers.tests.factories import make_server
 
@@ -25,6 +26,9 @@ pytestmark = pytest.mark.django_db
 NOBODY_IS_CALLED = "zzqqzz"
 PAGES = {
     "servers": server_lists.SERVERS,
+    "templates": server_lists.TEMPLATES,
+    "regions": node_lists.REGIONS,
+    "channels": alert_lists.CHANNELS,
     "nodes": node_lists.NODES,
     "address-pools": node_lists.POOLS,
     "addresses": node_lists.ADDRESSES,

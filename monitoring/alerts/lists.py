@@ -1,4 +1,4 @@
-"""What the lists of alerts, rules, mutes and deliveries can do."""
+"""What the lists of alerts, rules, mutes, channels and deliveries can do."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from django.db.models import Q, QuerySet
 
 from hub.nodes.lists import region_choices
 from hub.pages import states
-from hub.pages.lists import Chip, Column, Spec, Tab
+from hub.pages.lists import YES_NO, Chip, Column, Spec, Tab
 
 from . import conditions
-from .choices import AlertState, DeliveryEvent, Scope, Severity
+from .choices import AlertState, ChannelKind, DeliveryEvent, Scope, Severity
 
 
 def find_alert(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
@@ -102,6 +102,25 @@ MUTES = Spec(
     search=find_mute,
     search_hint="Reason or subject",
     order="-ends_at",
+)
+
+CHANNELS = Spec(
+    key="channels",
+    columns=(
+        Column("name", "Channel", order="name", value=lambda row: row.name, is_fixed=True),
+        Column("state", "State", value=lambda row: row.health, is_fixed=True),
+        Column("kind", "Kind", order="kind", value=lambda row: row.kind),
+        Column("severity", "From severity", order="least_severity", value=lambda row: row.least_severity),
+        Column("sent", "Last sent", order="last_sent_at", value=lambda row: row.last_sent_at),
+        Column("made", "Made", order="created_at", value=lambda row: row.created_at, is_default=False),
+    ),
+    chips=(
+        Chip("kind", "Kind", lambda request: ChannelKind.choices),
+        Chip("is_enabled", "Switched on", lambda request: YES_NO),
+    ),
+    search=find_channel,
+    search_hint="Name",
+    order="name",
 )
 
 DELIVERIES = Spec(

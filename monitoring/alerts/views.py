@@ -183,8 +183,11 @@ def mute_end(request: HttpRequest, pk: int) -> HttpResponse:
 def channel_list(request: HttpRequest) -> HttpResponse:
     """How people are told, and whether it works."""
     require(request.user, "channels.view")
+    page = ListPage(request, lists.CHANNELS, Channel.objects.visible_to(request.user))
+    if "csv" in request.GET:
+        return page.as_csv()
     context = {
-        "channels": Channel.objects.visible_to(request.user),
+        "list": page,
         "undelivered": Delivery.objects.visible_to(request.user).undelivered().count(),
         "may_change": can(request.user, "channels.change"),
     }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import django_filters
+from django.db.models import QuerySet
 
 from hub.api.filters import AnyOf, SearchFilterSet
 from hub.nodes.choices import AdminState, DesiredStatus, ObservedStatus
-from servers.lists import find, find_template
+from servers.lists import find, find_template, of_games
 from servers.models import GameServer, Template
 
 
@@ -31,8 +32,11 @@ class TemplateFilter(SearchFilterSet):
     """Templates by name and game."""
 
     find = staticmethod(find_template)
-    game = django_filters.CharFilter(field_name="game", lookup_expr="iexact")
+    game = AnyOf(method="of_games")
 
     class Meta:
         model = Template
-        fields: tuple[str, ...] = ()
+        fields = ("is_published",)
+
+    def of_games(self, templates: QuerySet[Template], name: str, games: list[str]) -> QuerySet[Template]:
+        return of_games(templates, games) if games else templates

@@ -31,7 +31,7 @@ from hub.nodes.lists import OPERATIONS
 from hub.nodes.models import Operation
 from servers import services
 from servers.listed import ListedServer, listed_columns
-from servers.lists import SERVERS
+from servers.lists import SERVERS, TEMPLATES
 from servers.models import GameServer, Template
 from servers.offers import find_offer
 
@@ -303,7 +303,7 @@ class TemplateViewSet(HubViewSet):
     queryset = Template.objects.prefetch_related("variables")
     serializer_class = TemplateSerializer
     filterset_class = filters.TemplateFilter
-    ordering_fields = ("name", "game", "slug")
+    ordering_fields = orders_of(TEMPLATES)
     ordering = ("name",)
     lookup_field = "slug"
     lookup_value_regex = r"[-a-zA-Z0-9_]+"

@@ -13,8 +13,10 @@ from accounts.permissions import can, reaches_any, require
 from hub.exceptions import HubError
 from hub.nodes.choices import ObservedStatus
 from hub.pages import live
+from hub.pages.lists import ListPage
 from hub.pages.requests import me
 from servers import services
+from servers.lists import templates_for
 from servers.models import Template, TemplateTrial
 from servers.template_forms import TemplateEditor
 
@@ -26,7 +28,10 @@ def template_list(request: HttpRequest) -> HttpResponse:
     if reaches_any(request.user, "servers.view"):
         alive = ~Q(servers__observed_status=ObservedStatus.DELETED) & Q(servers__isnull=False)
         templates = templates.annotate(server_count=Count("servers", filter=alive))
-    context = {"templates": templates, "may_change": can(request.user, "templates.change")}
+    page = ListPage(request, templates_for(request.user), templates)
+    if "csv" in request.GET:
+        return page.as_csv()
+    context = {"list": page, "may_change": can(request.user, "templates.change")}
     return render(request, "servers/template_list.html", context)
 
 

@@ -44,7 +44,7 @@ class RegionViewSet(HubViewSet):
     lookup_field = "slug"
     verbs: ClassVar[dict[str, str]] = {"list": "regions.view", "retrieve": "regions.view", "*": "regions.change"}
     filterset_class = RegionFilter
-    ordering_fields = ("position", "name")
+    ordering_fields = orders_of(lists.REGIONS)
     version_fields = ("name", "position", "is_enabled")
 
     @extend_schema(responses={201: RegionSerializer})

@@ -167,7 +167,7 @@ class ChannelViewSet(HubViewSet):
     queryset = Channel.objects.prefetch_related("rules")
     serializer_class = shapes.ChannelSerializer
     filterset_class = filters.ChannelFilter
-    ordering_fields = ("name", "kind", "least_severity", "last_sent_at", "created_at")
+    ordering_fields = orders_of(lists.CHANNELS)
     version_fields = ("name", "kind", "target", "least_severity", "is_enabled", "hidden_parts")
     verbs: ClassVar[dict[str, str]] = {"list": "channels.view", "retrieve": "channels.view", "*": "channels.change"}
 
