@@ -220,9 +220,13 @@ def _was_restarted(workload: Workload, engine: Engine, seen: Observation) -> boo
     """Whether the engine has started it again since it was last seen, which nobody has asked for."""
     if not engine.capabilities.restarts_by_itself or seen.generation != workload.generation:
         return False
-    if workload.observed_status not in LIVE or workload.started_at is None or seen.started_at is None:
-        return False
-    return seen.restart_count > 0 and seen.started_at > workload.started_at
+    return workload.observed_status in LIVE and seen.restart_count > 0 and _is_a_later_start(workload, seen)
+
+
+def _is_a_later_start(workload: Workload, seen: Observation) -> bool:
+    """Whether it has been started once more since its start was noted."""
+    noted = workload.started_at
+    return noted is not None and seen.started_at is not None and seen.started_at > noted
 
 
 def _restarted(workload: Workload, engine: Engine, seen: Observation) -> Step:
@@ -349,9 +353,9 @@ def _remember(workload: Workload, status: ObservedStatus) -> bool:
 def _towards_stopped(workload: Workload, engine: Engine, seen: Observation | None) -> Step:
     if seen is not None and seen.is_running:
         return _stop_step(workload, engine, seen, S.STOPPING)
-    if seen is not None and seen.state == State.CREATED and engine.capabilities.restarts_by_itself:
+    if seen is not None and engine.capabilities.restarts_by_itself:
         failpoint("reconcile.before_call_off")
-        engine.stop(workload.engine_name)  # or the engine starts it all the same, once it can
+        engine.stop(workload.engine_name)  # or the engine starts it all the same, once it can, or again after its end
         failpoint("reconcile.after_call_off")
     changes = _ended(seen)
     return Step(S.STOPPED, "", operation=OperationStatus.DONE, changes=changes)
@@ -376,19 +380,25 @@ def _stop_step(workload: Workload, engine: Engine, seen: Observation, status: Ob
         kill_now(workload, engine=engine)
         reason = "Killed." if workload.is_kill_wanted else "It did not end in time and was killed."
         return Step(status, reason, check_in=0.1, operation=OperationStatus.RUNNING)
-    if workload.stop_deadline_at is None:
-        failpoint("reconcile.before_stop")
+    is_asked = workload.stop_deadline_at is not None
+    if is_asked and not (engine.capabilities.restarts_by_itself and _is_a_later_start(workload, seen)):
+        return Step(status, workload.status_reason, check_in=POLL_SECONDS)
+    failpoint("reconcile.before_stop")
+    if is_asked:
+        engine.stop(workload.engine_name)  # it has ended as its console told it, and the engine has started it again
+    else:
         workload.begin_stop(engine, seen)
-        failpoint("reconcile.after_stop")
-        deadline = now + timedelta(seconds=workload.stop_grace_seconds)
-        return Step(
-            status,
-            f"Asked to end; killed after {workload.stop_grace_seconds} s.",
-            check_in=0.2,
-            operation=OperationStatus.RUNNING,
-            changes={"stop_deadline_at": deadline},
-        )
-    return Step(status, workload.status_reason, check_in=POLL_SECONDS)
+    failpoint("reconcile.after_stop")
+    return Step(
+        status,
+        f"Asked to end; killed after {workload.stop_grace_seconds} s.",
+        check_in=0.2,
+        operation=OperationStatus.RUNNING,
+        changes={
+            "stop_deadline_at": now + timedelta(seconds=workload.stop_grace_seconds),
+            "started_at": seen.started_at,
+        },
+    )
 
 
 def _has_had_its_time(workload: Workload) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus
 from hub.nodes.models import Address, Node, Operation
 from hub.nodes.reconcile import reconcile
 from servers import health, services
-from servers.models import GameServer
+from servers.models import GameServer, Template
 
 from .conftest import Games
 from .factories import make_server
@@ -176,6 +177,45 @@ def test_the_hub_gives_up_by_stopping_what_the_cluster_would_restart(server: Gam
     assert server.observed_status == S.FAILED
     assert "Given up after 8 crashes" in server.status_reason
     assert any(call.verb == "stop" for call in cluster.state.calls)
+
+
+def test_what_ends_by_its_console_and_is_started_again_is_stopped_before_it_is_killed(
+    server: GameServer, cluster: Cluster
+) -> None:
+    run_with_console(server, cluster)
+    services.stop_server(server, actor=server.owner)
+    look(server, cluster)
+    GameServer.objects.update(stop_deadline_at=timezone.now() + timedelta(seconds=1))
+    cluster.restarts = 1
+
+    look(server, cluster)
+    left = server.stop_deadline_at - timezone.now()
+    look(server, cluster)
+
+    assert (cluster.input_of(server.engine_name), server.observed_status) == (["save-and-quit"], S.STOPPED)
+    assert (len(cluster.calls("kill")), server.exit_code) == (0, -signal.SIGTERM)
+    assert left > timedelta(seconds=20), "the new run has the grace of a run"
+
+
+def test_what_ends_by_its_console_does_not_come_up_after_the_clusters_pause(
+    server: GameServer, cluster: Cluster
+) -> None:
+    run_with_console(server, cluster)
+    services.stop_server(server, actor=server.owner)
+    look(server, cluster)
+    cluster.crash(server.engine_name, code=0)
+
+    look(server, cluster)
+
+    assert (server.observed_status, server.exit_code) == (S.STOPPED, 0)
+    assert cluster.calls("stop")
+
+
+def run_with_console(server: GameServer, cluster: Cluster) -> None:
+    Template.objects.update(stop_kind="console", stop_value="save-and-quit")
+    cluster.is_slow = False
+    look(server, cluster)
+    look(server, cluster)
 
 
 @pytest.mark.parametrize(
