@@ -12,8 +12,9 @@ from hub.nodes.models import Address
 from hub.nodes.workloads import PortRequest, bindings
 
 from . import placeholders, programs, variables
-from .choices import ReadinessKind
+from .choices import ReadinessKind, StopKind
 from .ports import TemplatePort
+from .stopping import FALLBACK_SIGNAL
 
 if TYPE_CHECKING:
     from .models import GameServer
@@ -61,6 +62,7 @@ def build_spec(server: GameServer, addresses: Sequence[Address], engine: Engine)
         ports=bindings(addresses, {port.name: port.target_port for port in template.named_ports} if by_image else None),
         limits=server.limits(),
         data_path=template.data_path if by_image else "",
+        stop_signal=template.stop_value if template.stop_kind == StopKind.SIGNAL else FALLBACK_SIGNAL,
         stop_grace_seconds=template.stop_grace_seconds,
         secrets=[secret for secret in secrets.values() if secret],
         probe=_probe(server),

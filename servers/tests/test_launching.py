@@ -151,6 +151,17 @@ def test_stop_grace_and_readiness_time_are_the_templates(owner: User, node: Node
     assert spec_of(server).stop_grace_seconds == 77
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "signal"),
+    [("signal", "SIGINT", "SIGINT"), ("signal", "SIGTERM", "SIGTERM"), ("console", "save-and-quit", "SIGTERM")],
+)
+def test_stop_signal_is_known_at_the_launch(owner: User, node: Node, kind: str, text: str, signal: str) -> None:
+    """A cluster cannot be told another one while it runs."""
+    template = TemplateFactory(stop_kind=kind, stop_value=text)
+
+    assert spec_of(make_server(owner=owner, node=node, template=template)).stop_signal == signal
+
+
 def test_repr_of_a_specification_shows_no_secret(owner: User, node: Node, template: Any) -> None:
     spec = spec_of(make_server(owner=owner, node=node, template=template))
 
