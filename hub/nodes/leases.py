@@ -60,6 +60,14 @@ _LEASE = """
     RETURNING nodes_address.id, port_name, host(ip), port
 """
 
+_BLOCK_IP = """
+    UPDATE nodes_address SET state = 'blocked', rest_until = NULL, released_at = now(), reason = %(reason)s
+    WHERE id IN (
+        SELECT a.id FROM nodes_address a JOIN nodes_addresspool p ON p.id = a.pool_id
+        WHERE a.node_id = %(node)s AND a.ip = %(ip)s AND p.kind = 'host_ports' AND a.state IN ('free', 'quarantined')
+        FOR UPDATE OF a SKIP LOCKED
+    )
+"""
 
 Row = tuple[int, str, str, int]  # the first four of `Leased`
 
@@ -273,6 +281,18 @@ def block(address: Address, *, reason: str) -> None:
     )
 
 
+def _block_ip(address: Address, *, reason: str) -> None:
+    """Take all ports of an IP that cannot be had out of use in one go; those that are leased are their holders'."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BLOCK_IP, {"node": address.node_id, "ip": str(address.ip), "reason": reason})
+
+
+def has_other_ip(address: Address) -> bool:
+    """Whether a port like this one is free on another IP, so that it helps to take this one's out of use."""
+    others = Address.objects.filter(pool__in=_pools(address.node, address.pool.is_public), state=AddressState.FREE)
+    return others.exclude(ip=address.ip).exists()
+
+
 def unblock(address: Address) -> bool:
     """Put a blocked address back into use; False when it is not blocked."""
     blocked = Address.objects.filter(pk=address.pk, state=AddressState.BLOCKED)
@@ -296,6 +316,8 @@ def replace_blocked(workload: Workload, address: Address, *, reason: str, is_who
             wanted = [port for port in workload.ports_wanted() if port.kind == PoolKind.LOAD_BALANCER]
         else:
             block(address, reason=reason)
+            if is_whole and address.pool.kind == PoolKind.HOST_PORTS:
+                _block_ip(address, reason=reason)
         if lease_ports(node=workload.node, holder=workload.pk, wanted=wanted, overtake=True):
             return True
         queue_for_ports(workload, wanted)

@@ -12,7 +12,7 @@ from accounts.actors import SYSTEM
 from hub.engines.base import Engine, EngineError, Obstacle, Reason
 
 from . import leases, steps
-from .choices import ObservedStatus
+from .choices import ObservedStatus, PoolKind
 from .models import Address
 from .steps import OVERTAKEN, Step, lock_held
 from .workloads import PortRequest, Workload
@@ -55,7 +55,11 @@ def probe(engine: Engine, addresses: Iterable[Address]) -> Obstacle | None:
 
 
 def move_away(workload: Workload, addresses: Iterable[Address], problem: Obstacle | EngineError) -> Step | None:
-    """When the problem is one of the leased addresses: block that with the reason, take the next, and say so."""
+    """When the problem is one of the leased addresses: block that with the reason, take the next, and say so.
+
+    None when it is not, or when the IP cannot be had and there is no port on another one: a pool whose IP was mistyped,
+    or has not come up yet, would otherwise be blocked as a whole.
+    """
     if problem.reason not in (Reason.ADDRESS_TAKEN, Reason.ADDRESS_MISSING):
         return None
     for address in addresses:
@@ -63,12 +67,14 @@ def move_away(workload: Workload, addresses: Iterable[Address], problem: Obstacl
             break
     else:
         return None
+    is_whole = problem.reason == Reason.ADDRESS_MISSING
+    if is_whole and address.pool.kind == PoolKind.HOST_PORTS and not leases.has_other_ip(address):
+        return None
     why = str(problem)
     logger.warning("address %s of %s cannot be used: %s", address, workload.engine_name, why)
     with transaction.atomic():
         if not lock_held(workload):
             return OVERTAKEN
-        is_whole = problem.reason == Reason.ADDRESS_MISSING
         is_moved = leases.replace_blocked(workload, address, reason=why, is_whole=is_whole)
         _tell_of_move(workload, address, why)
     if is_moved:

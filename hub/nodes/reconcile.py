@@ -272,8 +272,9 @@ def _launch(workload: Workload, engine: Engine) -> Step:
         failpoint("reconcile.before_hold")
         engine.hold_addresses(ips.all_of(workload.node))
         failpoint("reconcile.after_hold")
-    if (obstacle := probe(engine, addresses)) and (moved := move_away(workload, addresses, obstacle)):
-        return moved
+    if obstacle := probe(engine, addresses):
+        failed = Step(S.FAILED, str(obstacle), operation=OperationStatus.FAILED)
+        return move_away(workload, addresses, obstacle) or failed
     operations.begin(workload)
     spec = workload.build_spec(addresses, engine)
     if engine.capabilities.images:

@@ -18,6 +18,7 @@ from hub.nodes.models import Address, Node, Operation
 from hub.nodes.reconcile import kill_now, reconcile, take_step
 from hub.nodes.steps import claim, store
 from hub.nodes.sweep import sweep, tick
+from hub.nodes.tests.factories import PoolFactory
 from hub.testing import count_queries
 from servers import services
 from servers.models import GameServer
@@ -323,6 +324,33 @@ def test_port_in_use_by_a_stranger_is_blocked_and_another_taken(server: GameServ
     assert server.observed_status == S.RUNNING
     assert server.address is not None
     assert server.address.port != 25565
+
+
+def test_an_ip_that_the_node_lacks_is_blocked_as_a_whole_where_there_is_another(
+    server: GameServer, engine: FakeEngine
+) -> None:
+    PoolFactory(node=server.node, first_ip="127.0.0.2")
+    engine.state.missing_ips.add("127.0.0.1")
+
+    running(server, engine)
+
+    assert len(engine.calls("probe_address")) == 2
+    assert set(Address.objects.filter(ip="127.0.0.1").values_list("state", "reason")) == {
+        ("blocked", "This node has no address 127.0.0.1.")
+    }
+    assert (server.observed_status, str(server.address)) == (S.RUNNING, "127.0.0.2:25565")
+
+
+def test_an_only_ip_that_the_node_lacks_fails_the_launch_and_is_not_blocked(
+    server: GameServer, engine: FakeEngine
+) -> None:
+    engine.state.missing_ips.add("127.0.0.1")
+
+    drive(server, engine)
+
+    assert (server.observed_status, server.status_reason) == (S.FAILED, "This node has no address 127.0.0.1.")
+    assert not Address.objects.filter(state=AddressState.BLOCKED).exists()
+    assert not Operation.objects.open().exists()
 
 
 def test_why_a_port_was_changed_stays_on_the_servers_page(server: GameServer, engine: FakeEngine, client: Any) -> None:

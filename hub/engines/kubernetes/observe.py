@@ -251,7 +251,7 @@ def address_fault(view: View) -> Obstacle | None:
             return _pending(view, binding)
         if ip not in found:
             text = f"The cluster gave {found[0]} instead of the leased address {binding.ip}."
-            return Obstacle(Reason.ADDRESS_MISSING, text, ip=binding.ip, port=binding.port)
+            return Obstacle(Reason.REFUSED, text, permanent=True)  # by a load balancer that does not read our wish
     return None
 
 
