@@ -38,6 +38,8 @@ ENV PATH=/app/.venv/bin:$PATH \
 USER hub
 VOLUME /data
 EXPOSE 8000
+# Asks the web; where HUB_ALIVE names a file, looks how long ago the loop of this container touched it.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 CMD ["python", "-m", "hub.alive"]
 # As a subreaper, because in the host's pid namespace the agent is not the first process.
 ENTRYPOINT ["tini", "-s", "--"]
 CMD ["gunicorn", "hub.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "4", "--graceful-timeout", "10", "--no-control-socket", "--worker-tmp-dir", "/dev/shm"]

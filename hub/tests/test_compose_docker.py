@@ -96,13 +96,13 @@ def test_d89_9_list_is_an_array(stack, access):
 
 
 def test_no_part_but_the_agent_can_touch_the_machine(stack):
-    for service in ("postgres", "valkey", "web", "scheduler"):
+    for service in ("postgres", "valkey", "web", "scheduler", "wal"):
         told = stack.container(service)
         mounted = {mount["Destination"] for mount in told["Mounts"]}
         assert told["HostConfig"]["Privileged"] is False
         assert not any("docker.sock" in path for path in mounted), service
         assert told["HostConfig"]["PidMode"] == "", service
-    for service in ("web", "scheduler", "agent"):
+    for service in ("web", "scheduler", "wal", "agent"):
         told = stack.container(service)
         assert told["HostConfig"]["ReadonlyRootfs"], service
         assert told["HostConfig"]["CapDrop"] == ["ALL"], service
@@ -134,9 +134,38 @@ def test_no_secret_is_in_an_argument_a_log_or_what_docker_tells(stack):
     told = json.dumps([stack.container(service) for service in ("postgres", "valkey", "web", "scheduler", "agent")])
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True, timeout=20).stdout
     assert "bootstrap" in processes or "agent" in processes
-    assert len(secrets) == 8
+    assert len(secrets) == 15
     assert [secret for secret in secrets if secret in logs or secret in processes] == []
     assert [secret for secret in secrets if secret in told and secret != stack.password] == []
+
+
+def test_checks_of_every_container_find_it_well(stack):
+    lasting = ("postgres", "valkey", "web", "scheduler", "wal", "agent")
+
+    def health() -> dict[str, str]:
+        return {name: stack.container(name)["State"]["Health"]["Status"] for name in lasting}
+
+    wait_until(lambda: set(health().values()) == {"healthy"}, LAUNCH_SECONDS, pause=1, what="health of all containers")
+
+
+def test_web_changes_no_table_and_no_part_empties_valkey(stack):
+    asked = """from django.db import connection
+from hub.jobs import _connection
+for do in (lambda: connection.cursor().execute("DROP TABLE hub_beat"), lambda: _connection().flushall()):
+    try: do(); print("done")
+    except Exception as error: print(type(error).__name__)"""
+    for service in ("web", "agent"):
+        if service == "agent":
+            asked = asked.replace("hub_beat", "no_such_table")
+        told = stack.compose("exec", "-T", service, "python", "manage.py", "shell", "--verbosity=0", "-c", asked)
+        assert told.split() == ["ProgrammingError", "NoPermissionError"], service
+
+
+def test_wal_is_received_and_a_base_backup_is_made_and_verified(stack):
+    made = stack.compose("exec", "-T", "scheduler", "python", "manage.py", "backup", "--full")
+    listed = stack.compose("exec", "-T", "scheduler", "python", "manage.py", "backups")
+    assert "-full" in made
+    assert "WAL" in listed, listed
 
 
 def test_lines_lie_where_alloy_looks_with_the_tag_by_which_it_knows_them(stack):

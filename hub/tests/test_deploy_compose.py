@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+import rq
 import yaml
 from django.conf import settings
+from rq.serializers import JSONSerializer
 
+from hub.cache import PatientRedisCache
+from hub.launcher.embedded import find_binaries
 from hub.launcher.processes import follow_parent
 from hub.testing import free_port, wait_until
 
 ROOT = Path(settings.BASE_DIR)
 DEPLOY = ROOT / "deploy"
-SMALL = {"postgres", "valkey", "migrate", "web", "scheduler", "agent"}
+SMALL = {"postgres", "valkey", "roles", "migrate", "web", "scheduler", "wal", "agent"}
+ONCE = {"roles", "migrate"}
 PROXY = {"web-1", "web-2", "proxy"}
 WATCHERS = {"prometheus", "alertmanager", "loki", "alloy", "grafana"}
 DAYS = {"d": 1, "h": 1 / 24}
@@ -73,8 +81,9 @@ def test_small_is_as_it_was_and_full_adds_proxy_and_watchers() -> None:
 @needs_compose
 def test_every_service_has_limits_rotated_logs_and_comes_back() -> None:
     for name, service in services().items():
-        assert {"mem_limit", "pids_limit"} <= service.keys(), name
-        assert service["restart"] == ("no" if name == "migrate" else "unless-stopped"), name
+        assert {"mem_limit", "pids_limit", "cpus"} <= service.keys(), name
+        assert float(service["cpus"]) <= 1, name  # Docker refuses more processors than the machine has
+        assert service["restart"] == ("no" if name in ONCE else "unless-stopped"), name
         assert service["logging"]["options"].keys() >= {"max-size", "max-file"}, name
         assert ":" in service["image"] or service["image"] == "kutanga-hub", name
         assert not service["image"].endswith(":latest"), name
@@ -100,7 +109,7 @@ def test_networks_keep_apart_who_has_no_business_with_each_other() -> None:
     networks = {name: {*service.get("networks", ())} for name, service in services().items()}
 
     assert composed("full")["networks"]["watch"] == {"internal": True}
-    for name in ("postgres", "valkey", "migrate"):
+    for name in ("postgres", "valkey", "roles", "migrate", "wal"):
         assert services()[name]["network_mode"] == "none", name
     assert networks["prometheus"] == networks["loki"] == networks["alloy"] == {"watch"}
     assert {name for name, joined in networks.items() if "watch" in joined} == WATCHERS | {"web", "web-1", "web-2"}
@@ -116,6 +125,8 @@ def test_parts_start_when_what_they_need_is_well() -> None:
 
     for name in ("web", "web-1", "web-2", "scheduler", "agent"):
         assert needed(name)["migrate"] == "service_completed_successfully", name
+    for name in ("migrate", "wal"):
+        assert needed(name) == {"roles": "service_completed_successfully"}
     assert needed("prometheus") == {"web": "service_healthy", "alertmanager": "service_healthy"}
     assert needed("grafana") == {"prometheus": "service_healthy", "loki": "service_healthy"}
     assert needed("alloy") == {"loki": "service_healthy"}
@@ -136,6 +147,8 @@ def test_secrets_are_files_and_nothing_else_d85(tmp_path: Path) -> None:
         for variable, value in service.get("environment", {}).items():
             is_secret = re.search(r"PASSWORD|TOKEN|SECRET|KEY", variable) and not variable.endswith("_FILE")
             assert not is_secret or value in ("${HUB_ADMIN_PASSWORD:-}", "<<"), f"{name} {variable}"
+        files = {value for value in service.get("environment", {}).values() if "/run/secrets/" in value}
+        assert files <= {f"/run/secrets/{each}" for each in service.get("secrets", ())}, name
     grafana = plain["services"]["grafana"]["environment"]
     assert grafana["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_password"
     assert grafana["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
@@ -208,6 +221,101 @@ def test_prometheus_scrapes_services_that_are_there_and_is_let_in_d84() -> None:
     assert asked <= {*plain["x-hub"]["environment"]["HUB_HOSTS"].split(",")}
     assert hub["authorization"]["credentials_file"] == plain["x-hub"]["environment"]["HUB_METRICS_TOKEN_FILE"]
     assert config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["alertmanager:9093"]
+
+
+@needs_compose
+def test_every_lasting_service_is_asked_how_it_is_and_by_what_can_tell() -> None:
+    checks = {name: service.get("healthcheck", {}) for name, service in services().items()}
+
+    assert {name for name, check in checks.items() if check.get("test", ["NONE"]) == ["NONE"]} == ONCE
+    for name, seconds in {"scheduler": "60", "agent": "300"}.items():
+        assert checks[name]["test"] == ["CMD", "python", "-m", "hub.alive", seconds]
+        assert services()[name]["environment"]["HUB_ALIVE"] == "/tmp/alive"
+    assert "HUB_ALIVE" not in services()["web"]["environment"]
+    assert checks["web"]["test"] == ["CMD", "python", "-m", "hub.alive"]
+    assert 'CMD ["python", "-m", "hub.alive"]' in (ROOT / "Dockerfile").read_text()
+
+
+@needs_compose
+def test_each_part_logs_in_as_who_may_no_more_than_it_needs() -> None:
+    """The administrator of the database is for making the roles; the web, which strangers talk with, has least."""
+
+    def read_by(secret: str) -> set[str]:
+        return {
+            name
+            for name, service in services().items()
+            for each in service.get("secrets", ())
+            if name_of(each) == secret
+        }
+
+    def name_of(secret: Any) -> str:
+        return str(secret["source"] if isinstance(secret, dict) else secret)
+
+    def database(name: str) -> str:
+        return str(services()[name]["environment"]["DATABASE_URL_FILE"]).rpartition("/")[2]
+
+    webs = {"web", "web-1", "web-2"}
+    assert read_by("database_url") == {"roles"}
+    assert read_by("database_password") == {"postgres"}
+    assert read_by("owner_database_url") == {"roles", "migrate", "scheduler", "agent"}
+    assert read_by("backup_database_url") == {"roles", "scheduler", "wal"}
+    assert read_by("backup_passphrase") == {"scheduler"}
+    assert read_by("redis_agent_url") == {"scheduler", "agent"}
+    assert read_by("valkey_acl") == {"valkey"}
+    assert {name: database(name) for name in webs} == dict.fromkeys(webs, "web_database_url")
+    assert database("wal") == "backup_database_url"
+    assert services()["scheduler"]["environment"]["HUB_BACKUP_DATABASE_URL_FILE"] == "/run/secrets/backup_database_url"
+
+
+FORBIDDEN = ("FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "MONITOR", "SHUTDOWN", "CLIENT KILL TYPE normal")
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A real one with the users that Compose's has: addresses by user."""
+    subprocess.run([DEPLOY / "compose" / "secrets", tmp_path / "secrets"], check=True, capture_output=True)
+    command = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["valkey"]["command"]
+    place = tempfile.mkdtemp()  # a socket's path is short
+    words = [word.replace("/run/secrets", f"{tmp_path}/secrets").replace("/data/", f"{place}/") for word in command[1:]]
+    program = str(find_binaries(Path(sys.prefix)).valkey)
+    process = subprocess.Popen([program, *words], stdout=subprocess.DEVNULL, preexec_fn=follow_parent(9))
+    told = {name: (tmp_path / "secrets" / f"redis_{name}_url").read_text() for name in ("web", "agent")}
+    told["nobody"] = "unix:///run/valkey/valkey.sock?db=0"
+    told["health"] = "unix://health:any@/run/valkey/valkey.sock?db=0"
+    try:
+        wait_until(Path(place, "valkey.sock").exists, 10, what="Valkey")
+        yield {name: address.replace("/run/valkey", place) for name, address in told.items()}
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(place)
+
+
+def test_users_of_valkey_do_their_work_and_no_more(valkey: dict[str, str]) -> None:
+    web, agent = (redis.Redis.from_url(valkey[name]) for name in ("web", "agent"))
+    cache = PatientRedisCache(valkey["web"], {"KEY_PREFIX": "hub"})
+
+    job = rq.Queue("node:local", connection=web, serializer=JSONSerializer).enqueue("math.sqrt", 4, result_ttl=60)
+    rq.SimpleWorker(["node:local"], connection=agent, serializer=JSONSerializer).work(burst=True)
+    cache.set("a", 1)
+
+    assert job.get_status(refresh=True) == "finished"
+    assert (cache.incr("a"), cache.get_many(["a"]), cache.delete("a")) == (2, {"a": 2}, True)
+    assert redis.Redis.from_url(valkey["health"]).ping()
+    for user, words in (
+        *((user, words) for user in (web, agent) for words in (["FLUSHALL"], ["CONFIG", "GET", "*"], ["KEYS", "*"])),
+        *(
+            (user, words)
+            for user in (web, agent)
+            for words in (["ACL", "LIST"], ["MONITOR"], ["SHUTDOWN"], ["CLIENT", "KILL", "TYPE", "normal"])
+        ),
+        (web, ["BLPOP", "rq:queue:node:local", "1"]),
+        (redis.Redis.from_url(valkey["health"]), ["GET", "a"]),
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            user.execute_command(*words)
+    with pytest.raises(redis.exceptions.AuthenticationError):
+        redis.Redis.from_url(valkey["nobody"]).ping()
 
 
 class Channels(BaseHTTPRequestHandler):
