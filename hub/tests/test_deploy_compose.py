@@ -89,6 +89,16 @@ def test_every_service_has_limits_rotated_logs_and_comes_back() -> None:
         assert not service["image"].endswith(":latest"), name
 
 
+def test_every_image_can_be_named_by_its_digest() -> None:
+    plain = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    stages = {*re.findall(r" AS (\w+)$", dockerfile, re.MULTILINE)}
+
+    assert {*re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)} - stages == {"${BASE_IMAGE}"}
+    for name, service in plain["services"].items():
+        assert re.fullmatch(r"\$\{\w+_IMAGE:-[^}]+\}", service["image"]), name
+
+
 @needs_compose
 def test_watchers_have_no_right_and_no_part_but_the_agent_sees_the_engine() -> None:
     for name, service in services().items():

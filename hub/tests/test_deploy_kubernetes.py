@@ -322,7 +322,20 @@ def test_secrets_come_as_files_of_names_that_the_hub_reads() -> None:
         for place, name in (("hub", "hub-secrets"), ("backup", "hub-backup-secrets"))
         for entry in external[name]["spec"]["data"]
     }
-    assert {(path.split("/")[3], path.split("/")[4]) for path in files.values()} == given
+    read = {(path.split("/")[3], path.split("/")[4]) for path in files.values()}
+    assert read | {("hub", "web-database-url")} == given
+
+
+@pytest.mark.parametrize(("name", "part"), [("base", "hub-web"), ("k3s", "hub-wal")])
+def test_web_and_receiver_never_see_the_address_of_the_tables_owner(name: str, part: str) -> None:
+    pod = found(name, "Deployment")[part]["spec"]["template"]["spec"]
+    config = {key: value for each in found(name, "ConfigMap").values() for key, value in each["data"].items()}
+    (given,) = (each["secret"]["items"] for each in pod["volumes"] if each["name"] == "secrets")
+
+    assert {"key": "web-database-url", "path": "database-url"} in given
+    assert "database-url" not in {each["key"] for each in given}
+    needed = {path.rpartition("/")[2] for path in config.values() if path.startswith("/run/secrets/hub/")}
+    assert {each["path"] for each in given} == needed
 
 
 def test_logs_of_the_cluster_are_json_d78() -> None:
