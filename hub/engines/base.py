@@ -373,6 +373,10 @@ class Engine(ABC):
         self.node = node
         self.options = options
 
+    @classmethod  # noqa: B027 - most engines have all they need
+    def preload(cls) -> None:
+        """Import what is otherwise imported with first use: the agent forks a process for every job."""
+
     def limits(self) -> Mapping[str, Enforcement]:
         """How each limit is kept on this very node, which may be better than what the class declares."""
         return self.capabilities.limits

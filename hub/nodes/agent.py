@@ -30,6 +30,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from hub import alive
+from hub.engines import engine_class
 from hub.engines.base import Engine, EngineError
 from hub.jobs import DEFAULT_QUEUE, node_queue, rq_queue
 
@@ -96,6 +97,7 @@ class Agent:
         """Serve the node until told to stop."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        self.preload()
         connections.close_all()
         while not self.is_stopping:
             for child in self.children:
@@ -104,6 +106,14 @@ class Agent:
             self._reap()
             time.sleep(0.2)
         self._end_children()
+
+    def preload(self) -> None:
+        """Import what the node's engine needs before any child is forked, or each job does so anew."""
+        try:
+            kind = Node.objects.values_list("engine", flat=True).get(name=self.node_name)
+        except (Node.DoesNotExist, DatabaseError, OSError):
+            return  # the children wait for it; what they import then is only paid more often
+        engine_class(kind).preload()
 
     def _stop(self, *_: Any) -> None:
         self.is_stopping = True

@@ -99,6 +99,10 @@ class KubernetesEngine(Engine):
         self.ends = Ends(self.gateway)
         self._half_removed: list[str] | None = None
 
+    @classmethod
+    def preload(cls) -> None:
+        import kubernetes.client  # noqa: F401 - takes over 100 ms of CPU
+
     def limits(self) -> Mapping[str, Enforcement]:
         """A volume's size is a bound only where the cluster's storage says so."""
         disk = Enforcement.ENFORCED if self.policy.volume_quota else Enforcement.ABSENT
