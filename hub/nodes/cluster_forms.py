@@ -69,7 +69,10 @@ class ClusterOptionsForm(forms.Form):
         required=False, initial="busybox:1.37", max_length=250, help_text="For the trial of network policies."
     )
     hub = forms.CharField(
-        required=False, max_length=40, label="Name of this hub there", help_text="Empty: the node's name."
+        required=False,
+        max_length=40,
+        label="Name of this hub there",
+        help_text="Marks what is this hub's: another hub on the cluster needs another name. Do not change it later.",
     )
 
     def __init__(self, data: Any = None, *, options: dict[str, Any] | None = None, node: str = "new") -> None:

@@ -7,6 +7,7 @@ examination runs as a job on the node's own queue, because it takes a minute or 
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -27,6 +28,7 @@ from .choices import EngineKind, ReportKind
 from .engines import engine_for
 from .models import Address, Node, NodeReport
 
+HUB_CHARACTERS = 31
 MOST_BYTES = 64 * 1024
 EVERY = timedelta(days=1)
 AGAIN = timedelta(minutes=10)
@@ -85,6 +87,21 @@ def check_options(engine: str, name: str, options: Any) -> None:
         Options.parse(name, options)
     except EngineError as error:
         raise Invalid(str(error), field="options") from None
+
+
+def own_options(engine: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a new node. Two hubs may have a node of one name in one cluster and must not take each other's
+    workloads for their own, so ours are marked with a name that only this node has, unless one is given.
+    """
+    if engine != EngineKind.KUBERNETES or options.get("hub"):
+        return options
+    return {**options, "hub": f"{name[:HUB_CHARACTERS]}-{secrets.token_hex(4)}"}
+
+
+def with_same_hub(node: Node, options: dict[str, Any]) -> dict[str, Any]:
+    """Changed options with the mark they had, when they name none: without it nobody would know what is ours."""
+    own = node.options.get("hub")
+    return {**options, "hub": own} if own and not options.get("hub") else options
 
 
 def check_kubeconfig(engine: str, kubeconfig: str) -> None:

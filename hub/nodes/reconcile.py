@@ -201,8 +201,14 @@ def _await_start(workload: Workload, engine: Engine, seen: Observation) -> Step:
 
 
 def _take_back(workload: Workload, engine: Engine) -> None:
+    """Remove what was made of a launch. A cluster may take its time: what has begun to go is as good as gone."""
     failpoint("reconcile.before_take_back")
-    engine.remove(workload.engine_name, keep_data=True)
+    try:
+        engine.remove(workload.engine_name, keep_data=True)
+    except EngineError as error:
+        seen = engine.inspect(workload.engine_name) if error.reason == Reason.TIMED_OUT else None
+        if error.reason != Reason.TIMED_OUT or (seen is not None and seen.state != State.EXITED):
+            raise
     failpoint("reconcile.after_take_back")
 
 

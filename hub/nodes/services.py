@@ -70,7 +70,8 @@ def create_node(*, actor: Any, name: str, region: Region, engine: str, **values:
     require(actor, "nodes.change")
     if engine not in EngineKind.values:
         raise Invalid(f"There is no engine {engine}.", field="engine")
-    clusters.check_options(engine, name, values.get("options") or {})
+    values["options"] = clusters.own_options(engine, name, values.get("options") or {})
+    clusters.check_options(engine, name, values["options"])
     credentials = values.pop("credentials", None)
     if kubeconfig := values.pop("kubeconfig", ""):
         clusters.check_kubeconfig(engine, kubeconfig)
@@ -88,6 +89,7 @@ def update_node(node: Node, *, actor: Any, **changes: Any) -> Node:
     """Change a node's settings: region, capacity, overcommit, engine options, enabled, draining."""
     require(actor, "nodes.change", node)
     if "options" in changes:
+        changes["options"] = clusters.with_same_hub(node, changes["options"])
         clusters.check_options(node.engine, node.name, changes["options"])
     with transaction.atomic():
         locked = Node.objects.select_for_update(no_key=True).get(pk=node.pk)

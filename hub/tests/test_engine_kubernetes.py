@@ -10,6 +10,7 @@ import pytest
 
 from hub.engines.base import EngineError, PortBinding, Probe, ProbeKind, Reason, State
 from hub.engines.kubernetes import KubernetesEngine, manifests
+from hub.engines.kubernetes.observe import View, _without_pod
 from hub.nodes import janitor
 from hub.testing import wait_until
 
@@ -101,6 +102,18 @@ def test_a_quota_that_another_pod_uses_is_waited_for(
 
     obstacle = told(engine, spec, "exceeded quota").obstacle
     assert (obstacle is not None and obstacle.permanent) is is_final
+
+
+@pytest.mark.parametrize(("age", "quota", "is_final"), [(1, "bounds", False), (60, "bounds", True), (1, "team", True)])
+def test_own_quota_that_was_changed_a_moment_ago_is_waited_for(age: int, quota: str, is_final: bool) -> None:
+    """Admission goes by what the quota's controller has noted, which comes after the change."""
+    began = (datetime.now(UTC) - timedelta(seconds=age)).isoformat()
+    message = f'pods "w" is forbidden: exceeded quota: {quota}, requested: pods=1, used: pods=0, limited: pods=0'
+    condition = {"type": "ReplicaFailure", "status": "True", "lastTransitionTime": began, "message": message}
+
+    told = _without_pod(View({}, deployment={"status": {"conditions": [condition]}}))
+
+    assert (told["obstacle"] is not None) is is_final
 
 
 def test_no_machine_with_room_is_told_and_waited_for(cluster: Cluster, engine: KubernetesEngine) -> None:
@@ -249,7 +262,36 @@ def test_without_a_way_to_pods_no_address_of_theirs_is_told(cluster: Cluster, en
     assert far.inspect(spec.name).host == far.list_owned()[0].host == ""
 
 
+def test_pods_that_the_cluster_has_ended_and_replaced_are_counted(cluster: Cluster, engine: KubernetesEngine) -> None:
+    spec = run(engine, spec_of())
+    view = engine.looks.look(spec.name)
+    assert view is not None
+    (pod,) = view.pods
+    status = {"phase": "Failed", "reason": "Evicted", "message": "It used more disk than it may."}
+    lost = {"metadata": {**pod["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z"}, "status": status}
+
+    seen = engine.looks.observe(replace(view, pods=[lost, lost, pod]))
+
+    assert (seen.is_running, seen.restart_count) == (True, 2)
+    assert seen.detail == "The cluster has ended its pod (Evicted): It used more disk than it may."
+
+
 # Deleting.
+
+
+def test_what_goes_slowly_has_ended_as_soon_as_it_goes(
+    cluster: Cluster, engine: KubernetesEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data is kept, and its pods take their time; it is no launch on its way up."""
+    monkeypatch.setattr("hub.engines.kubernetes.ends.GONE_SECONDS", 0.1)
+    spec = run(engine, spec_of(data_path="/data"))
+    cluster.linger_seconds = 5
+
+    with pytest.raises(EngineError) as slow:
+        engine.remove(spec.name, keep_data=True)
+
+    assert slow.value.reason is Reason.TIMED_OUT
+    assert engine.inspect(spec.name).state is State.EXITED
 
 
 @pytest.mark.parametrize("how", ["ends early", "has lost its place", "410", "is refused", "breaks"])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
-from hub.engines.base import EngineError, Reason, Verdict
+from hub.engines.base import Check, EngineError, Reason, Verdict
 from hub.engines.kubernetes import KubernetesEngine
-from hub.engines.kubernetes.examine import RIGHTS
+from hub.engines.kubernetes.examine import RIGHTS, Examination
 from hub.engines.kubernetes.gateway import parse_kubeconfig
 from hub.testing import wait_until
 
@@ -211,19 +212,42 @@ def test_input_is_refused_where_it_is_not_permitted(cluster: Cluster, engine: Ku
 
 
 def test_what_a_trial_has_left_is_taken_away_by_the_next(cluster: Cluster, engine: KubernetesEngine) -> None:
-    for name, made in (("hub-check-old", "2026-01-01T00:00:00Z"), ("hub-check-new", None)):
-        left = cluster.put("namespaces", "", name)
-        left["metadata"]["labels"] = {"kutanga.hub": "west-check"}
+    """One that is under way elsewhere is let be, and so is what a hub of that name runs."""
+    old = "2026-01-01T00:00:00Z"
+    names = []
+    for kind, made in (("check", old), ("check", None), ("server", old)):
+        id = str(uuid.uuid4())
+        left = cluster.put("namespaces", "", f"hub-{kind}-{id}")
+        labels = {"kutanga.hub": "west-check", "kutanga.kind": kind, "kutanga.id": id, "kutanga.generation": "1"}
+        left["metadata"]["labels"] = labels
         left["metadata"]["creationTimestamp"] = made or left["metadata"]["creationTimestamp"]
+        names.append(left["metadata"]["name"])
 
     engine.examine([])
 
     wait_until(
-        lambda: (
-            {one["metadata"]["name"] for one in cluster.objects("namespaces")} == {"metallb-system", "hub-check-new"}
-        ),
+        lambda: {one["metadata"]["name"] for one in cluster.objects("namespaces")} == {"metallb-system", *names[1:]},
         what="the end of what was left",
     )
+
+
+def test_a_hub_is_not_named_as_the_examination_names_its_own() -> None:
+    with pytest.raises(EngineError, match="must not end in -check"):
+        KubernetesEngine(node="west-check", options={})
+
+
+@pytest.mark.parametrize("right", sorted(one for one in shipped_role() if one[0] == "list"))
+def test_a_right_that_lacks_is_named_and_keeps_nothing_else_from_being_told(
+    cluster: Cluster, engine: KubernetesEngine, right: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Examination, "policies", lambda _: Check("Network policies", Verdict.GOOD, ""))
+    furnish(cluster)
+    cluster.rules = shipped_role() - {right}
+
+    checks = verdicts(engine)
+
+    assert len(checks) == 9
+    assert f"list {right[2]}" in checks["Rights"].found
 
 
 # Who tells the network where the addresses are.

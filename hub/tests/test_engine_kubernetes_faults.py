@@ -13,11 +13,13 @@ import pytest
 
 from hub.engines.base import EngineError, Reason, State, WorkloadSpec
 from hub.engines.kubernetes import KubernetesEngine
+from hub.engines.kubernetes.errors import Raced
 from hub.failpoints import FAILPOINTS, FailpointError
 from hub.testing import wait_until
 
 from .cluster import Cluster
 from .cluster.server import kubeconfig
+from .harnesses import ECHOES_INPUT
 from .kubernetes_helpers import GAME, engine_of, run, spec_of
 
 ENSURE_POINTS = sorted(name for name in FAILPOINTS if name.startswith("kubernetes.ensure"))
@@ -162,6 +164,60 @@ def test_a_stop_cut_short_is_finished_by_the_next(cluster: Cluster, engine: Kube
     engine.stop(spec.name)
 
     wait_until(lambda: engine.inspect(spec.name).state is State.EXITED, what="an end")
+
+
+def test_a_restart_cut_short_is_finished_by_the_next(cluster: Cluster, engine: KubernetesEngine) -> None:
+    """What the last run has left, its deployment of no pods among it, is not taken for this one's."""
+    spec = run(engine, spec_of(data_path="/data", env={"A": "b"}))
+    engine.stop(spec.name)
+    wait_until(lambda: engine.inspect(spec.name).state is State.EXITED, what="an end")
+    again = replace(spec, generation=2)
+    cluster.fail("patch", "secrets", status=500)
+
+    with pytest.raises(EngineError):
+        engine.ensure(again)
+    run(engine_of(cluster), again)
+
+    assert engine.inspect(spec.name).generation == 2
+
+
+def test_tidying_up_leaves_what_runs_again_alone(cluster: Cluster, engine: KubernetesEngine) -> None:
+    spec = run(engine, spec_of(data_path="/data"))
+    (home,) = (one for one in cluster.objects("namespaces") if one["metadata"]["name"] == spec.name)
+    home["metadata"]["labels"]["kutanga.kept"] = "removing"
+    engine.list_owned()
+    run(engine_of(cluster), replace(spec, generation=2))
+
+    engine.tidy()
+
+    assert engine.inspect(spec.name).is_running
+
+
+def test_a_removal_gives_way_to_who_starts_it_meanwhile(cluster: Cluster, engine: KubernetesEngine) -> None:
+    spec = run(engine, spec_of(data_path="/data"))
+    stale = engine.looks.look(spec.name)
+    assert stale is not None
+    engine.stop(spec.name)
+    wait_until(lambda: engine.inspect(spec.name).state is State.EXITED, what="an end")
+    run(engine, replace(spec, generation=2))
+
+    for change in (lambda: engine.ends.keep(stale), lambda: engine.ends.note_seen(stale, {"code": 0})):
+        with pytest.raises(Raced):
+            change()
+
+    assert engine.inspect(spec.name).is_running
+
+
+def test_a_console_that_is_not_opened_costs_bounded_time(cluster: Cluster, engine: KubernetesEngine) -> None:
+    spec = run(engine, spec_of(ECHOES_INPUT))
+    engine.gateway.timeout_seconds = 1
+    cluster.fail("get", "pods/attach", hang_seconds=4)
+    begun = time.monotonic()
+
+    with pytest.raises(EngineError):
+        engine.send_input(spec.name, "news")
+
+    assert time.monotonic() - begun < 3
 
 
 # The whole.

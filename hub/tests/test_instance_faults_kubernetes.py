@@ -100,6 +100,21 @@ def test_launch_that_cannot_succeed_is_taken_back_by_the_next_worker(point: str,
     assert not Operation.objects.open().exists()
 
 
+def test_launch_that_goes_slowly_when_it_is_taken_back_has_failed_for_its_own_reason(
+    arena: OnCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.engines.kubernetes.engine.GONE_SECONDS", 0.1)
+    arena.cluster.missing_images.add("kutanga/web:1")
+    arena.cluster.delete_seconds = 2
+    instance = arena.launch(arena.teams[0], runs(arena.event))
+
+    work(arena.node, lambda: arena.fresh(instance).observed_status in ("failed", "crashed"))
+    sweep(arena.node)
+
+    told = arena.fresh(instance)
+    assert (told.observed_status, "kutanga/web:1" in told.status_reason) == ("failed", True)
+
+
 @pytest.mark.parametrize("resource", ["services", "deployments"])
 def test_launch_that_a_cluster_refuses_in_its_middle_leaves_nothing_there(resource: str, arena: OnCluster) -> None:
     arena.cluster.fail("patch", resource, status=422, message="no")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,14 +51,20 @@ class Ends:
         change = {"metadata": {"annotations": {names.NOTE_ENDED: json.dumps(noted)}}}
         self.gateway.patch(NAMESPACES, view.namespace["metadata"]["name"], "", change)
 
-    def keep(self, name: str) -> None:
-        self._mark(name, "removing")
-        failpoint("kubernetes.remove.after_mark")
-        self.empty(name)
+    def note_seen(self, view: View, noted: Mapping[str, Any]) -> None:
+        """Note how it ended, by somebody who only looked. Raises Raced when it runs again, or may."""
+        self.gateway.change_seen(NAMESPACES, view.namespace, {"annotations": {names.NOTE_ENDED: json.dumps(noted)}})
 
-    def empty(self, name: str) -> None:
-        """Leave nothing in a namespace but the volume."""
-        self.gateway.delete(DEPLOYMENTS, names.DEPLOYMENT, name)
+    def keep(self, view: View) -> None:
+        """Remove all but the volume. Raises Raced when somebody else changes it."""
+        marked = view.namespace if view.is_removing else self._mark(view.namespace, "removing")
+        failpoint("kubernetes.remove.after_mark")
+        self.empty(replace(view, namespace=marked))
+
+    def empty(self, view: View) -> None:
+        """Leave nothing in a namespace but the volume. Its pods go before what would replace them."""
+        name = view.namespace["metadata"]["name"]
+        self.gateway.patch(DEPLOYMENTS, names.DEPLOYMENT, name, {"spec": {"replicas": 0}})
         for service in self.gateway.find(SERVICES, name):
             self.gateway.delete(SERVICES, service["metadata"]["name"], name)
         for secret in (names.SECRET, names.REGISTRIES):
@@ -67,8 +74,11 @@ class Ends:
             if time.monotonic() > deadline:
                 raise EngineError(f"The cluster has not ended {name} yet.", reason=Reason.TIMED_OUT)
             time.sleep(PAUSE_SECONDS)
+        self.gateway.delete(DEPLOYMENTS, names.DEPLOYMENT, name)
+        if self.end_pods(name):
+            raise EngineError(f"The cluster has started {name} once more.", reason=Reason.TIMED_OUT)
         failpoint("kubernetes.remove.after_contents")
-        self._mark(name, "yes")
+        self._mark(view.namespace, "yes")
 
     def end_pods(self, name: str) -> int:
         """End what still runs without its grace; says how many pods are left."""
@@ -77,7 +87,7 @@ class Ends:
             self.gateway.delete(PODS, pod["metadata"]["name"], name, grace_seconds=KILL_GRACE_SECONDS)
         return len(pods)
 
-    def _mark(self, name: str, kept: str) -> None:
+    def _mark(self, namespace: Mapping[str, Any], kept: str) -> Mapping[str, Any]:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         change = {"labels": {names.LABEL_KEPT: kept}, "annotations": {names.NOTE_KEPT_AT: now}}
-        self.gateway.patch(NAMESPACES, name, "", {"metadata": change})
+        return self.gateway.change_seen(NAMESPACES, namespace, change)

@@ -7,6 +7,7 @@ moved on), and everything inside follows from it by server-side apply, which may
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,10 +30,10 @@ from ..base import (
 )
 from . import console, manifests, names
 from .ends import GONE_SECONDS, KILL_GRACE_SECONDS, Ends
-from .errors import Refused, refusal, translate
+from .errors import Raced, Refused, refusal, translate
 from .examine import Examination
 from .gateway import PAUSE_SECONDS, Gateway
-from .launches import Launches, Raced
+from .launches import Launches
 from .logs import read_log
 from .looks import Looks
 from .observe import View, container_status, end_of, moment, terminating
@@ -56,6 +57,8 @@ def _verb(method: Callable[Concatenate[KubernetesEngine, P], R]) -> Callable[Con
         try:
             with self.gateway.bounded():
                 return method(self, *args, **kwargs)
+        except Raced:
+            raise EngineError("It is being changed by others.", reason=Reason.INTERNAL) from None
         except Refused as error:
             raise translate(error) from error
 
@@ -156,7 +159,7 @@ class KubernetesEngine(Engine):
             raise EngineError(terminating(view.namespace), reason=Reason.TIMED_OUT)
         if keep_data and view.notes.get(names.NOTE_DATA):
             if not view.is_kept:
-                self.ends.keep(name)
+                self.ends.keep(view)
             return
         self.gateway.delete(NAMESPACES, name)
         self.ends.end_pods(name)
@@ -196,8 +199,9 @@ class KubernetesEngine(Engine):
             found = [namespace["metadata"]["name"] for namespace in listed]
         for name in found:
             view = self.looks.look(name)
-            if view is not None and not view.is_terminating and not view.is_kept:
-                self.ends.empty(name)
+            if view is not None and not view.is_terminating and view.is_removing:
+                with contextlib.suppress(Raced):
+                    self.ends.empty(view)
 
     @_verb
     def inspect(self, name: str) -> Observation | None:
@@ -208,16 +212,15 @@ class KubernetesEngine(Engine):
             return None
         seen = self.looks.observe(view)
         if view.ended is not None and "code" not in view.ended and (told := end_of(container_status(view.pod))):
-            self.ends.note(view, {**view.ended, **told})
+            with contextlib.suppress(Raced):
+                self.ends.note_seen(view, {**view.ended, **told})
         return seen
 
     @_verb
     def list_owned(self) -> list[Observation]:
         """Three lists and nothing else, however many workloads there are: `inspect` tells why one does not run."""
         views = self.looks.all()
-        self._half_removed = [
-            view.namespace["metadata"]["name"] for view in views if view.labels.get(names.LABEL_KEPT) == "removing"
-        ]
+        self._half_removed = [view.namespace["metadata"]["name"] for view in views if view.is_removing]
         return [self.looks.seen(view) for view in views if not view.is_kept]
 
     def prepare(self) -> None:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ..base import EngineError, Reason
+from .names import QUOTA
 
 MAX_SENTENCE = 300
 USED = re.compile(r"\bused: (.*?)(?:, limited: |$)")
@@ -41,6 +42,10 @@ class Refused(Exception):
             return cls(status, str(told.get("reason") or ""), str(told.get("message") or ""))
         except (ValueError, AttributeError):
             return cls(status, "", body.decode(errors="replace"))
+
+
+class Raced(Exception):
+    """What was found has changed before it was acted on."""
 
 
 def refusal(message: str) -> EngineError:
@@ -84,6 +89,11 @@ def translate(error: Refused) -> EngineError:
 def is_about_limits(message: str) -> bool:
     """Whether a refusal of a pod comes from admission (quota, limits, Pod Security), not from rights."""
     return any(words in message for words in ("exceeded quota", "failed quota", "PodSecurity", "denied the request"))
+
+
+def is_of_own_quota(message: str) -> bool:
+    """Whether the quota refuses that the hub has made: it fits, but the cluster may not have noted its last change."""
+    return f"exceeded quota: {QUOTA}," in message
 
 
 def waits_for_another(message: str) -> bool:

@@ -10,17 +10,17 @@ import contextlib
 import ipaddress
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..base import Check, EngineError, Limits, PortBinding, Verdict, WorkloadSpec
+from ..base import LABEL_KIND, Check, EngineError, Limits, PortBinding, Verdict, WorkloadSpec
 from . import manifests, names
 from .errors import Refused, sentence, translate
 from .gateway import Gateway
-from .observe import container_status, moment
-from .options import LOAD_BALANCER, Options
+from .observe import container_status, is_ours, moment
+from .options import CHECK_HUB, LOAD_BALANCER, Options
 from .pools import Announcements, Pools, ranges_of
 from .resources import ACCESS_REVIEWS, DAEMON_SETS, NAMESPACES, POD_METRICS, PODS
 from .surroundings import near, resolver
@@ -55,6 +55,7 @@ RIGHTS = {
     ("metallb.io", "bgpadvertisements"): "list",
     ("metrics.k8s.io", "pods"): "list",
 }
+KIND = "check"
 LISTEN = f"for port in {OPEN_PORT} {CLOSED_PORT}; do nc -ll -p $port -e echo hello & done; echo ready; wait"
 KNOCK = (  # two seconds for what a policy drops without a word
     "knock() { timeout 4 nc -w 2 $1 $2 < /dev/null | grep -q hello && echo yes || echo no; }; sleep 4; "
@@ -74,15 +75,28 @@ class Examination:
         """Everything, one after the other; where the cluster does not answer at all there is nothing to tell."""
         try:
             with self.gateway.bounded():
-                checks = [self.version(), self.rights()]
+                looks = {"Version": self.version, "Rights": self.rights}
                 if self.options.exposure == LOAD_BALANCER:
-                    checks += [self.pools(), self.announcements(), self.service_lb()]
-                checks.append(self.metrics())
+                    looks |= {"Addresses": self.pools, "Announcements": self.announcements}
+                    looks["Load balancers"] = self.service_lb
+                looks["Usage"] = self.metrics
                 if self.options.egress:
-                    checks += [resolver(self.gateway, self.options), near(self.gateway, self.options, self.ips)]
+                    looks["Names"] = lambda: resolver(self.gateway, self.options)
+                    looks["Near networks"] = lambda: near(self.gateway, self.options, self.ips)
+                checks = [self._seen(name, look) for name, look in looks.items()]
         except Refused as error:
             raise translate(error) from error
         return [*checks, self.policies()]
+
+    def _seen(self, name: str, look: Callable[[], Check]) -> Check:
+        """A right that is missing makes one thing unknown, and is named among the rights."""
+        try:
+            return look()
+        except Refused as error:
+            if error.status != 403:
+                raise
+            text = f"The account may not look: {sentence(error.message)}"
+            return Check(name, Verdict.UNKNOWN, text, f"Apply {MANIFEST}.")
 
     def version(self) -> Check:
         found = self.gateway.version()
@@ -118,8 +132,6 @@ class Examination:
         except Refused as error:
             if error.status == 404:
                 return Check(name, Verdict.BAD, "The cluster has no MetalLB.", "Install it, or use node ports.")
-            if error.status == 403:
-                return Check(name, Verdict.UNKNOWN, "The account may not see MetalLB's pools.", f"Apply {MANIFEST}.")
             raise
         if not pools and self.options.address_pool:
             text = f"MetalLB has no pool named {self.options.address_pool}."
@@ -194,7 +206,8 @@ class Examination:
     def _tidy(self) -> None:
         """Take away what a trial has left whose agent died; one that is under way elsewhere is let be."""
         with self.gateway.bounded():
-            for namespace in self.gateway.find(NAMESPACES, selector=f"{names.LABEL_HUB}={self._hub}"):
+            selector = f"{names.LABEL_HUB}={self._hub},{LABEL_KIND}={KIND}"
+            for namespace in filter(is_ours, self.gateway.find(NAMESPACES, selector=selector)):
                 made_at = moment(namespace["metadata"].get("creationTimestamp"))
                 if made_at is not None and datetime.now(UTC) - made_at > FORGOTTEN:
                     self.gateway.delete(NAMESPACES, namespace["metadata"]["name"])
@@ -202,7 +215,7 @@ class Examination:
     @property
     def _hub(self) -> str:
         """Of another hub's name, so that the sweep does not take them for orphans."""
-        return f"{self.options.hub[:30]}-check"
+        return f"{self.options.hub[:30]}{CHECK_HUB}"
 
     def _knock(self) -> str:
         listener = self._spec(LISTEN, ports=(PortBinding("open", NOWHERE, OPEN_PORT, OPEN_PORT),))
@@ -218,7 +231,7 @@ class Examination:
 
     def _spec(self, script: str, **more: Any) -> WorkloadSpec:
         return WorkloadSpec(
-            kind="check",
+            kind=KIND,
             id=uuid.uuid4(),
             generation=1,
             owner="",

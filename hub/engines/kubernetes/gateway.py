@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from urllib.parse import urlencode
 import urllib3.exceptions
 import yaml
 
-from .errors import Refused, refusal, timed_out, unavailable
+from .errors import Raced, Refused, refusal, timed_out, unavailable
 from .resources import BY_KIND, PODS, Resource
 
 if TYPE_CHECKING:
@@ -129,6 +130,20 @@ class Gateway:
                 return None
             raise
 
+    def change_seen(self, resource: Resource, seen: Mapping[str, Any], metadata: Object) -> Object:
+        """Change an object's metadata. Raises Raced when somebody has changed it since it was seen, or it is gone."""
+        own = seen["metadata"]
+        change = {"metadata": {"resourceVersion": own["resourceVersion"], **metadata}}
+        try:
+            found = self.patch(resource, own["name"], own.get("namespace", ""), change)
+        except Refused as error:
+            if error.status == 409:
+                raise Raced from None
+            raise
+        if found is None:
+            raise Raced
+        return found
+
     def delete(self, resource: Resource, name: str, namespace: str = "", *, grace_seconds: int | None = None) -> None:
         """Delete an object; one that is gone or going is left alone."""
         query = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
@@ -217,18 +232,16 @@ class Gateway:
     def attach(self, namespace: str, pod: str, container: str, data: bytes) -> None:
         """Write to a container's standard input. Raises OSError."""
         import websocket
-        from kubernetes.stream.ws_client import STDIN_CHANNEL, create_websocket, get_websocket_url
+        from kubernetes.stream.ws_client import STDIN_CHANNEL, get_websocket_url
 
         path = PODS.path(namespace, pod, "attach")
         query = [("container", container), ("stdin", "true"), ("stdout", "false"), ("stderr", "false")]
         headers: dict[str, str] = {}
         self.api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
-        configuration = self.api.configuration
-        url = get_websocket_url(f"{configuration.host}{path}", query)
+        url = get_websocket_url(f"{self.api.configuration.host}{path}", query)
         self.calls += 1
         try:
-            stream = create_websocket(configuration, url, headers)
-            stream.settimeout(CONNECT_SECONDS)
+            stream = self._open_websocket(url, headers)
             stream.send(bytes([STDIN_CHANNEL]) + data, opcode=websocket.ABNF.OPCODE_BINARY)
             time.sleep(INPUT_SECONDS)  # nobody confirms input, and what is on its way dies with the connection
             stream.close(timeout=CONNECT_SECONDS)
@@ -236,6 +249,29 @@ class Gateway:
             raise Refused.read(error.status_code, error.resp_body or b"") from None
         except websocket.WebSocketException as error:
             raise unavailable("The cluster does not open its console.") from error
+
+    def _open_websocket(self, url: str, headers: Mapping[str, str]) -> Any:
+        """In bounded time; the library's own `create_websocket` waits for ever for a server that says nothing."""
+        import websocket
+        from kubernetes.stream.ws_client import V4_CHANNEL_PROTOCOL, V5_CHANNEL_PROTOCOL, websocket_proxycare
+
+        configuration = self.api.configuration
+        tls = {
+            "cert_reqs": ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE,
+            "check_hostname": configuration.verify_ssl and configuration.assert_hostname is not False,
+            "ca_certs": configuration.ssl_ca_cert,
+            "certfile": configuration.cert_file,
+            "keyfile": configuration.key_file,
+            "server_hostname": configuration.tls_server_name,
+        }
+        told = [f"{name}: {value}" for name, value in headers.items()]
+        told.append(f"sec-websocket-protocol: {V5_CHANNEL_PROTOCOL},{V4_CHANNEL_PROTOCOL}")
+        how: dict[str, Any] = {"header": told, "timeout": min(CONNECT_SECONDS, self._left())}
+        if configuration.proxy or configuration.proxy_headers:
+            how = websocket_proxycare(how, configuration, url, headers)
+        stream = websocket.WebSocket(sslopt={name: value for name, value in tls.items() if value is not None})
+        stream.connect(url, **how)
+        return stream
 
     # Requests.
 

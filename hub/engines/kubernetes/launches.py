@@ -12,7 +12,7 @@ from hub.failpoints import declare, failpoint
 
 from ..base import EngineError, Observation, Reason, State, WorkloadSpec
 from . import manifests, names
-from .errors import Refused, refusal, translate, unavailable
+from .errors import Raced, Refused, is_of_own_quota, refusal, translate, unavailable
 from .gateway import PAUSE_SECONDS, Gateway
 from .looks import Looks
 from .observe import View
@@ -25,10 +25,6 @@ declare(
 )
 
 QUOTA_SECONDS = 5.0
-
-
-class Raced(Exception):
-    """What was found has changed before it was acted on."""
 
 
 class Launches:
@@ -57,7 +53,7 @@ class Launches:
             is_new_run = (
                 not same or view.generation != spec.generation or self.looks.observe(view).state is State.EXITED
             )
-            if not is_new_run and self.gateway.get(DEPLOYMENTS, names.DEPLOYMENT, spec.name) is not None:
+            if not is_new_run and self._is_complete(view):
                 return self.looks.observe(view)
             run = uuid.uuid4().hex[:12] if is_new_run else view.run
             if is_new_run:
@@ -69,6 +65,13 @@ class Launches:
         deployment = self._fill(spec, view, run)
         failpoint("kubernetes.ensure.after_deployment")
         return self.looks.observe(replace(view, pods=(), services=(), deployment=deployment))
+
+    def _is_complete(self, view: View) -> bool:
+        """Whether the last thing that a launch makes is there, and is that of this run."""
+        found = self.gateway.get(DEPLOYMENTS, names.DEPLOYMENT, view.namespace["metadata"]["name"])
+        made = ((found or {}).get("spec") or {}).get("template") or {}
+        run = (made.get("metadata") or {}).get("labels", {}).get(names.LABEL_RUN)
+        return found is not None and run == view.run and found["spec"].get("replicas") == 1
 
     def _fence(self, view: View, spec: WorkloadSpec) -> Observation | None:
         """What runs already at this generation; refuse what must not be touched."""
@@ -95,20 +98,9 @@ class Launches:
 
     def _change_namespace(self, view: View, change: Mapping[str, Any]) -> dict[str, Any]:
         """Begin another run, unless somebody has changed the namespace since it was looked at."""
-        metadata = {
-            "resourceVersion": view.namespace["metadata"]["resourceVersion"],
-            "labels": {**change["labels"], names.LABEL_KEPT: None},
-            "annotations": {**change["annotations"], names.NOTE_ENDED: None, names.NOTE_KEPT_AT: None},
-        }
-        try:
-            found = self.gateway.patch(NAMESPACES, view.namespace["metadata"]["name"], "", {"metadata": metadata})
-        except Refused as error:
-            if error.status == 409:
-                raise Raced from None
-            raise
-        if found is None:
-            raise Raced
-        return found
+        labels = {**change["labels"], names.LABEL_KEPT: None}
+        notes = {**change["annotations"], names.NOTE_ENDED: None, names.NOTE_KEPT_AT: None}
+        return self.gateway.change_seen(NAMESPACES, view.namespace, {"labels": labels, "annotations": notes})
 
     def _fill(self, spec: WorkloadSpec, view: View, run: str) -> dict[str, Any]:
         """Bring about all that a namespace holds; answers with the last of it, the deployment."""
@@ -134,13 +126,16 @@ class Launches:
         return applied
 
     def _apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """A quota refuses everything it bounds until the cluster has counted what is there, which takes a moment."""
+        """A quota refuses what it bounds until the cluster has counted what is there, and bounds as before its change
+        until the cluster has seen that, which takes a moment each.
+        """
         deadline = time.monotonic() + QUOTA_SECONDS
         while True:
             try:
                 return self.gateway.apply(manifest)
             except Refused as error:
-                if not error.is_unsettled_quota or time.monotonic() > deadline:
+                is_early = error.is_unsettled_quota or is_of_own_quota(error.message)
+                if not is_early or time.monotonic() > deadline:
                     raise
             time.sleep(PAUSE_SECONDS)
 

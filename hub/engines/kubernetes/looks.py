@@ -68,7 +68,7 @@ class Looks:
         Why it does not come up is asked for after two seconds, four more, eight more: mostly it does meanwhile.
         """
         view = self.mirror.view(name)
-        if view is None or not self._is_ours(view) or view.is_terminating or view.is_kept or view.ended is not None:
+        if view is None or not self._is_ours(view) or view.is_leaving or view.ended is not None:
             self._questions.pop(name, None)
             return None
         seen = self.seen(view)

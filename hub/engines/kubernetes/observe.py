@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..base import (
@@ -23,7 +23,7 @@ from ..base import (
 )
 from ..docker.references import pin
 from . import names
-from .errors import is_about_limits, sentence, waits_for_another
+from .errors import is_about_limits, is_of_own_quota, sentence, waits_for_another
 from .network import service_name
 from .options import LOAD_BALANCER
 
@@ -31,6 +31,7 @@ Object = Mapping[str, Any]
 
 SIGNALS = 32
 STUCK_SECONDS = 300
+NOTED = timedelta(seconds=20)
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 CONFIG_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
@@ -66,8 +67,17 @@ class View:
         return self.labels.get(names.LABEL_KEPT) == "yes"
 
     @property
+    def is_removing(self) -> bool:
+        """Whether all but its volume is on its way out."""
+        return self.labels.get(names.LABEL_KEPT) == "removing"
+
+    @property
     def is_terminating(self) -> bool:
         return bool(self.namespace["metadata"].get("deletionTimestamp"))
+
+    @property
+    def is_leaving(self) -> bool:
+        return self.is_terminating or self.is_removing or self.is_kept
 
     @property
     def ended(self) -> dict[str, Any] | None:
@@ -83,9 +93,18 @@ class View:
     @property
     def pod(self) -> Object | None:
         """The pod of the present run, or the last one that is still there."""
+        return self._own[-1] if self._own else None
+
+    @property
+    def lost_pods(self) -> Sequence[Object]:
+        """Those of the present run that the cluster has ended (one may have needed too much disk) and replaced."""
+        return [pod for pod in self._own[:-1] if (pod.get("status") or {}).get("phase") == "Failed"]
+
+    @property
+    def _own(self) -> list[Object]:
         own = [pod for pod in self.pods if pod["metadata"].get("labels", {}).get(names.LABEL_RUN) == self.run]
         own.sort(key=lambda pod: ("deletionTimestamp" not in pod["metadata"], pod["metadata"]["creationTimestamp"]))
-        return own[-1] if own else None
+        return own
 
 
 def is_ours(namespace: Object) -> bool:
@@ -123,10 +142,12 @@ def _observe(view: View, *, exposure: str) -> Observation:
     }
     if view.is_terminating:
         return Observation(state=State.EXITED, detail=terminating(view.namespace), **facts)
+    if view.is_removing:
+        return Observation(state=State.EXITED, detail="The cluster is deleting all but its data.", **facts)
     pod = view.pod
     status = container_status(pod)
     if status is not None:
-        facts["restart_count"] = int(status.get("restartCount") or 0)
+        facts["restart_count"] = int(status.get("restartCount") or 0) + len(view.lost_pods)
         facts["image_digest"] = digest_of(status)
     if view.ended is not None:
         return _ending(view, pod, status, facts)
@@ -179,7 +200,7 @@ def _running(view: View, pod: Object, status: Object, facts: dict[str, Any], *, 
         facts |= {"host": _host(pod), "started_at": moment(running["startedAt"])}
         if exposure == LOAD_BALANCER and (missing := address_fault(view)) is not None:
             return Observation(state=State.CREATED, detail=missing.message, obstacle=missing, **facts)
-        detail = sidecar_trouble(pod) or (_after_restart(last) if last else "")
+        detail = sidecar_trouble(pod) or (_after_restart(last) if last else _after_loss(view.lost_pods))
         is_ready = bool(status.get("ready")) if _has_probe(pod) else None
         return Observation(state=State.RUNNING, detail=detail, is_ready=is_ready, **facts)
     waiting = state.get("waiting") or {}
@@ -216,7 +237,7 @@ def _why_not_yet(pod: Object, waiting: Object) -> tuple[str, Obstacle | None]:
         return text, Obstacle(Reason.REFUSED, text, permanent=True) if reason == CONFIG_REASONS[0] else None
     status = pod.get("status") or {}
     if status.get("phase") == "Failed":
-        return f"The cluster has ended its pod ({status.get('reason')}): {sentence(status.get('message') or '')}", None
+        return _after_loss([pod]), None
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"No machine of the cluster can take it: {sentence(condition.get('message') or '')}", None
@@ -233,9 +254,16 @@ def _without_pod(view: View) -> dict[str, Any]:
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             message = condition.get("message") or ""
             text = f"The cluster refused its pod: {sentence(message)}"
-            is_final = is_about_limits(message) and not waits_for_another(message)
+            is_final = is_about_limits(message) and not waits_for_another(message) and not _is_fresh(condition)
             return {"detail": text, "obstacle": Obstacle(Reason.REFUSED, text, permanent=True) if is_final else None}
     return {"detail": "The cluster is preparing it."}
+
+
+def _is_fresh(condition: Object) -> bool:
+    """Whether a refusal by our own quota is so young that it may be by what the quota was before."""
+    began = moment(condition.get("lastTransitionTime"))
+    is_young = began is not None and datetime.now(UTC) - began < NOTED
+    return is_young and is_of_own_quota(condition.get("message") or "")
 
 
 def address_fault(view: View) -> Obstacle | None:
@@ -323,6 +351,14 @@ def _after_restart(over: Object) -> str:
         return "It ran out of memory and was started again by the cluster."
     code = exit_code_of(int(over.get("exitCode", 0)))
     return f"It ended with exit code {code} and was started again by the cluster."
+
+
+def _after_loss(lost: Sequence[Object]) -> str:
+    """Why the cluster has ended the last of these pods."""
+    if not lost:
+        return ""
+    status = lost[-1].get("status") or {}
+    return f"The cluster has ended its pod ({status.get('reason')}): {sentence(status.get('message') or '')}"
 
 
 def _host(pod: Object | None) -> str:

@@ -18,6 +18,7 @@ DNS_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 CLOSED_V4 = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8")
 CLOSED_V6 = ("fc00::/7", "fe80::/10", "::1/128")
 ANYWHERE = ("0.0.0.0/0", "::/0")
+CHECK_HUB = "-check"
 LOAD_BALANCER, NODE_PORTS = "load_balancer", "node_ports"
 NODE_PORT_RANGE = range(30000, 32768)
 KNOWN = frozenset(
@@ -79,6 +80,8 @@ class Options:
         hub = str(options.get("hub") or node)
         if not HUB.fullmatch(hub):
             raise refusal(f"{hub!r} cannot name this hub's part of a cluster: small letters, digits and dashes.")
+        if hub.endswith(CHECK_HUB):
+            raise refusal(f"The option `hub` must not end in {CHECK_HUB}: so the examination names what it tries.")
         exposure = str(options.get("exposure") or LOAD_BALANCER)
         if exposure not in (LOAD_BALANCER, NODE_PORTS):
             raise refusal(f"The option `exposure` is {LOAD_BALANCER} or {NODE_PORTS}.")

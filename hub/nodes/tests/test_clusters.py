@@ -191,9 +191,21 @@ def test_a_new_cluster_gets_its_options_and_a_wrong_one_is_told_at_its_field(cli
     good = client.post("/nodes/new", {**values, **USUAL, "name": "west", "cluster-exposure": "node_ports"})
     bad = client.post("/nodes/new", {**values, **USUAL, "name": "east", "cluster-user": "root"})
 
-    assert (good.status_code, Node.objects.get(name="west").options) == (302, {"exposure": "node_ports"})
+    west = Node.objects.get(name="west")
+    assert (good.status_code, west.options["exposure"]) == (302, "node_ports")
     assert bad.status_code == 422
     assert bad.context["cluster"].errors["user"]
+
+
+def test_what_two_hubs_run_in_one_cluster_is_told_apart_for_good() -> None:
+    values = {"actor": SYSTEM, "region": NodeFactory().region, "engine": "kubernetes"}
+    ours, theirs = (services.create_node(name=name, **values) for name in ("cluster-a", "cluster-b"))
+
+    changed = services.update_node(ours, actor=SYSTEM, options={"exposure": "node_ports"})
+
+    assert ours.options["hub"].startswith("cluster-a-")
+    assert ours.options["hub"] != theirs.options["hub"]
+    assert changed.options == {"exposure": "node_ports", "hub": ours.options["hub"]}
 
 
 def test_a_machine_has_no_options_of_a_cluster(client: Client) -> None:
