@@ -28,9 +28,8 @@ OWNED = """
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i')
                         AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_class'::regclass)
 """
-DIFFERS = """
-    SELECT 1 FROM pg_roles WHERE rolname = %s
-        AND (rolsuper OR rolcreatedb OR rolcreaterole OR NOT rolcanlogin OR rolreplication <> %s)
+ATTRIBUTES = """
+    SELECT rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication FROM pg_roles WHERE rolname = %s
 """
 # Those of extensions belong to who made the extension.
 ROUTINES = """
@@ -75,16 +74,19 @@ def make(connected: psycopg.Connection, owner: Login, web: Login | None = None, 
             _have(connected, web)
             _let_write_rows(connected, owner, web)
         if backup:
-            _have(connected, backup, "REPLICATION")
+            _have(connected, backup, replicates=True)
 
 
-def _have(connected: psycopg.Connection, login: Login, more: str = "NOREPLICATION") -> None:
+def _have(connected: psycopg.Connection, login: Login, *, replicates: bool = False) -> None:
     name = sql.Identifier(login.name)
-    if not connected.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [login.name]).fetchall():
-        _do(connected, "CREATE ROLE {}", name)
-    if connected.execute(DIFFERS, [login.name, more == "REPLICATION"]).fetchall():
-        # Only what differs: an administrator of a cloud may not even say NOSUPERUSER.
-        _do(connected, f"ALTER ROLE {{}} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE {more}", name)
+    if not connected.execute(ATTRIBUTES, [login.name]).fetchall():
+        _do(connected, "CREATE ROLE {} LOGIN", name)
+    wanted = {"LOGIN": True, "SUPERUSER": False, "CREATEDB": False, "CREATEROLE": False, "REPLICATION": replicates}
+    (has,) = connected.execute(ATTRIBUTES, [login.name]).fetchall()
+    # Only what differs: the administrator of a managed server may not even say NOSUPERUSER.
+    differing = [(what, wish) for (what, wish), now in zip(wanted.items(), has, strict=True) if now != wish]
+    if differing:
+        _do(connected, "ALTER ROLE {} " + " ".join(what if wish else f"NO{what}" for what, wish in differing), name)
     # As a verifier, so that the password itself comes into no log of the server.
     sealed = connected.pgconn.encrypt_password(login.password.encode(), login.name.encode(), b"scram-sha-256")
     _do(connected, "ALTER ROLE {} PASSWORD {}", name, sql.Literal(sealed.decode()))

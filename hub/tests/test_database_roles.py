@@ -30,8 +30,8 @@ class Server:
     def __init__(self) -> None:
         self.suffix = secrets.token_hex(4)
         self.database = f"roles_{self.suffix}"
-        self.owner, self.web, self.backup = (
-            Login(f"{kind}_{self.suffix}", "s3cr3t") for kind in ("owner", "web", "backup")
+        self.owner, self.web, self.backup, self.admin = (
+            Login(f"{kind}_{self.suffix}", "s3cr3t") for kind in ("owner", "web", "backup", "admin")
         )
 
     def connect(self, user: str = "postgres", database: str = "") -> psycopg.Connection:
@@ -57,7 +57,7 @@ def server() -> Iterator[Server]:
             yield server
         finally:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(server.database)))
-            for login in (server.owner, server.web, server.backup):
+            for login in (server.owner, server.web, server.backup, server.admin):
                 admin.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(login.name)))
 
 
@@ -80,6 +80,25 @@ def test_owner_changes_tables_that_were_there_and_the_web_their_rows_only(server
             server.do(server.web.name, text)
     with pytest.raises(InsufficientPrivilege):
         server.do(server.owner.name, "COPY seen TO PROGRAM 'true'")
+
+
+def test_administrator_of_a_managed_server_who_is_no_superuser_will_do(server: Server) -> None:
+    """As RDS has one: he makes roles and databases, and owns what is there."""
+    admin = server.admin.name
+    server.do(
+        "postgres", f"CREATE ROLE {admin} LOGIN CREATEROLE CREATEDB; ALTER DATABASE {server.database} OWNER TO {admin}"
+    )
+    for what in ("TABLE seen", "SEQUENCE numbers", "FUNCTION one()"):
+        server.do("postgres", f"ALTER {what} OWNER TO {admin}")
+
+    for _ in range(2):
+        with server.connect(admin) as connected:
+            database_roles.make(connected, server.owner, server.web)
+
+    server.do(server.owner.name, "ALTER TABLE seen ADD COLUMN at timestamptz; CREATE TABLE later (id serial)")
+    server.do(server.web.name, "INSERT INTO seen DEFAULT VALUES; INSERT INTO later DEFAULT VALUES")
+    with pytest.raises(InsufficientPrivilege):
+        server.do(server.web.name, "DROP TABLE later")
 
 
 def test_web_reads_what_a_restore_has_put_anew(server: Server) -> None:
