@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from kubernetes.config import incluster_config
 
 from hub.engines.base import Check, EngineError, Reason, Verdict
 from hub.engines.kubernetes import KubernetesEngine
@@ -20,6 +24,7 @@ from .cluster.role import DEPLOY, shipped_role
 from .cluster.server import kubeconfig
 from .harnesses import ECHOES_INPUT, LIMITS
 from .kubernetes_helpers import GAME, engine_of, run, spec_of, verdicts
+from .proxy import self_signed
 
 # Credentials and rights.
 
@@ -65,6 +70,49 @@ def test_without_kubeconfig_and_outside_a_cluster_nothing_works_and_it_says_so()
         KubernetesEngine(node="west", options={}).list_owned()
 
     assert not failed.value.permanent
+
+
+@pytest.fixture
+def account(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a pod finds of its account, in a cluster that speaks TLS."""
+    certificate, key = self_signed("localhost")
+    for name, content in {"ca.crt": certificate, "key": key, "token": cluster.token.encode()}.items():
+        (tmp_path / name).write_bytes(content)
+    port = cluster.speak_tls(tmp_path / "ca.crt", tmp_path / "key")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "localhost")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(port))
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    return tmp_path
+
+
+def test_inside_a_cluster_the_pods_own_account_is_used_and_its_token_read_anew(
+    cluster: Cluster, account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = SimpleNamespace(datetime=datetime, timedelta=lambda **_: timedelta())
+    monkeypatch.setattr(incluster_config, "datetime", at_once)  # it is read again after a minute
+    engine = KubernetesEngine(node="west", options={})
+    before = engine.list_owned()
+    cluster.token = "another-one"
+    (account / "token").write_text(cluster.token)
+
+    assert before == engine.list_owned() == []
+
+
+def test_inside_a_cluster_nobody_else_is_taken_for_it(account: Path) -> None:
+    (account / "ca.crt").write_bytes(self_signed("localhost")[0])
+
+    with pytest.raises(EngineError, match="does not answer") as failed:
+        KubernetesEngine(node="west", options={}).list_owned()
+
+    assert failed.value.reason is Reason.UNAVAILABLE
+
+
+def test_a_pod_without_an_account_is_told_so(account: Path) -> None:
+    (account / "token").unlink()
+
+    with pytest.raises(EngineError, match="no kubeconfig"):
+        KubernetesEngine(node="west", options={}).list_owned()
 
 
 def test_the_role_we_ship_is_what_the_engine_asks_for_and_nothing_more(cluster: Cluster) -> None:

@@ -10,12 +10,14 @@ import itertools
 import json
 import shutil
 import socket
+import ssl
 import struct
 import tempfile
 import threading
 import time
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -39,6 +41,7 @@ class Cluster:
         self.store = Store()
         self.faults = Faults()
         self.rules = rules
+        self.token = TOKEN
         self.called: set[Rule] = set()
         self.requests: list[tuple[str, str]] = []
         self.pods: dict[tuple[str, str], Pod] = {}
@@ -78,6 +81,13 @@ class Cluster:
     @property
     def kubeconfig(self) -> str:
         return kubeconfig(self.url)
+
+    def speak_tls(self, certificate: Path, key: Path) -> int:
+        """From now on, with this certificate; says at which port."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        return int(self._server.server_address[1])
 
     def close(self) -> None:
         self.closing = True
@@ -239,7 +249,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(200, answer)
 
     def _routed(self, method: str, path: list[str], query: dict[str, str], body: Any) -> Any:
-        if self.headers.get("Authorization", "").lower() != f"bearer {TOKEN}":
+        if self.headers.get("Authorization", "").lower() != f"bearer {self.cluster.token}":
             raise Refusal(401, "Unauthorized", "Unauthorized")
         if path == ["version"]:
             return {"gitVersion": self.cluster.version}
