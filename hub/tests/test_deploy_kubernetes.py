@@ -79,6 +79,14 @@ def test_what_kustomize_builds_is_valid(name: str) -> None:
             kubernetes_validate.validate(document, VERSION, strict=True)
 
 
+def test_what_is_applied_before_them_is_valid() -> None:
+    made = list(yaml.safe_load_all((KUBERNETES / "challenge-manager.yaml").read_text()))
+
+    assert [each["kind"] for each in made][-3:] == ["Secret", "ClusterRole", "ClusterRoleBinding"]
+    for document in made:
+        kubernetes_validate.validate(document, VERSION, strict=True)
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_everything_but_what_belongs_to_the_cluster_is_in_the_hubs_namespace(name: str) -> None:
     for document in built(name):
