@@ -15,7 +15,9 @@ from django.db.models.functions import Now
 from challenges import services
 from challenges.models import Instance
 from challenges.tests.test_instances_kubernetes import OnCluster, open_arena, runs
+from hub.failpoints import FAILPOINTS
 from hub.nodes import crashes, ips, reconcile, steps
+from hub.nodes.engines import engine_for
 from hub.nodes.models import AddressRequest, Operation
 from hub.nodes.sweep import sweep
 from hub.testing import empty_queues, wait_until
@@ -23,6 +25,7 @@ from servers.tests.faults import ending_of, in_child, work
 
 from .cluster import Cluster
 from .cluster.role import shipped_role
+from .kubernetes_helpers import run, spec_of
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -38,6 +41,7 @@ END_POINTS = ["reconcile.before_remove", "reconcile.after_remove", "leases.after
 TAKE_BACK_POINTS = ["reconcile.before_take_back", "reconcile.after_take_back"]
 GIVE_UP_POINTS = ["reconcile.before_give_up", "reconcile.after_give_up"]
 CALL_OFF_POINTS = ["reconcile.before_call_off", "reconcile.after_call_off"]
+REMOVE_POINTS = ["kubernetes.remove.after_mark", "kubernetes.remove.after_contents"]
 
 
 @pytest.fixture
@@ -152,3 +156,27 @@ def test_launch_that_is_called_off_on_its_way_is_ended_by_the_next_worker(point:
 
     wait_until(lambda: arena.cluster.objects("pods") == [], what="the end of its pod")
     assert not Operation.objects.open().exists()
+
+
+@pytest.mark.parametrize("point", REMOVE_POINTS)
+def test_removal_that_keeps_the_data_is_gone_on_with_by_the_next_agent(point: str, arena: OnCluster) -> None:
+    """Instances have no data: this is a game server that the database does not know."""
+    engine = engine_for(arena.node)
+    server = run(engine, spec_of(data_path="/data"))
+
+    ending = ending_of(in_child(lambda: sweep(arena.node), failpoint=point))
+    held = [kept.name for kept in engine.kept_data()]
+    sweep(arena.node)
+
+    assert (ending, held) == (-signal.SIGKILL, [])
+    assert ([kept.name for kept in engine.kept_data()], engine.inspect(server.name)) == ([server.name], None)
+    assert arena.cluster.objects("pods") == []
+    assert len(arena.cluster.objects("persistentvolumeclaims")) == 1
+
+
+def test_whoever_works_is_killed_at_every_failpoint_of_the_engine() -> None:
+    named = {*LAUNCH_POINTS, *REMOVE_POINTS}
+
+    assert {name for name in FAILPOINTS if name.startswith("kubernetes.")} == {
+        name for name in named if name.startswith("kubernetes.")
+    }
