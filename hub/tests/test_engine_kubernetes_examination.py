@@ -166,6 +166,7 @@ def test_a_cluster_in_order_is_found_so(cluster: Cluster, engine: KubernetesEngi
     for pool in cluster.objects("ipaddresspools"):
         pool["spec"]["autoAssign"] = False
     furnish(cluster)
+    cluster.put("services", "kube-system", "traefik", type="LoadBalancer", ports=[{"port": 80}])
     homes = len(cluster.objects("namespaces"))
 
     checks = verdicts(engine)
@@ -226,6 +227,15 @@ def test_what_a_cluster_lacks_is_named_with_what_to_do(cluster: Cluster, engine:
     assert "198.51.100.1" in checks["Addresses"].found
     assert "servicelb" in checks["Load balancers"].advice
     assert checks["Usage"].verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("theirs", [{}, {"type": "LoadBalancer", "loadBalancerClass": "example.org/other"}])
+def test_a_second_load_balancer_is_not_seen_before_there_is_a_service_for_it(
+    cluster: Cluster, engine: KubernetesEngine, theirs: dict[str, str]
+) -> None:
+    cluster.put("services", "default", "theirs", ports=[{"port": 80}], **theirs)
+
+    assert Examination(engine.gateway, engine.policy, []).service_lb().verdict is Verdict.UNKNOWN
 
 
 def test_a_pool_that_others_can_eat_from_is_told(cluster: Cluster, engine: KubernetesEngine) -> None:

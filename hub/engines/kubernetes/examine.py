@@ -22,7 +22,7 @@ from .gateway import Gateway
 from .observe import container_status, is_ours, moment
 from .options import CHECK_HUB, LOAD_BALANCER, Options
 from .pools import Announcements, Pools, ranges_of
-from .resources import ACCESS_REVIEWS, DAEMON_SETS, NAMESPACES, POD_METRICS, PODS
+from .resources import ACCESS_REVIEWS, DAEMON_SETS, NAMESPACES, POD_METRICS, PODS, SERVICES
 from .surroundings import near, resolver
 
 OLDEST_MINOR = 28
@@ -169,11 +169,18 @@ class Examination:
         return Check(name, Verdict.BAD, text, f"Make an L2Advertisement or BGPAdvertisement of it: {POOL_MANIFEST}.")
 
     def service_lb(self) -> Check:
-        """k3s brings a load balancer of its own, which fights with MetalLB over every service."""
+        """k3s brings a load balancer of its own, which fights with MetalLB over every service.
+
+        It is seen by the pods it makes for each, and so not before there is a service.
+        """
         found = [one for one in self.gateway.find(DAEMON_SETS) if one["metadata"]["name"].startswith("svclb-")]
         if found:
             text = "The load balancer of k3s answers, too."
             return Check("Load balancers", Verdict.BAD, text, "Start k3s with `--disable=servicelb`.")
+        specs = [service.get("spec") or {} for service in self.gateway.find(SERVICES)]
+        if not any(spec.get("type") == "LoadBalancer" and not spec.get("loadBalancerClass") for spec in specs):
+            text = "No service asks for an address yet, so whether the load balancer of k3s answers, too, is not seen."
+            return Check("Load balancers", Verdict.UNKNOWN, text, "Examine the cluster again once a workload runs.")
         return Check("Load balancers", Verdict.GOOD, "Only one answers.")
 
     def metrics(self) -> Check:
