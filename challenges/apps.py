@@ -35,7 +35,7 @@ class ChallengesConfig(AppConfig):
         subjects.register(Instance.kind, measured.find_instances)
         figures.register()
         hardening.take_large(
-            r"/challenges/[-\w]+/files",
+            r"(/api/v1)?/challenges/[-\w]+/files",
             lambda: (settings.HUB_CHALLENGE_FILE_MB + 1) * 2**20,  # with what a form has around a file
             lambda user: can(user, "challenges.change"),
         )

@@ -50,7 +50,7 @@ def flag_for(flag: Flag, team: Team, event: Event | None = None) -> str:
     content = flag.content.reveal()
     if flag.kind != FlagKind.TEAM:
         return content
-    words = f"{event.pk if event else 'test'}|{flag.challenge_id}|{flag.name}|{team.pk}"
+    words = f"{event.pk if event else 'test'}|{flag.challenge_id}|{flag.seed or flag.name}|{team.pk}"
     digest = hmac.new(flag.challenge.flag_secret.reveal().encode(), words.encode(), hashlib.sha256)
     return content.replace(PLACEHOLDER, digest.hexdigest()[:TOKEN_LENGTH])
 

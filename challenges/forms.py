@@ -7,12 +7,21 @@ from typing import Any
 from django import forms
 from django.db.models import Q
 
-from .choices import CATEGORIES, HintKind
+from accounts.models import User
+from accounts.permissions import can
+from accounts.roles import Role
+from hub.nodes.models import Region
+
+from .choices import CATEGORIES, OVER, HintKind
 from .models import Challenge, Event, EventChallenge, Team
 
 
 class EventForm(forms.ModelForm):
     """An event and its rules."""
+
+    organisers = forms.ModelMultipleChoiceField(
+        User.objects.none(), required=False, to_field_name="username", help_text="Operators and Admins who run it."
+    )
 
     class Meta:
         model = Event
@@ -55,6 +64,19 @@ class EventForm(forms.ModelForm):
             for name in ("starts_at", "ends_at", "freeze_at")
         }
 
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        staff = User.objects.filter(is_active=True, groups__name__in=(Role.ADMIN, Role.OPERATOR)).order_by("username")
+        field: Any = self.fields["organisers"]
+        field.queryset = staff.distinct()
+        if self.instance.pk:
+            self.initial["organisers"] = list(self.instance.organisers.values_list("username", flat=True))
+
+    def clean_starts_at(self) -> Any:
+        """Browsers send minutes: an event that was started by hand has not been moved by that."""
+        sent, stored = self.cleaned_data["starts_at"], self.instance.starts_at
+        return stored if stored and sent == stored.replace(second=0, microsecond=0) else sent
+
     def _post_clean(self) -> None:
         """The service saves; Django's own check would write into the row at hand."""
 
@@ -91,6 +113,25 @@ class AnnounceForm(forms.Form):
     message = forms.CharField(max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
     ui_type = forms.ChoiceField(choices=HintKind.choices, label="Shown as", initial=HintKind.TOAST)
     has_sound = forms.BooleanField(required=False, label="With a sound")
+
+
+class BroadcastForm(AnnounceForm):
+    """The same, to an event of one's own; or without one, by who may, to everybody or to a region."""
+
+    event = forms.ModelChoiceField(Event.objects.none(), to_field_name="slug", required=False, label="To")
+    region = forms.ModelChoiceField(
+        Region.objects.all(), to_field_name="slug", required=False, help_text="Only without an event. Empty: all."
+    )
+    field_order = ("event", "region", "title", "message", "ui_type", "has_sound")
+
+    def __init__(self, user: Any, data: Any = None) -> None:
+        super().__init__(data)
+        event: Any = self.fields["event"]
+        event.queryset = Event.objects.visible_to(user).exclude(status__in=OVER).order_by("-starts_at")
+        event.required = not can(user, "events.broadcast")
+        event.empty_label = None if event.required else "Everybody"
+        if event.required:
+            del self.fields["region"]
 
 
 class EntryForm(forms.Form):
@@ -199,7 +240,11 @@ class ChallengeForm(forms.ModelForm):
             "flag_logic",
             "allows_egress",
         )
-        labels = {"allows_egress": "Its containers may reach the internet", "flag_logic": "Solved by"}
+        labels = {
+            "allows_egress": "Its containers may reach the internet",
+            "flag_logic": "Solved by",
+            "decay": "How fast it falls",
+        }
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)

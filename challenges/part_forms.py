@@ -126,7 +126,8 @@ class FlagForm(PartForm):
 
     def row(self) -> dict[str, Any]:
         asked = self.cleaned_data
-        return {**super().row(), "content": asked["new_content"], "container": asked["container_name"]}
+        texts = {"content": asked["new_content"], "container": asked["container_name"]}
+        return {**super().row(), **texts, "id": self.instance.pk}
 
 
 class HintForm(PartForm):

@@ -147,15 +147,14 @@ class AnnouncementQuerySet(models.QuerySet["Announcement"]):
         return self.annotate(is_read=Case(When(pk__in=seen, then=Value(True)), default=Value(False)))
 
     def visible_to(self, user: Any) -> AnnouncementQuerySet:
-        """Those of one's events, and those for everybody or one's region."""
+        """Those of one's events, those for everybody or one's region, and those to all whom an event is open to."""
         if not can(user, "events.view"):
             return self.none()
         regions = region_limit(user) if can(user, "events.view_any") else [user.region_preference or ""]
         if regions is None:
             return self
         general = Q(event=None) & (Q(region=None) | Q(region__slug__in=regions))
-        if can(user, "events.view_any"):
-            events = apps.get_model("challenges", "Event").objects.visible_to(user).order_by().values("pk")
-            general |= Q(event__in=events)
+        events = apps.get_model("challenges", "Event").objects.visible_to(user).order_by().values("pk")
+        general |= Q(event__in=events) if can(user, "events.view_any") else Q(event__in=events, is_wide=True)
         mine = self.filter(event__participations__team__memberships__user=user.pk).order_by().values("pk")
         return self.filter(general | Q(pk__in=mine))

@@ -73,6 +73,7 @@ urlpatterns = [
     path(f"{CHALLENGE}/files", library.file_add, name="file_add"),
     path(f"{CHALLENGE}/files/<uuid:file>/remove", library.file_remove, name="file_remove"),
     path("announcements/", teams.announcement_list, name="announcement_list"),
+    path("announcements/new", teams.announcement_create, name="announcement_create"),
     path("announcements/news", teams.announcement_news, name="announcement_news"),
     path("announcements/<int:pk>/read", teams.announcement_read, name="announcement_read"),
 ]

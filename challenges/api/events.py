@@ -196,7 +196,7 @@ class EventViewSet(HubViewSet):
     def check_object_permissions(self, request: Request, obj: Any) -> None:
         """Who sees an event follows the queryset, who plays it his participation."""
         playing = self.action in ("enter", "withdraw")
-        if self.action == "teams" or (request.method not in SAFE_METHODS and not playing):
+        if self.action in ("teams", "organisers") or (request.method not in SAFE_METHODS and not playing):
             super().check_object_permissions(request, obj)
 
     @extend_schema(summary="Make an event", responses={201: shapes.ChallengeEventSerializer})
@@ -370,6 +370,28 @@ class EventViewSet(HubViewSet):
         return Response(
             shapes.ChallengeEventSerializer(services.set_administrator(event, somebody, actor=request.user)).data
         )
+
+    @extend_schema(summary="Who runs it", responses=shapes.OrganisersSerializer)
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def organisers(self, request: Request, slug: str) -> Response:
+        return self._organisers(self.get_object())
+
+    @organisers.mapping.put
+    @extend_schema(
+        summary="Say who runs it", request=shapes.OrganisersSerializer, responses=shapes.OrganisersSerializer
+    )
+    def set_organisers(self, request: Request, slug: str) -> Response:
+        """In place of those there were: Operators and Admins."""
+        event, names = self.get_object(), set(parse(shapes.OrganisersSerializer, request)["usernames"])
+        people = list(User.objects.filter(username__in=names))
+        if unknown := names - {each.username for each in people}:
+            raise Invalid(f"{min(unknown)} has no role that runs events.", field="usernames")
+        services.update_event(event, actor=request.user, organisers=people)
+        return self._organisers(event)
+
+    def _organisers(self, event: Event) -> Response:
+        names = event.organisers.order_by("username").values_list("username", flat=True)
+        return Response({"usernames": list(names)})
 
     def _of(self, team: int) -> Participation:
         event = self.get_object()

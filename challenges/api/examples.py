@@ -16,6 +16,8 @@ example(shapes.BanReasonSerializer, "What the team reads", {"reason": "Flags wer
 example(shapes.FlagAnswerSerializer, "An answer", {"answer": "crypto-TRI{4f0a}"})
 example(shapes.TakeHintSerializer, "The first hint", {"hint": 1})
 example(shapes.ChallengeStateSerializer, "Let organisers try it", {"state": "test"})
+example(shapes.OrganisersSerializer, "Two Operators", {"usernames": ["ada", "grace"]})
+example(shapes.FileUploadSerializer, "A file", {"file": "…"}, media_type="multipart/form-data")
 example(shapes.EventTeamSerializer, "A team", {"team": 7})
 example(shapes.EventBanSerializer, "A team and why", {"team": 7, "reason": "Flags were shared."})
 example(shapes.AwardSerializer, "For a fine write-up", {"team": 7, "points": 50, "reason": "Best write-up"})

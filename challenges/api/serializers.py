@@ -24,6 +24,7 @@ from challenges.models import (
     ChallengePort,
     Event,
     EventChallenge,
+    FileDownload,
     Flag,
     Hint,
     Participation,
@@ -282,7 +283,10 @@ class ContainerNameField(serializers.SlugRelatedField[ChallengeContainer]):
 
 
 class FlagSerializer(serializers.ModelSerializer[Flag]):
-    """A flag: what it is, is written and never read. Without content one of the same name keeps its own."""
+    """A flag: what it is, is written and never read. One that is there is known by its `id`, else by its name; without
+    content it keeps its own."""
+
+    id = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
 
     content = serializers.CharField(write_only=True, required=False, max_length=500)
     container: Any = ContainerNameField(
@@ -292,7 +296,7 @@ class FlagSerializer(serializers.ModelSerializer[Flag]):
 
     class Meta:
         model = Flag
-        fields: ClassVar[tuple[str, ...]] = ("name", "kind", "content", "container", "plant_env", "plant_path")
+        fields: ClassVar[tuple[str, ...]] = ("id", "name", "kind", "content", "container", "plant_env", "plant_path")
 
 
 class HintSerializer(serializers.ModelSerializer[Hint]):
@@ -486,3 +490,35 @@ class AnnouncementSerializer(serializers.ModelSerializer[Announcement]):
     @extend_schema_field(serializers.BooleanField())
     def get_is_read(self, announcement: Announcement) -> bool:
         return bool(getattr(announcement, "is_read", False))
+
+
+class UnreadSerializer(serializers.Serializer[Any]):
+    """How much somebody has not read."""
+
+    unread_count = serializers.IntegerField()
+
+
+class OrganisersSerializer(serializers.Serializer[Any]):
+    """Those who run an event, by user name."""
+
+    usernames = serializers.ListField(child=serializers.CharField(max_length=150), max_length=50)
+
+
+class FileUploadSerializer(serializers.Serializer[Any]):
+    """A file, as a form; its own name unless another is given."""
+
+    file = serializers.FileField(max_length=200)
+    name = serializers.CharField(max_length=150, required=False)
+
+
+class DownloadSerializer(serializers.ModelSerializer[FileDownload]):
+    """That somebody fetched a file."""
+
+    file: Any = serializers.CharField(source="file.name", read_only=True)
+    event: Any = serializers.CharField(source="entry.event.slug", default=None, read_only=True, allow_null=True)
+    team: Any = serializers.CharField(source="team.name", default=None, read_only=True, allow_null=True)
+
+    class Meta:
+        model = FileDownload
+        fields: ClassVar[tuple[str, ...]] = ("id", "file", "event", "team", "user_name", "ip", "created_at")
+        read_only_fields = fields

@@ -5,21 +5,24 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
+from rest_framework.parsers import MultiPartParser
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from challenges import lists, services
-from challenges.models import Announcement, AnnouncementRead, Challenge, Event, EventChallenge, Team
+from challenges.models import Announcement, AnnouncementRead, Challenge, Event, EventChallenge, FileDownload, Team
 from challenges.presentation import play_of
 from hub.api.etags import conditional
 from hub.api.filters import orders_of
 from hub.api.idempotency import idempotent
 from hub.api.shapes import parse, show
 from hub.api.views import HubViewSet
-from hub.exceptions import Conflict, Invalid, NotAllowed
+from hub.exceptions import Conflict, Invalid, NotAllowed, NotFound
 
 from . import filters
 from . import serializers as shapes
@@ -27,6 +30,8 @@ from .instances import InstanceAnswerSerializer, TestCopySerializer
 
 SLUG = r"[-a-zA-Z0-9_]+"
 NUMBER = r"[0-9]{1,9}"
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+FILE = OpenApiParameter("file", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 
 def _seen(event: Event, request: Request) -> Event:
@@ -45,14 +50,26 @@ class ChallengeViewSet(HubViewSet):
     ordering_fields = orders_of(lists.CHALLENGES, "created_at")
     lookup_field = "slug"
     lookup_value_regex = SLUG
+    list_actions = frozenset({"list", "downloads"})
     version_fields = ("name", "state", "updated_at")
     verbs: ClassVar[dict[str, str]] = {
         "list": "challenges.view",
         "retrieve": "challenges.view",
+        "downloads": "challenges.view",
         "grant": "challenges.grant",
         "revoke": "challenges.grant",
         "*": "challenges.change",
     }
+
+    def get_queryset(self) -> QuerySet[Any]:
+        if self.action != "downloads":
+            return super().get_queryset()
+        rows = FileDownload.objects.filter(file__challenge__slug=self.kwargs["slug"]).order_by("-id")
+        events = Event.objects.visible_to(self.request.user).order_by().values("pk")
+        return rows.filter(entry__event__in=events).select_related("file", "team", "entry__event")
+
+    def get_serializer_class(self) -> Any:
+        return shapes.DownloadSerializer if self.action == "downloads" else shapes.ChallengeSerializer
 
     @extend_schema(summary="Make a challenge, as a draft", responses={201: shapes.ChallengeSerializer})
     @idempotent
@@ -118,6 +135,41 @@ class ChallengeViewSet(HubViewSet):
         launched = services.launch_test(challenge, actor=request.user, team=team)
         answer = show(InstanceAnswerSerializer, vars(launched), request)
         return Response(answer, status=201 if launched.is_new else 200)
+
+    @extend_schema(
+        summary="Add a file for teams",
+        request={"multipart/form-data": shapes.FileUploadSerializer},
+        responses={201: shapes.FileSerializer},
+    )
+    @action(detail=True, methods=["post"], parser_classes=[MultiPartParser])
+    def files(self, request: Request, slug: str) -> Response:
+        """409 `file_exists` when there is one of this name: remove it first. What there is stands in the challenge."""
+        challenge, asked = self.get_object(), parse(shapes.FileUploadSerializer, request)
+        made = services.add_file(challenge, asked["file"], actor=request.user, name=asked.get("name", ""))
+        return Response(shapes.FileSerializer(made).data, status=201)
+
+    @extend_schema(summary="Remove a file", responses={204: None}, parameters=[FILE])
+    @action(detail=True, methods=["delete"], url_path=rf"files/(?P<file>{UUID})")
+    def remove_file(self, request: Request, slug: str, file: str) -> Response:
+        found = self.get_object().files.filter(pk=file).first()
+        if found is None:
+            raise NotFound("There is no such file.")
+        services.remove_file(found, actor=request.user)
+        return Response(status=204)
+
+    @extend_schema(
+        summary="List who fetched its files, the newest first", responses=shapes.DownloadSerializer(many=True)
+    )
+    @action(
+        detail=True,
+        queryset=FileDownload.objects.all(),
+        serializer_class=shapes.DownloadSerializer,
+        filterset_class=None,
+        ordering_fields=("created_at",),
+    )
+    def downloads(self, request: Request, slug: str) -> Response:
+        get_object_or_404(Challenge.objects.visible_to(request.user), slug=slug)
+        return self.list(request)
 
     def _shown(self, slug: str) -> Any:
         fresh = self.get_queryset().get(slug=slug)
@@ -221,6 +273,7 @@ class AnnouncementViewSet(HubViewSet):
         "list": "events.view",
         "retrieve": "events.view",
         "read": "events.read",
+        "unread": "events.view",
         "*": "events.change",
     }
 
@@ -248,6 +301,11 @@ class AnnouncementViewSet(HubViewSet):
     def destroy(self, request: Request, pk: str) -> Response:
         services.withdraw_announcement(self.get_object(), actor=request.user)
         return Response(status=204)
+
+    @extend_schema(summary="How many one has not read yet", responses=shapes.UnreadSerializer)
+    @action(detail=False, methods=["get"], pagination_class=None, filterset_class=None, filter_backends=())
+    def unread(self, request: Request) -> Response:
+        return Response({"unread_count": services.unread_count(request.user)})
 
     @extend_schema(summary="Note that one has read it", request=None, responses={204: None})
     @action(detail=True, methods=["post"])

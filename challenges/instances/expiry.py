@@ -8,12 +8,14 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import SYSTEM
+from hub.exceptions import Conflict
 from hub.nodes import operations
 from hub.nodes.choices import DesiredStatus
 from hub.nodes.models import Node, Operation
 
 if TYPE_CHECKING:
     from accounts.actors import Asker
+    from challenges.instances.querysets import InstanceQuerySet
     from challenges.models import Instance
 
 MOST_AT_ONCE = 50
@@ -39,6 +41,18 @@ def end(instance: Instance, *, actor: Asker, verb: str, reason: str) -> Operatio
     type(instance)._base_manager.filter(pk=instance.pk).update(end_reason=reason[:200])
     audit.record(actor, f"instance.{ENDED.get(verb, verb)}", instance, reason=reason)
     return operation
+
+
+def forget_copies(rows: InstanceQuerySet) -> None:
+    """Delete the rows of test copies that are gone, so that their challenge or team can go.
+
+    Refused while a copy is there, and where teams have had instances in an event: those are part of its history.
+    """
+    if rows.alive().exists():
+        raise Conflict("A copy of it is there still. Stop it first.", code="instance_there")
+    if rows.filter(event__isnull=False).exists():
+        raise Conflict("It had instances in an event, which stay in its history.", code="instances_stay")
+    rows.delete()
 
 
 ENDED = {"expire": "expired", "delete": "removed", "kill": "killed"}

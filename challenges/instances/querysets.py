@@ -11,7 +11,7 @@ from django.db.models import OuterRef, Q
 from django.db.models.functions import Now
 
 from accounts.permissions import can, reaches_any, region_limit
-from hub.nodes.choices import BROKEN, DesiredStatus
+from hub.nodes.choices import BROKEN, DesiredStatus, ObservedStatus
 from hub.nodes.querysets import WorkloadQuerySet
 
 from .connections import address_rows
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 WATCHED_SECONDS = 30
 FRESH_SECONDS = 1.5
+FAILED_MINUTES = 15
+"""How long a failed instance stays, so that its team reads why and may try again."""
 
 
 class InstanceQuerySet(WorkloadQuerySet):
@@ -62,6 +64,16 @@ class InstanceQuerySet(WorkloadQuerySet):
         """Those whose time is over and that nobody has ended yet."""
         over = Q(expires_at__lte=Now()) | Q(event__ends_at__lte=Now())
         return self.wanted().filter(over)
+
+    def given_up(self) -> InstanceQuerySet:
+        """Those that failed and that nobody has tried again for a while: they only hold a place and an address."""
+        failed = self.wanted().filter(desired_status=DesiredStatus.RUNNING, observed_status=ObservedStatus.FAILED)
+        return failed.filter(observed_at__lt=Now() - timedelta(minutes=FAILED_MINUTES))
+
+    def last_end(self, event: Any, challenge: str, user: Any) -> Instance | None:
+        """The instance of a challenge that ended last for somebody's team, if that was within the hour."""
+        rows = self.filter(event=event, challenge__slug=challenge, team__memberships__user=user.pk)
+        return rows.filter(deleted_at__gt=Now() - timedelta(hours=1)).order_by("-deleted_at").first()
 
 
 class InstanceLogQuerySet(models.QuerySet["InstanceLog"]):

@@ -53,7 +53,8 @@ class Challenge(models.Model):
     scoring = models.CharField(max_length=12, choices=Scoring.choices, default=Scoring.STATIC)
     minimum_points = models.PositiveIntegerField(default=1, validators=POINTS, help_text="It never falls below.")
     decay = models.PositiveIntegerField(
-        default=0, help_text="Linear: points lost with each solve. Logarithmic: the solve at which it is at its least."
+        default=0,
+        help_text="Linear: points lost with each solve. Logarithmic: after how many more solves it is at its least.",
     )
     first_blood_bonus = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(MOST_POINTS)])
     max_attempts = models.PositiveIntegerField(default=0, help_text="Wrong answers of one team; 0 for no limit.")
@@ -97,6 +98,16 @@ class Challenge(models.Model):
     def wants_powers(self) -> bool:
         """Whether a container of it asks for more than containers usually get."""
         return any(container.capabilities or container.is_privileged for container in self.containers.all())
+
+    @property
+    def scoring_words(self) -> str:
+        """How its value falls, with its numbers."""
+        least = min(self.minimum_points, self.points)
+        if self.scoring == Scoring.LINEAR:
+            return f"Falls by {self.decay} with each solve after the first, to {least} at least"
+        if self.scoring == Scoring.LOGARITHMIC:
+            return f"Falls slowly, then faster, to {least} at solve number {self.decay + 1}"
+        return str(Scoring(self.scoring).label)
 
     @property
     def has_powers(self) -> bool:
@@ -169,6 +180,14 @@ class Flag(models.Model):
 
     challenge = models.ForeignKey(Challenge, on_delete=models.CASCADE, related_name="flags")
     name = models.SlugField(max_length=40, default="flag")
+    seed = models.CharField(
+        max_length=60,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="What a flag of each team is made from; empty: its name. A new name changes nobody's flag.",
+    )
     kind = models.CharField(max_length=12, choices=FlagKind.choices, default=FlagKind.STATIC)
     content = EncryptedTextField(purpose="challenge.flag_content")
     container = models.ForeignKey(

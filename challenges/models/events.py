@@ -196,6 +196,12 @@ class Announcement(models.Model):
 
     event = models.ForeignKey(Event, null=True, blank=True, on_delete=models.CASCADE, related_name="announcements")
     region = models.ForeignKey(Region, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    is_wide = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="To all whom the event is open to, not its teams only.",
+    )
     title = models.CharField(max_length=120)
     message = models.TextField(validators=[MaxLengthValidator(2000)])
     ui_type = models.CharField(max_length=10, choices=HintKind.choices, default=HintKind.TOAST)

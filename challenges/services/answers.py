@@ -260,10 +260,14 @@ def _flags(challenge: Challenge) -> list[Flag]:
 
 
 def _solve(given: _Try, found: Flag, known: list[Flag]) -> Answered:
-    entry, before = given.entry, len(given.found)
+    entry = given.entry
     EventChallenge.objects.select_for_update(no_key=True).only("pk").get(pk=entry.pk)
     needs_all = entry.challenge.flag_logic == FlagLogic.ALL
-    completes = not needs_all or before + 1 >= len(known)
+    left = {flag.pk for flag in known} - {
+        *given.found,
+        found.pk,
+    }  # one that was found and removed since is none of them
+    completes = not needs_all or not left
     solve = {"flag": found, "parts": len(known) if needs_all else 1, "completes": completes}
     write_score(given.participation, entry, given.actor, ScoreKind.SOLVE, **solve)
     is_first = completes and not ScoreEvent.objects.filter(entry=entry, kind=ScoreKind.FIRST_BLOOD).exists()
@@ -277,7 +281,7 @@ def _solve(given: _Try, found: Flag, known: list[Flag]) -> Answered:
     team = given.participation.team.name
     audit.record(given.actor, "challenge.solved", entry, team=team, part=found.name, is_first=is_first)
     if not completes:
-        return Answered(outcome, f"Right. {len(known) - before - 1} more to find.")
+        return Answered(outcome, f"Right. {len(left)} more to find.")
     if entry.event.stops_on_solve:
         _stop_copy(given)
     if entry.event.is_frozen:

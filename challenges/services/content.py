@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from accounts.models import User
 from accounts.permissions import require
 from challenges import flags
 from challenges.choices import CHALLENGE_TRANSITIONS, ChallengeKind, ChallengeState
-from challenges.models import Challenge, ChallengeContainer, ChallengeFile, ChallengePort, Flag, Hint
+from challenges.instances import expiry
+from challenges.models import Challenge, ChallengeContainer, ChallengeFile, ChallengePort, Flag, Hint, Instance
 from hub.exceptions import Conflict, Invalid
 
 from .common import assign, clean, free_slug, told
@@ -83,6 +85,7 @@ def delete_challenge(challenge: Challenge, *, actor: Asker) -> None:
         locked = _lock(challenge)
         if locked.entries.exists():
             raise Conflict("An event offers it. Take it out there first.", code="challenge_in_use")
+        expiry.forget_copies(Instance.objects.filter(challenge=locked))
         audit.record(actor, "challenge.deleted", locked, slug=locked.slug)
         for file in locked.files.all():
             _forget(file)
@@ -218,15 +221,29 @@ def _set_containers(challenge: Challenge, rows: list[Mapping[str, Any]]) -> None
 
 
 def _set_flags(challenge: Challenge, rows: list[Mapping[str, Any]]) -> None:
-    """Those that keep their name keep their row, because solves name it."""
+    """By their id where rows have one, else by their name: a flag keeps its row, which solves name, when renamed."""
     _limit(rows, MOST_FLAGS, "flags")
-    names = [str(row.get("name", "flag")) for row in rows]
+    known = {flag.pk: flag for flag in challenge.flags.all()}
+    by_name = {flag.name: flag for flag in known.values()}
+    found = [known.get(row["id"]) if row.get("id") else by_name.get(row.get("name", "flag")) for row in rows]
+    names = [str(row.get("name") or (flag.name if flag else "flag")) for row, flag in zip(rows, found, strict=True)]
     _refuse_twice(names, "flags")
-    challenge.flags.exclude(name__in=names).delete()
+    kept = [flag.pk for flag in found if flag]
+    if len(set(kept)) < len(kept):
+        raise Invalid("Two are the same flag.", field="flags")
+    challenge.flags.exclude(pk__in=kept).delete()
+    seeds = {flag.seed or flag.name for flag in found if flag}
+    for flag, name in zip(found, names, strict=True):
+        if flag and flag.name != name:  # out of the way, so that two may change their names
+            flag.seed = flag.seed or flag.name
+            Flag.objects.filter(pk=flag.pk).update(name=f"~{flag.pk}")
     for position, row in enumerate(rows):
-        values = dict(row)
+        values = {**row, "name": names[position]}
+        values.pop("id", None)
         content, container = values.pop("content", ""), values.pop("container", None)
-        flag = challenge.flags.filter(name=values.get("name", "flag")).first() or Flag(challenge=challenge)
+        flag = found[position]
+        if flag is None:
+            flag = Flag(challenge=challenge, seed=secrets.token_hex(8) if names[position] in seeds else "")
         assign(flag, {"position": position, **values})
         if content:
             flag.content = content

@@ -272,9 +272,9 @@ def _status_when_approved(event: Event) -> EventStatus:
 
 
 def _tell_start(event: Event) -> None:
-    Announcement.objects.create(
-        event=event, title=f"{event.name} has started"[:120], message="Good luck.", author_name="the hub"
-    )
+    """Tell all whom it is open to: who has not entered yet may still."""
+    title = f"{event.name} has started"[:120]
+    Announcement.objects.create(event=event, title=title, message="Good luck.", author_name="the hub", is_wide=True)
 
 
 def _refuse_entry(event: Event, team: Team) -> None:

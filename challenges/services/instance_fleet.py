@@ -85,7 +85,7 @@ def end_for_event(event: Event) -> None:
 
 
 def settle_instances() -> int:
-    """End what time, solves and bans have made superfluous; says how many. Nothing is lost when it comes late."""
+    """End what time, solves, bans and failures have made superfluous; says how many. It may come late."""
     solved = ScoreEvent.objects.filter(
         event=OuterRef("event"), team=OuterRef("team"), completes=True, entry__challenge=OuterRef("challenge")
     )
@@ -95,6 +95,7 @@ def settle_instances() -> int:
     banned = Participation.objects.filter(event=OuterRef("event"), team=OuterRef("team"), banned_at__isnull=False)
     rows = Instance.objects.wanted().filter(Exists(banned) | Q(event__isnull=False, team__banned_at__isnull=False))
     reasons += [(row, "The team is banned.") for row in rows[:SETTLED_AT_ONCE]]
+    reasons += [(row, f"It failed: {row.status_reason}") for row in Instance.objects.given_up()[:SETTLED_AT_ONCE]]
     return sum(_end(row, SYSTEM, "expire", reason) for row, reason in reasons)
 
 

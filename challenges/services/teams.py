@@ -13,7 +13,8 @@ from accounts import audit
 from accounts.models import AuditEntry, User
 from accounts.permissions import can, require
 from challenges.choices import JOIN_CODE_ALPHABET, JOIN_CODE_LENGTH, OVER
-from challenges.models import Event, Membership, Team
+from challenges.instances import expiry
+from challenges.models import Event, Instance, Membership, Team
 from hub.exceptions import Conflict, Invalid, LimitReached, NotAllowed, NotFound, TooMany
 from hub.nodes.models import Region
 
@@ -55,6 +56,8 @@ def update_team(team: Team, *, actor: Asker, **changes: Any) -> Team:
     with transaction.atomic():
         locked = _lock(team)
         _refuse_banned(locked, actor)
+        if "region" in changes and changes["region"] != locked.region:
+            _refuse_other_region(locked, actor)
         before = assign(locked, changes)
         clean(locked, exclude={"captain"}, with_constraints=False)
         if locked.memberships.count() > locked.max_members:
@@ -136,9 +139,7 @@ def leave_team(team: Team, *, actor: Any) -> None:
         if locked.captain_id == actor.pk:
             if locked.memberships.exclude(user=actor).exists():
                 raise Conflict("Hand the team over to somebody first.", code="captain_leaves")
-            _refuse_played(locked)
-            audit.record(actor, "team.deleted", locked)
-            locked.delete()
+            _delete(locked, actor)
             return
         membership.delete()
         audit.record(actor, "team.left", locked)
@@ -226,9 +227,7 @@ def delete_team(team: Team, *, actor: Asker) -> None:
     with transaction.atomic():
         locked = _lock(team)
         _refuse_banned(locked, actor)
-        _refuse_played(locked)
-        audit.record(actor, "team.deleted", locked)
-        locked.delete()
+        _delete(locked, actor)
 
 
 def personal_team(user: Any) -> Team:
@@ -293,6 +292,20 @@ def _refuse_banned(team: Team, actor: Any) -> None:
         raise NotAllowed(f"The team is banned: {team.ban_reason}", code="team_banned")
 
 
-def _refuse_played(team: Team) -> None:
+def _refuse_other_region(team: Team, actor: Any) -> None:
+    """A team that has entered an event stays in its region until that is over; staff may still move it."""
+    if can(actor, "teams.moderate", team):
+        return
+    for event in Event.objects.filter(participations__team=team):
+        if event.state not in OVER:
+            text = f"The team takes part in {event.name}; until it is over the region stays."
+            raise Conflict(text, code="region_fixed")
+
+
+def _delete(team: Team, actor: Asker) -> None:
+    """Delete a team that has played nowhere, with the test copies that organisers had in its name."""
     if team.participations.exists():
         raise Conflict("The team has taken part in an event; its results stay.", code="team_has_played")
+    expiry.forget_copies(Instance.objects.filter(team=team))
+    audit.record(actor, "team.deleted", team)
+    team.delete()

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from accounts.tests.factories import UserFactory
+from challenges import services
 from challenges.models import Challenge, EventChallenge, Flag, Participation, Team
 
 from .factories import ChallengeFactory, EntryFactory, EventFactory, HintFactory, TeamFactory, participate
@@ -68,7 +70,14 @@ def test_challenge_is_made_without_ever_telling_its_flags(admin: APIClient) -> N
     assert (made.status_code, changed.status_code) == (201, 200)
     assert made.json()["containers"][0]["ports"][0]["number"] == 80
     assert made.json()["flags"] == [
-        {"name": "flag", "kind": "static", "container": "web", "plant_env": "FLAG", "plant_path": ""}
+        {
+            "id": Flag.objects.get().pk,
+            "name": "flag",
+            "kind": "static",
+            "container": "web",
+            "plant_env": "FLAG",
+            "plant_path": "",
+        }
     ]
     assert "secret}" not in made.content.decode()
     assert "other}" not in changed.content.decode()
@@ -218,3 +227,45 @@ def test_board_of_many_costs_few_queries(
     with django_assert_max_num_queries(10):
         assert len(player.get(f"/api/v1/events/{entry.event.slug}/board").json()) == 10
     assert Team.objects.count() == 1
+
+
+def test_organisers_are_named_and_taken_out(admin: APIClient) -> None:
+    event, ada = EventFactory(), UserFactory(username="ada", role="Operator")
+    UserFactory(username="player")
+    path = f"/api/v1/events/{event.slug}/organisers"
+
+    made = admin.put(path, {"usernames": ["ada"]}).json()
+    refused = [admin.put(path, {"usernames": [name]}).status_code for name in ("player", "nobody")]
+    seen = client_of(ada).get(path).json()
+
+    assert made == seen == {"usernames": ["ada"]}
+    assert refused == [400, 400]
+    assert admin.put(path, {"usernames": []}).json() == {"usernames": []}
+
+
+def test_files_of_a_challenge_come_and_go(
+    admin: APIClient, entry: EventChallenge, mine: Participation, settings: Any, tmp_path: Any
+) -> None:
+    settings.HUB_CHALLENGE_FILES = tmp_path
+    path = f"/api/v1/challenges/{entry.challenge.slug}"
+
+    made = admin.post(f"{path}/files", {"file": SimpleUploadedFile("a.zip", b"abc")}, format="multipart")
+    again = admin.post(f"{path}/files", {"file": SimpleUploadedFile("a.zip", b"abc")}, format="multipart")
+    services.fetch_file(entry.event, entry.challenge.slug, made.json()["id"], actor=mine.team.captain)
+    (fetched,) = admin.get(f"{path}/downloads").json()["results"]
+    shown = admin.get(path).json()["files"]
+
+    assert (made.status_code, made.json()["size_bytes"], again.status_code) == (201, 3, 409)
+    assert (fetched["file"], fetched["event"], fetched["team"]) == ("a.zip", entry.event.slug, mine.team.name)
+    assert [each["name"] for each in shown] == ["a.zip"]
+    assert admin.delete(f"{path}/files/{made.json()['id']}").status_code == 204
+    assert admin.delete(f"{path}/files/{made.json()['id']}").status_code == 404
+
+
+def test_unread_announcements_are_counted(admin: APIClient) -> None:
+    player = client_of(UserFactory())
+    told = admin.post("/api/v1/announcements", {"title": "Tea", "message": "Now."}).json()
+    before = player.get("/api/v1/announcements/unread").json()
+    player.post(f"/api/v1/announcements/{told['id']}/read")
+
+    assert (before, player.get("/api/v1/announcements/unread").json()) == ({"unread_count": 1}, {"unread_count": 0})

@@ -8,7 +8,7 @@ import pytest
 
 from accounts.models import AuditEntry
 from accounts.tests.factories import UserFactory
-from challenges import services
+from challenges import flags, services
 from challenges.models import Challenge, EventChallenge
 from hub.exceptions import Conflict, Invalid, NotAllowed, NotFound
 
@@ -72,6 +72,23 @@ def test_changed_flags_keep_their_rows_and_what_is_not_said_again(operator: Any)
 
     after = made.flags.get()
     assert (after.pk, after.content.reveal(), after.plant_path) == (before.pk, FLAG["content"], "/flag")
+
+
+def test_a_flag_that_is_renamed_stays_the_same_flag(operator: Any) -> None:
+    made = create(operator, flags=[FLAG, {"name": "second", "content": "flag{two}"}])
+    first, second = made.flags.all()
+    team = TeamFactory()
+    before = flags.flag_for(first, team)
+
+    rows = [{"id": first.pk, "name": "second", "kind": "team"}, {"id": second.pk, "name": "flag"}]
+    services.update_challenge(made, actor=operator, flags=rows)
+    swapped = {flag.pk: flag for flag in made.flags.all()}
+    services.update_challenge(made, actor=operator, flags=[{"id": first.pk, "name": "one"}, {**FLAG, "name": "flag"}])
+    renamed, new = made.flags.all()
+
+    assert [swapped[flag.pk].name for flag in (first, second)] == ["second", "flag"]
+    assert (renamed.pk, renamed.name, flags.flag_for(renamed, team)) == (first.pk, "one", before)
+    assert flags.flag_for(new, team) != before
 
 
 @pytest.mark.parametrize(

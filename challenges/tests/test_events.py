@@ -391,3 +391,13 @@ def test_unknown_event_is_not_found(admin: Any) -> None:
 
     with pytest.raises(NotFound):
         services.pause_event(event, actor=admin)
+
+
+def test_a_start_is_told_to_all_whom_the_event_is_open_to() -> None:
+    here, there = RegionFactory(slug="here"), RegionFactory(slug="there")
+    EventFactory(region=here, is_public=False, status=EventStatus.SCHEDULED, **times(-HOUR, HOUR))
+    services.settle_events()
+
+    told = [services.unread_count(UserFactory(region_preference=region.slug)) for region in (here, there)]
+
+    assert told == [1, 0]

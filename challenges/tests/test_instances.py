@@ -234,6 +234,56 @@ def test_failed_launch_tells_why_and_the_next_click_tries_again(arena: Arena):
     assert arena.fresh(instance).observed_status == "running"
 
 
+def test_failed_launch_is_ended_when_nobody_tries_again(arena: Arena):
+    challenge = runnable(arena.event)
+    arena.engine.state.images["kutanga/sample"] = FakeImage("sha256:x", missing=True)
+    instance = arena.launch(arena.teams[0], challenge)
+    arena.work()
+    settle_instances()
+    early = arena.fresh(instance)
+    Instance.objects.update(observed_at=timezone.now() - timedelta(minutes=16))
+
+    settle_instances()
+    arena.work()
+
+    gone = arena.fresh(instance)
+    assert (early.observed_status, gone.observed_status) == ("failed", "deleted")
+    assert gone.end_reason == "It failed: No registry has the image kutanga/sample."
+    assert leased_ips(arena.node) == []
+    told = Instance.objects.all().last_end(arena.event, challenge.slug, arena.teams[0].captain)
+    assert told == instance
+
+
+def test_challenge_and_team_go_with_the_test_copies_that_are_gone(arena: Arena, operator: Any):
+    challenge, team = runnable(), TeamFactory()
+    copy = services.launch_test(challenge, actor=operator, team=team).instance
+    arena.work()
+    with pytest.raises(Conflict) as refused:
+        services.delete_challenge(challenge, actor=operator)
+    services.stop_instance(copy, actor=operator)
+    arena.work()
+
+    services.delete_challenge(challenge, actor=operator)
+    services.delete_team(team, actor=operator)
+
+    assert refused.value.code == "instance_there"
+    assert not Instance.objects.filter(pk=copy.pk).exists()
+
+
+def test_instances_of_an_event_keep_their_challenge(arena: Arena, operator: Any):
+    challenge = runnable(arena.event)
+    instance = arena.launch(arena.teams[0], challenge)
+    arena.work()
+    services.stop_instance(instance, actor=operator)
+    arena.work()
+    arena.event.entries.all().delete()
+
+    with pytest.raises(Conflict) as refused:
+        services.delete_challenge(challenge, actor=operator)
+
+    assert refused.value.code == "instances_stay"
+
+
 def test_output_of_the_instance_is_brought_to_its_team_without_the_flag(arena: Arena):
     challenge = runnable(arena.event)
     flag = flags.flag_for(challenge.flags.get(), arena.teams[0], arena.event)

@@ -14,7 +14,17 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.tests.factories import UserFactory
 from challenges import services
-from challenges.models import Challenge, Event, EventChallenge, FileDownload, Participation, ScoreEvent, Team
+from challenges.forms import EventForm
+from challenges.models import (
+    Announcement,
+    Challenge,
+    Event,
+    EventChallenge,
+    FileDownload,
+    Participation,
+    ScoreEvent,
+    Team,
+)
 from hub.nodes.models import AddressPool
 
 from .arena import make_arena, runnable
@@ -464,3 +474,47 @@ def test_announcement_with_a_sound_rings_once(entry: EventChallenge, mine: Parti
     rings = ["data-rings" in client.get("/announcements/news", **ask).content.decode() for _ in range(2)]
 
     assert rings == [True, False]
+
+
+def test_what_changes_on_the_page_of_a_challenge_comes_by_itself(entry: EventChallenge) -> None:
+    hint = HintFactory(challenge=entry.challenge, content="Look **below**.")
+    team = participate(entry.event).team
+    client, url = browser(team.captain), f"/events/{entry.event.slug}/play/leaky-shop"
+    headers = {"HX-Request": "true", "HX-Target": "play-facts"}
+    first = client.get(url, headers=headers)
+    same = client.get(url, headers={**headers, "If-None-Match": first["ETag"]})
+    services.unlock_hint(entry.event, "leaky-shop", hint.pk, actor=team.captain)
+    services.submit_answer(entry.event, "leaky-shop", actor=team.captain, answer="flag{right}")
+
+    after = client.get(url, headers={**headers, "If-None-Match": first["ETag"]})
+
+    assert (first.status_code, same.status_code, after.status_code) == (200, 304, 200)
+    text = after.content.decode()
+    assert "<strong>below</strong>" in text
+    assert "Your team has solved this." in text
+    assert "<html" not in text
+
+
+def test_everybody_is_told_on_a_page(admin: Client) -> None:
+    event = EventFactory()
+    operator = browser(UserFactory(role="Operator"))
+    text = {"title": "Tea", "message": "In the hall.", "ui_type": "toast"}
+
+    page(admin, "/announcements/new", **text)
+    page(admin, "/announcements/new", event=event.slug, **text)
+    refused = operator.post("/announcements/new", text)
+
+    assert set(Announcement.objects.values_list("event__slug", flat=True)) == {None, event.slug}
+    assert refused.status_code == 422
+
+
+def test_organisers_are_chosen_in_the_form_of_an_event(admin: Client) -> None:
+    event, ada = EventFactory(), UserFactory(username="ada", role="Operator")
+    form = EventForm(instance=event)
+    values = {name: form[name].value() for name in form.fields}
+    moments = {name: values[name].strftime("%Y-%m-%dT%H:%M") for name in ("starts_at", "ends_at")}
+    sent = {name: value for name, value in values.items() if value not in (None, False)} | moments
+
+    page(admin, f"/events/{event.slug}/edit", **{**sent, "organisers": ["ada"]})
+
+    assert list(event.organisers.all()) == [ada]

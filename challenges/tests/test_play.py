@@ -9,6 +9,7 @@ import pytest
 from django.core.files.base import ContentFile
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import AuditEntry
 from accounts.tests.factories import UserFactory
 from challenges import flags, scoring, services
@@ -184,6 +185,18 @@ def test_several_flags_all_needed_share_the_points(mine: Participation, entry: E
     assert outcomes == ["partial", "already_solved", "partial", "correct"]
     assert total(mine) == 99
     assert ScoreEvent.objects.filter(completes=True).count() == 1
+
+
+def test_flags_that_were_found_stay_found_under_a_new_name(mine: Participation, entry: EventChallenge) -> None:
+    challenge = ChallengeFactory(flag="", flag_logic="all", points=100)
+    one, two = (FlagFactory(challenge=challenge, name=name, content=name) for name in ("one", "two"))
+    several = EntryFactory(event=entry.event, challenge=challenge)
+    first = answer(several, mine, "one")
+    rows = [{"id": two.pk, "name": "two"}, {"id": one.pk, "name": "renamed"}]
+    services.update_challenge(challenge, actor=SYSTEM, flags=rows)
+
+    assert (first.outcome, answer(several, mine, "one").outcome) == ("partial", "already_solved")
+    assert answer(several, mine, "two").outcome == "correct"
 
 
 def test_several_flags_any_one_solves_for_all_points(mine: Participation, entry: EventChallenge) -> None:

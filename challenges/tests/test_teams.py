@@ -209,3 +209,18 @@ def test_personal_team_is_made_once_and_nobody_joins_it() -> None:
     assert (team.is_personal, team.join_code, services.team_of(user)) == (True, None, None)
     with pytest.raises(Conflict):
         services.move_member(UserFactory(), team, actor=UserFactory(role="Admin"))
+
+
+def test_a_team_that_has_entered_an_event_stays_in_its_region() -> None:
+    here, there = RegionFactory(slug="here"), RegionFactory(slug="there")
+    team = TeamFactory(region=here)
+    event = participate(EventFactory(region=here), team).event
+
+    with pytest.raises(Conflict) as refused:
+        services.update_team(team, actor=team.captain, region=there)
+    services.update_team(team, actor=team.captain, region=here, description="Still here.")
+    services.update_team(team, actor=UserFactory(role="Admin"), region=there)
+    type(event).objects.filter(pk=event.pk).update(status="completed")
+
+    assert refused.value.code == "region_fixed"
+    assert services.update_team(team, actor=team.captain, region=here).region == here

@@ -41,7 +41,9 @@ def instance_panel(request: HttpRequest, slug: str, challenge: str) -> HttpRespo
     if request.method == "POST":
         _take(request, event, challenge)
     instance = _own(request, event, challenge)
-    context = {"event": event, "title": _title(request, event, challenge, instance)}
+    context: dict[str, Any] = {"event": event, "title": _title(request, event, challenge, instance)}
+    if instance is None:
+        context["ended"] = Instance.objects.all().last_end(event, challenge, request.user)
     return _show(request, instance, url, context)
 
 
@@ -163,7 +165,8 @@ def _show(request: HttpRequest, instance: Instance | None, url: str, context: di
     if live.is_fragment(request, "instance"):
         if request.method == "POST":
             return live.private(render(request, "challenges/partials/instance_panel.html", context))
-        tag = live.etag(request.user.pk, refusal, *panel.facts)
+        ended = context.get("ended")
+        tag = live.etag(request.user.pk, refusal, ended and ended.pk, *panel.facts)
         return live.answer(request, "challenges/partials/instance_panel.html", context, tag=tag)
     if request.method == "POST":
         return redirect(url)

@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.permissions import can, reaches_any, require
 from challenges import lists, services
 from challenges.choices import HintKind
-from challenges.forms import JoinForm, TeamForm, TeamSettingsForm
+from challenges.forms import BroadcastForm, JoinForm, TeamForm, TeamSettingsForm
 from challenges.models import Announcement, Team
 from hub.exceptions import HubError
 from hub.pages import forms as page_forms
@@ -171,7 +171,24 @@ def announcement_list(request: HttpRequest) -> HttpResponse:
         for each in unread:
             services.mark_read(each, actor=request.user)
         return redirect("challenges:announcement_list")
-    return live.private(render(request, "challenges/announcement_list.html", {"told": told, "unread": len(unread)}))
+    context = {"told": told, "unread": len(unread), "may_tell": can(request.user, "events.change")}
+    return live.private(render(request, "challenges/announcement_list.html", context))
+
+
+@login_required
+def announcement_create(request: HttpRequest) -> HttpResponse:
+    """Tell the participants of an event; who may, everybody."""
+    require(request.user, "events.change")
+    form = BroadcastForm(request.user, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        told = page_forms.call(form, services.announce, actor=me(request), **form.cleaned_data)
+        if told:
+            messages.success(request, "Told.")
+            return redirect("challenges:announcement_list")
+    context = {"form": form}
+    return live.private(
+        render(request, "challenges/announcement_form.html", context, status=422 if form.errors else 200)
+    )
 
 
 @login_required

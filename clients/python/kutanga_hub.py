@@ -690,6 +690,10 @@ class Announcements(Group):
             is_keyed=True,
         )
 
+    def unread(self) -> Answer:
+        """How many one has not read yet."""
+        return self._answer("GET", "/api/v1/announcements/unread")
+
     def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show an announcement."""
         return self._answer(
@@ -1112,6 +1116,25 @@ class Challenges(Group):
             f"/api/v1/challenges/{_part(slug)}",
             headers={"If-Match": if_match},
         )
+
+    def downloads(
+        self,
+        slug: str,
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+    ) -> Listing:
+        """List who fetched its files, the newest first."""
+        return Listing(
+            self._client,
+            f"/api/v1/challenges/{_part(slug)}/downloads",
+            {"limit": limit, "offset": offset, "ordering": ordering},
+        )
+
+    def remove_file(self, file: str, slug: str) -> None:
+        """Remove a file."""
+        self._nothing("DELETE", f"/api/v1/challenges/{_part(slug)}/files/{_part(file)}")
 
     def grant(self, slug: str) -> Answer:
         """Allow the capabilities that its containers ask for."""
@@ -2561,6 +2584,18 @@ class Events(Group):
     def enter(self, slug: str) -> Answer:
         """Enter it with one's team."""
         return self._answer("POST", f"/api/v1/events/{_part(slug)}/enter")
+
+    def organisers(self, slug: str) -> Answer:
+        """Who runs it."""
+        return self._answer("GET", f"/api/v1/events/{_part(slug)}/organisers")
+
+    def set_organisers(self, slug: str, *, usernames: Sequence[str]) -> Answer:
+        """Say who runs it."""
+        return self._answer(
+            "PUT",
+            f"/api/v1/events/{_part(slug)}/organisers",
+            body={"usernames": usernames},
+        )
 
     def pause(self, slug: str) -> Answer:
         """Hold the play."""

@@ -92,6 +92,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST api/v1/events": NIGHT,
     "PATCH api/v1/events/{slug}": {"submissions_per_minute": 5},
     "POST api/v1/events/{slug}/administrator": {"username": None},
+    "PUT api/v1/events/{slug}/organisers": {"usernames": []},
     "POST api/v1/events/{slug}/award": {"team": 7007, "points": 5, **REASON},
     "POST api/v1/events/{slug}/ban-team": {"team": 7007, **REASON},
     "POST api/v1/events/{slug}/unban-team": {"team": 7007},
@@ -326,6 +327,7 @@ class Visitor:
         others = {
             "<slug:challenge>": "leaky-shop",
             "<uuid:file>": "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11",
+            "{file}": "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11",
             "<uuid:command>": str(world.device_command.pk),
             "{command}": str(world.device_command.pk),
             "<int:hint>": "7007",

@@ -87,6 +87,7 @@ UNOPENED = {  # no scope alone gets into these
     "POST api/v1/event-challenges/{id}/submit": "likewise",
     "POST api/v1/events/{slug}/withdraw": "likewise",
     "POST api/v1/teams/{id}/leave": "likewise",
+    "DELETE api/v1/challenges/{slug}/files/{file}": "there is no file",
     "POST api/v1/metrics/sample": "measures what one must be able to see",
     "POST api/v1/metrics/samples": "measures what one must be able to see",
     "POST api/v1/nodes/{name}/drift/{verb}": "nothing has drifted",

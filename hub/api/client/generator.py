@@ -58,11 +58,17 @@ def generate(document: dict[str, Any]) -> str:
     groups: dict[str, list[str]] = {}
     for path, operations in sorted(document["paths"].items()):
         for method in METHODS:
-            if operation := operations.get(method):
+            if (operation := operations.get(method)) and not _is_form(operation):
                 name, text = _method(document, path, method, operation)
                 groups.setdefault(name, []).append(text)
     classes = [_group(name, methods) for name, methods in sorted(groups.items())]
     return HEAD + "\n\n\n".join([_runtime(), *classes, _hub(sorted(groups))]) + "\n"
+
+
+def _is_form(operation: dict[str, Any]) -> bool:
+    """Whether it takes a file and nothing else, which the client does not send."""
+    content = operation.get("requestBody", {}).get("content", {})
+    return bool(content) and "application/json" not in content
 
 
 def _runtime() -> str:
