@@ -252,7 +252,7 @@ def test_files_of_a_challenge_come_and_go(
     made = admin.post(f"{path}/files", {"file": SimpleUploadedFile("a.zip", b"abc")}, format="multipart")
     again = admin.post(f"{path}/files", {"file": SimpleUploadedFile("a.zip", b"abc")}, format="multipart")
     services.fetch_file(entry.event, entry.challenge.slug, made.json()["id"], actor=mine.team.captain)
-    (fetched,) = admin.get(f"{path}/downloads").json()["results"]
+    (fetched,) = admin.get(f"{path}/downloads").json()
     shown = admin.get(path).json()["files"]
 
     assert (made.status_code, made.json()["size_bytes"], again.status_code) == (201, 3, 409)

@@ -1117,20 +1117,9 @@ class Challenges(Group):
             headers={"If-Match": if_match},
         )
 
-    def downloads(
-        self,
-        slug: str,
-        *,
-        limit: int | None = None,
-        offset: int | None = None,
-        ordering: str | None = None,
-    ) -> Listing:
-        """List who fetched its files, the newest first."""
-        return Listing(
-            self._client,
-            f"/api/v1/challenges/{_part(slug)}/downloads",
-            {"limit": limit, "offset": offset, "ordering": ordering},
-        )
+    def downloads(self, slug: str) -> Rows:
+        """Who fetched its files last."""
+        return self._rows("GET", f"/api/v1/challenges/{_part(slug)}/downloads")
 
     def remove_file(self, file: str, slug: str) -> None:
         """Remove a file."""

@@ -104,6 +104,8 @@ def test_every_operation_has_a_method() -> None:
 
     for operations in document["paths"].values():
         for operation in operations.values():
+            if generator._is_form(operation):
+                continue  # it takes a file
             group = operation["tags"][0].replace("-", "_")
             name = operation["operationId"].removeprefix(f"{group}_")
             assert callable(getattr(getattr(hub, group), name)), operation["operationId"]
