@@ -212,6 +212,12 @@ def _take_back(workload: Workload, engine: Engine) -> None:
     failpoint("reconcile.after_take_back")
 
 
+def _older_run(workload: Workload, engine: Engine) -> Observation | None:
+    """What runs of an older wish after all: its engine has started it again since it was seen to have ended."""
+    seen = engine.inspect(workload.engine_name)
+    return seen if seen is not None and seen.is_running and seen.generation < workload.generation else None
+
+
 def _take_back_own(workload: Workload, engine: Engine) -> None:
     """Leave nothing of a launch that was refused in its middle; what runs, or is of another wish, is not its own."""
     try:
@@ -292,6 +298,8 @@ def _launch(workload: Workload, engine: Engine) -> Step:
     except EngineError as error:
         if moved := move_away(workload, addresses, error):
             return moved
+        if error.permanent and (older := _older_run(workload, engine)):
+            return _stop_step(workload, engine, older, S.STOPPING)
         if error.permanent:
             _take_back_own(workload, engine)
         raise

@@ -211,6 +211,29 @@ def test_what_ends_by_its_console_does_not_come_up_after_the_clusters_pause(
     assert cluster.calls("stop")
 
 
+def test_what_the_cluster_starts_again_right_before_the_next_launch_is_stopped_first(
+    server: GameServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_with_console(server, cluster)
+    held = cluster.state.workloads[server.engine_name]
+    services.restart_server(server, actor=server.owner)
+    look(server, cluster)
+    ran = held.observation
+    cluster.crash(server.engine_name, code=0)
+    with monkeypatch.context() as patched:
+        later = replace(ran, started_at=ran.started_at + timedelta(seconds=1))
+        patched.setattr(cluster, "pull", lambda *_, **__: setattr(held, "observation", later) or "")
+
+        look(server, cluster)
+
+    told = server.observed_status
+    look(server, cluster)
+    look(server, cluster)
+
+    assert (told, server.observed_status) == (S.STOPPING, S.RUNNING)
+    assert (cluster.inspect(server.engine_name).generation, cluster.calls("kill")) == (server.generation, [])
+
+
 def run_with_console(server: GameServer, cluster: Cluster) -> None:
     Template.objects.update(stop_kind="console", stop_value="save-and-quit")
     cluster.is_slow = False
