@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,7 +14,8 @@ from hub.pages.navigation import Place, register
 from hub.pages.overview import Contribution, Panel
 from hub.statements import statement
 
-from .models import AuditEntry, User
+from .lists import find_token
+from .models import ApiToken, AuditEntry, User
 from .permissions import can, manages_people
 
 LATEST = 8
@@ -44,6 +46,15 @@ def _latest(user: Any) -> Any:
     return AuditEntry.objects.visible_to(user).values_list("actor_name", "action", "target_name", "at")[:LATEST]
 
 
+def _find_tokens(user: Any, text: str) -> Iterable[palette.Hit]:
+    """One's own, by name or by how they begin."""
+    if not can(user, "tokens.own"):
+        return
+    for token in find_token(ApiToken.objects.filter(user=user.pk), text)[: palette.PER_GROUP]:
+        url = f"{reverse('accounts:token_list')}?{urlencode({'q': token.name})}"
+        yield palette.Hit(token.name, url, "key", "API token")
+
+
 def _find(user: Any, text: str) -> Iterable[palette.Hit]:
     if not can(user, "users.view_any") or len(text) < 2:
         return
@@ -53,3 +64,4 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
 
 overview.contribute(90, _overview)
 palette.register(_find)
+palette.register(_find_tokens, is_late=True)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.permissions import can
-from hub.pages import overview
+from hub.pages import overview, palette
 from hub.pages.navigation import Count, Place, register
 from hub.pages.overview import Concern, Contribution, Panel
 from hub.statements import statement
 
 from .alerts.choices import Severity
+from .alerts.lists import find_alert
 from .alerts.models import Alert
 
 SHOWN = 8
 CONCERNS = 12
+ALERTS_FOUND = 3
 
 
 def _firing(user: Any) -> Count:
@@ -90,5 +93,14 @@ def _charts(request: HttpRequest) -> Contribution:
     return Contribution((), (), [Panel("monitoring/partials/node_charts.html", {}, is_steady=True)])
 
 
+def _find(user: Any, text: str) -> Iterable[palette.Hit]:
+    if not can(user, "alerts.view"):
+        return
+    for alert in find_alert(Alert.objects.visible_to(user), text).order_by("-began_at")[:ALERTS_FOUND]:
+        note = f"Alert, {alert.get_state_display().lower()}"
+        yield palette.Hit(f"{alert.rule_name}: {alert.subject_name}", alert.get_absolute_url(), "bell", note)
+
+
+palette.register(_find, is_late=True)
 overview.contribute(45, _overview)
 overview.contribute(46, _charts)

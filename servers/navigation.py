@@ -107,6 +107,10 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
             if not allowed[verb]:
                 url = reverse(f"servers:server_{page}", args=[server.pk])
                 yield palette.Hit(f"{label} of {server.name}", url, icon, is_action=True)
+        for verb, icon in (("start", "play"), ("stop", "stop"), ("restart", "restart")):
+            if not allowed[verb]:
+                url, label = reverse(f"servers:server_{verb}", args=[server.pk]), f"{verb.capitalize()} {server.name}"
+                yield palette.Hit(label, url, icon, is_action=True, is_post=True)
         for verb in ("kill", "delete"):
             if not allowed[verb]:
                 url = reverse(f"servers:server_{verb}", args=[server.pk])

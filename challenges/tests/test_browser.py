@@ -135,39 +135,51 @@ def test_path_of_a_team_on_a_dark_phone(browser: Browser, live_server: Any) -> N
     assert Submission.objects.filter(outcome="incorrect").count() == 1
 
 
-def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) -> None:
+def fill_for_organiser() -> dict[str, str]:
+    """The same with a challenge that runs; answers the address of each page by its name."""
     fill()
     container = ContainerFactory(challenge__state="test", challenge__name="Cookie jar")
     lb_pool(NodeFactory())
     admin = User.objects.get(username="tendai")
     copy = services.launch_test(container.challenge, actor=admin, team=Team.objects.earliest("pk")).instance
-    connection.close()
-    page = browser.new_context(color_scheme="light", viewport=WIDE).new_page()
-    complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    log_in(page, live_server.url, "tendai")
-    found: list[str] = []
-
     vault = EventChallenge.objects.get(challenge__name="Vault").pk
     team = Participation.objects.earliest("pk").team_id
-    for name, path in {
+    connection.close()
+    return {
         "events": "events/",
         "event": "events/night-of-flags",
+        "event-new": "events/new",
         "event-edit": "events/night-of-flags/edit",
+        "event-password": "events/night-of-flags/password",
         "scoreboard": "events/night-of-flags/scoreboard",
         "teams": "teams/",
+        "team-edit": f"teams/{team}/edit",
+        "team-join": "teams/join",
         "challenges": "challenges/",
         "challenge": "challenges/leaky-shop",
         "challenge-new": "challenges/new",
         "challenge-edit": f"challenges/{container.challenge.slug}/edit",
         "announcements": "announcements/",
+        "announcement-new": "announcements/new",
         "instances-empty": "instances/",
         "instances-addresses": "instances/addresses",
         "event-challenge": f"events/night-of-flags/challenges/{vault}/edit",
         "team-award": f"events/night-of-flags/teams/{team}/award",
         "challenge-container": f"challenges/{container.challenge.slug}",
         "instance": copy.get_absolute_url().lstrip("/"),
-    }.items():
+        "instance-log": f"{copy.get_absolute_url().lstrip('/')}/log",
+    }
+
+
+def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) -> None:
+    pages = fill_for_organiser()
+    page = browser.new_context(color_scheme="light", viewport=WIDE).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    log_in(page, live_server.url, "tendai")
+    found: list[str] = []
+
+    for name, path in pages.items():
         page.goto(f"{live_server.url}/{path}")
         found += wrong_with(page, WIDE)
         take_both(page, name)

@@ -104,6 +104,7 @@ def fill() -> dict[str, str]:
         "deployment": failing.get_absolute_url(),
         "deployment-new": "/deployments/new",
         "deployment-roll-back": f"{failing.get_absolute_url()}/roll-back",
+        "device-group-edit": f"{gateways.get_absolute_url()}/edit",
         "device-group-config": f"{gateways.get_absolute_url()}/config",
         "devices": "/devices/",
         "device-logs": "/device-logs/",

@@ -25,24 +25,29 @@ from .permissions import IsAllowed
 from .throttles import ThrottledView
 
 FIELDS = OpenApiParameter("fields", str, description="Only these fields, by comma.")
+BRIEF = OpenApiParameter("brief", bool, description="Only what names a thing and its state; `fields` goes before.")
+BRIEF_FIELDS = ("id", "slug", "name", "username", "title", "version", "status", "state", "url")
 
 
 class FieldsMixin(GenericAPIView[Any]):
-    """`?fields=id,name` answers a list or an object with these fields only."""
+    """`?fields=id,name` answers a list or an object with these fields only, `?brief=1` with those that name it."""
 
     list_actions: ClassVar[frozenset[str]] = frozenset({"list"})
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BaseSerializer[Any]:
         serializer = super().get_serializer(*args, **kwargs)
-        wanted = self.request.query_params.get("fields") if getattr(self, "request", None) else None
-        if wanted and getattr(self, "action", "") in {"retrieve", *self.list_actions}:
-            _keep_fields(serializer, wanted)
+        query = self.request.query_params if getattr(self, "request", None) else {}
+        if query and getattr(self, "action", "") in {"retrieve", *self.list_actions}:
+            if wanted := query.get("fields"):
+                _keep_fields(serializer, wanted)
+            elif query.get("brief", "").lower() in ("1", "true", "yes"):
+                _keep_brief(serializer)
         return serializer
 
 
 def _keep_fields(serializer: BaseSerializer[Any], wanted: str) -> None:
-    inner = serializer.child if isinstance(serializer, ListSerializer) else serializer
-    if not isinstance(inner, Serializer):
+    inner = _inner(serializer)
+    if inner is None:
         return
     names = {name.strip() for name in wanted.split(",") if name.strip()}
     if unknown := names - set(inner.fields):
@@ -51,7 +56,19 @@ def _keep_fields(serializer: BaseSerializer[Any], wanted: str) -> None:
         inner.fields.pop(name)
 
 
-@extend_schema_view(list=extend_schema(parameters=[FIELDS]), retrieve=extend_schema(parameters=[FIELDS]))
+def _keep_brief(serializer: BaseSerializer[Any]) -> None:
+    if inner := _inner(serializer):
+        kept = [name for name in BRIEF_FIELDS if name in inner.fields] or list(inner.fields.keys())[:1]
+        _keep_fields(serializer, ",".join(kept))
+
+
+def _inner(serializer: BaseSerializer[Any]) -> Serializer[Any] | None:
+    """The serializer of one object, if it has fields to choose from."""
+    inner = serializer.child if isinstance(serializer, ListSerializer) else serializer
+    return inner if isinstance(inner, Serializer) else None
+
+
+@extend_schema_view(list=extend_schema(parameters=[FIELDS, BRIEF]), retrieve=extend_schema(parameters=[FIELDS, BRIEF]))
 class HubViewSet(ThrottledView, VersionedView, FieldsMixin, ListModelMixin, RetrieveModelMixin, GenericViewSet[Any]):
     """List and detail of what the user may see, for those who hold the verb; `list_actions` name further lists.
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.permissions import can
-from hub.pages import options, overview, palette
+from hub.pages import options, overview, palette, states
 from hub.pages.navigation import Count, Place, register
 from hub.pages.overview import Concern, Contribution, Panel, Total
 from hub.statements import statement
 
 from .facts import node_badge, nodes_for_badges
-from .lists import find_node, find_pool
+from .lists import find_node, find_operation, find_pool, find_region
 from .models import AddressPool, Node, Region
+from .workloads import operations_visible_to
 
 LOW_POOL_PERCENT = 90
+OPERATIONS_FOUND = 3
 
 
 def _enabled_nodes(user: Any) -> list[Node]:
@@ -128,6 +131,16 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
         yield palette.Hit(pool.name, pool.get_absolute_url(), "pin", "Address pool")
 
 
+def _find_late(user: Any, text: str) -> Iterable[palette.Hit]:
+    for region in find_region(Region.objects.visible_to(user), text)[: palette.PER_GROUP]:
+        yield palette.Hit(region.name, f"{reverse('nodes:region_list')}?q={region.slug}", "globe", "Region")
+    for row in find_operation(operations_visible_to(user), text).order_by("-created_at")[:OPERATIONS_FOUND]:
+        url = f"{reverse('nodes:operation_list')}?{urlencode({'q': row.request_id or row.workload_name})}"
+        note = f"Operation, {states.badge('operation', row.status).word.lower()}"
+        yield palette.Hit(f"{row.verb.capitalize()} {row.workload_name}", url, "list", note)
+
+
 options.register("regions", lambda: list(Region.objects.filter(is_enabled=True).values_list("slug", "name")))
 overview.contribute(40, _overview)
 palette.register(_find)
+palette.register(_find_late, is_late=True)

@@ -50,11 +50,12 @@ def confirm(
     must_type: str = "",
     lost: list[str] | None = None,
     reason_label: str = "",
+    result_url: str = "",
 ) -> HttpResponse:
     """Ask, saying what will be lost; with `must_type` the name has to be typed. Then do it and lead to `back`.
 
     `done` is what is said then, or how what `do` has answered is told. With `reason_label` a line is asked for as well,
-    which `do` finds in the form as `reason`.
+    which `do` finds in the form as `reason`. The toast leads to `result_url`, where there is one.
     """
     problem = ""
     if request.method == "POST":
@@ -66,7 +67,7 @@ def confirm(
             except HubError as error:
                 problem = error.message
             else:
-                messages.success(request, done if isinstance(done, str) else done(answered))
+                messages.success(request, done if isinstance(done, str) else done(answered), extra_tags=result_url)
                 return redirect(back)
     context = {
         "title": title,

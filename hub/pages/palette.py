@@ -13,7 +13,9 @@ PER_GROUP: Final = 8
 
 @dataclass(frozen=True)
 class Hit:
-    """One result. `copy` is what the key `c` copies; an action is a page that asks or does, never a bare link."""
+    """One result. `copy` is what the key `c` copies; an action is a page that asks or does, never a bare link, or with
+    `is_post` a button: for what does no harm and is undone by its opposite.
+    """
 
     label: str
     url: str
@@ -21,16 +23,22 @@ class Hit:
     note: str = ""
     copy: str = ""
     is_action: bool = False
+    is_post: bool = False
 
 
 Finder = Callable[[Any, str], Iterable[Hit]]
 _finders: list[Finder] = []
+_late: list[Finder] = []
 
 
-def register(finder: Finder) -> None:
-    """Add a finder: given the person and the text, what he may see that fits. One query each."""
-    if finder not in _finders:
-        _finders.append(finder)
+def register(finder: Finder, *, is_late: bool = False) -> None:
+    """Add a finder: given the person and the text, what he may see that fits. One query each.
+
+    What a late one finds stands below all else: what is said of things is not to hide the things of that name.
+    """
+    finders = _late if is_late else _finders
+    if finder not in finders:
+        finders.append(finder)
 
 
 def find(user: Any, text: str) -> list[tuple[str, list[Hit]]]:
@@ -41,7 +49,7 @@ def find(user: Any, text: str) -> list[tuple[str, list[Hit]]]:
         for place, url in usable_places(user)
         if text.lower() in place.label.lower()
     ]
-    found = [hit for finder in _finders for hit in finder(user, text)] if text else []
+    found = [hit for finder in _finders + _late for hit in finder(user, text)] if text else []
     objects = [hit for hit in found if not hit.is_action]
     actions = [hit for hit in found if hit.is_action]
     groups = [("Go to", objects[: PER_GROUP * 2]), ("Do", actions[:PER_GROUP]), ("Pages", places[:PER_GROUP])]

@@ -142,10 +142,13 @@ def test_fields_are_chosen_and_csv_has_them_too(ask: Any, path: str) -> None:
     name = next(iter(row))
 
     chosen = ask(path, fields=name).json()["results"]
+    brief = ask(path, limit=1, brief=1).json()["results"][0]
     sheet = list(csv.reader(io.StringIO(ask(path, format="csv").content.decode())))
     empty = list(csv.reader(io.StringIO(ask(path, format="csv", q=NOBODY_IS_CALLED, fields=name).content.decode())))
 
     assert {tuple(each) for each in chosen} == {(name,)}
+    assert 0 < len(brief) < len(row)
+    assert brief.items() <= row.items()
     assert sheet[0] == list(row)
     assert len(sheet) == ask(path).json()["count"] + 1
     assert empty == [[name]]

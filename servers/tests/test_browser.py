@@ -17,6 +17,7 @@ from hub.nodes.models import Node, Operation
 from servers.models import ConsoleCommand, GameServer
 
 from .factories import TemplateFactory, VariableFactory, make_node, make_server
+from .test_browser_pages import serious
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -194,9 +195,11 @@ def test_palette_jumps_to_a_server(page: Page, live_server: Any, node: Node, peo
     page.keyboard.press("Control+k")
     page.keyboard.type("mesecons")
     expect(page.locator("dialog [role=option]").first).to_contain_text("luanti-mesecons")
+    found = serious(page)
     page.keyboard.press("Enter")
 
     page.wait_for_url(f"**{server.get_absolute_url()}")
+    assert found == []
 
 
 def test_enter_opens_what_was_typed_even_before_the_answer_is_there(
@@ -221,8 +224,13 @@ def test_keyboard_reaches_the_content_and_closes_menus(page: Page, live_server: 
     page.get_by_label("Account").click()
     expect(page.get_by_role("link", name="Profile")).to_be_visible()
     page.keyboard.press("Escape")
-
     expect(page.get_by_role("link", name="Profile")).not_to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_contain_text("Servers")
+    page.keyboard.press("Escape")
+    page.keyboard.type("gs")
+
+    page.wait_for_url("**/servers/")
 
 
 def test_theme_changes_at_once_and_stays(page: Page, live_server: Any, people: Any) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 
 from accounts.permissions import require
 from hub.pages import forms as page_forms
 from hub.pages import live
-from hub.pages.requests import me
+from hub.pages.requests import me, tell
 from servers import services, usage
 from servers.forms import ServerForm, region_cards
 from servers.models import Template
@@ -35,7 +35,7 @@ def server_create(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and "check" not in request.POST and form.is_valid():
         server = page_forms.call(form, _create, form=form, request=request)
         if server:
-            messages.success(request, f"{server.name} is being made.")
+            tell(request, f"{server.name} is being made.", reverse("servers:server_operations", args=[server.pk]))
             return redirect(server.get_absolute_url())
     context = {
         "form": form,

@@ -8,12 +8,15 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from hub.exceptions import Conflict, LimitReached
 from hub.nodes.choices import ObservedStatus
 from hub.pages import forms as page_forms
+from hub.pages.requests import tell
 from servers import services
+from servers.models import GameServer
 from servers.services import state
 
 from .common import answer_action, find_server
@@ -34,7 +37,7 @@ def server_power(request: HttpRequest, pk: UUID, verb: str) -> HttpResponse:
     service, words = VERBS[verb]
     try:
         if service(server, actor=request.user):
-            messages.success(request, words.format(server.name))
+            tell(request, words.format(server.name), _operations(server))
         else:
             messages.info(request, "That was asked already.")
     except (Conflict, LimitReached) as error:
@@ -55,6 +58,7 @@ def server_kill(request: HttpRequest, pk: UUID) -> HttpResponse:
         back=server.get_absolute_url(),
         do=lambda: services.kill_server(server, actor=request.user),
         done=f"{server.name} is being killed.",
+        result_url=_operations(server),
     )
 
 
@@ -78,6 +82,7 @@ def server_delete(request: HttpRequest, pk: UUID) -> HttpResponse:
         back=server.get_absolute_url(),
         do=lambda: services.delete_server(server, actor=request.user),
         done=f"{server.name} is being deleted.",
+        result_url=_operations(server),
     )
 
 
@@ -92,3 +97,8 @@ def server_suspend(request: HttpRequest, pk: UUID) -> HttpResponse:
     except Conflict as error:
         messages.error(request, error.message)
     return answer_action(request, server)
+
+
+def _operations(server: GameServer) -> str:
+    """Where one sees what becomes of a wish."""
+    return reverse("servers:server_operations", args=[server.pk])

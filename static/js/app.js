@@ -10,7 +10,7 @@ const closest = (event, selector) => (event.target instanceof Element ? event.ta
 
 /* Toasts ------------------------------------------------------------------ */
 
-function toast(text, tone = "ok") {
+function toast(text, tone = "ok", url = "") {
   const box = document.getElementById("toasts");
   const shape = { ok: "s-done", busy: "s-busy", warn: "s-warn", bad: "s-bad" }[tone];
   const sprite = document.querySelector("use")?.getAttribute("href")?.split("#")[0] ?? "";
@@ -20,6 +20,11 @@ function toast(text, tone = "ok") {
   item.innerHTML = `<span class="k-st k-st-${tone}"><svg class="k-ico" aria-hidden="true"><use/></svg></span><div class="k-what"></div>`;
   item.querySelector("use").setAttribute("href", `${sprite}#${shape}`);
   item.querySelector(".k-what").textContent = text;
+  if (url) {
+    const link = document.createElement("a");
+    Object.assign(link, { href: url, textContent: "Show" });
+    item.querySelector(".k-what").append(" ", link);
+  }
   box.append(item);
   settleToasts();
 }
@@ -201,6 +206,20 @@ on("click", (event) => {
   if (button.title) toast(button.title, "warn");
 });
 
+// A list that is asked for anew stays as it is until the new one comes; a thin bar says that something is on its way.
+const LISTS = ".k-tools form[method=get], .k-tools a, #list thead a, .k-pager a, .nav-tabs a";
+const waits = (isOn) => root.classList.toggle("k-loading", isOn);
+for (const type of ["submit", "click"]) {
+  addEventListener(type, (event) => {
+    const asked = closest(event, LISTS);
+    const isElsewhere = event.ctrlKey || event.metaKey || event.shiftKey || asked?.hasAttribute("download");
+    if (asked && !isElsewhere && !event.defaultPrevented && (type === "submit" || asked.href)) waits(true);
+  });
+}
+addEventListener("pageshow", () => waits(false));
+on("htmx:beforeRequest", (event) => isPoll(event.detail.elt) || event.defaultPrevented || waits(true));
+on("htmx:afterRequest", (event) => isPoll(event.detail.elt) || waits(false));
+
 /* Live fragments ---------------------------------------------------------- */
 
 // What each polling element last got, and how its line is: failures double the pause up to a minute.
@@ -244,7 +263,7 @@ on("htmx:afterSettle", () => {
   const head = document.getElementById("server-head");
   if (!head || !fates.get("before")) return;
   if (!head.dataset.open && head.dataset.fate) {
-    toast(head.dataset.fate, head.dataset.fateTone);
+    toast(head.dataset.fate, head.dataset.fateTone, head.dataset.fateUrl);
     fates.delete("before");
   }
 });
@@ -468,7 +487,7 @@ function openPalette() {
 }
 
 function movePalette(step) {
-  const hits = all("a[role=option]", palette);
+  const hits = all("a[role=option], button[role=option]", palette);
   const now = hits.findIndex((hit) => hit.getAttribute("aria-selected") === "true");
   const next = hits[(now + step + hits.length) % hits.length];
   hits.forEach((hit) => hit.setAttribute("aria-selected", String(hit === next)));
@@ -479,7 +498,7 @@ function movePalette(step) {
 /* Enter is often faster than the answer: what is shown then belongs to an earlier text, so it is not opened. */
 function choose() {
   const input = palette.querySelector("input");
-  if (palette.dataset.shown === input.value) return palette.querySelector("a[aria-selected=true]")?.click();
+  if (palette.dataset.shown === input.value) return palette.querySelector("[aria-selected=true]")?.click();
   palette.dataset.opens = input.value;
   htmx.trigger(input, "look");
 }
@@ -508,7 +527,7 @@ on("keydown", (event) => {
     event.preventDefault();
     choose();
   } else if (event.key === "c" && event.ctrlKey && getSelection().isCollapsed) {
-    const address = palette.querySelector("a[aria-selected=true]")?.dataset.address;
+    const address = palette.querySelector("[aria-selected=true]")?.dataset.address;
     if (address) copy(address);
   }
 });
@@ -518,6 +537,41 @@ on("click", (event) => {
     event.preventDefault();
     openPalette();
   }
+});
+
+/* Shortcuts --------------------------------------------------------------- */
+
+function openShortcuts() {
+  if (document.querySelector("dialog[open]")) return;
+  const dialog = document.createElement("dialog");
+  dialog.className = "k-dialog";
+  dialog.setAttribute("aria-label", "Keyboard shortcuts");
+  dialog.innerHTML = document.getElementById("shortcuts").innerHTML;
+  document.body.append(dialog);
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.showModal();
+}
+
+// `g`, then the first letter of a section of the navigation.
+let goesUntil = 0;
+on("keydown", (event) => {
+  const isField = event.target.matches?.("input, textarea, select, [contenteditable]");
+  if (isField || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.key === "?") {
+    event.preventDefault();
+    openShortcuts();
+  } else if (event.key === "g") {
+    goesUntil = Date.now() + 1500;
+  } else if (event.key.length === 1 && Date.now() < goesUntil) {
+    goesUntil = 0;
+    document.querySelector(`[data-go="${CSS.escape(event.key)}"]`)?.click();
+  }
+});
+
+on("click", (event) => {
+  if (!closest(event, "[data-shortcuts]")) return;
+  closest(event, "details.k-menu")?.removeAttribute("open");
+  openShortcuts();
 });
 
 /* Begin ------------------------------------------------------------------- */

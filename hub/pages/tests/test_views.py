@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.urls import reverse
 
-from accounts.tests.factories import UserFactory
+from accounts.tests.factories import UserFactory, token_for
+from hub.nodes.tests.factories import NodeFactory
 from hub.pages.models import SavedView
+from hub.tests.world import make_world
 
 pytestmark = pytest.mark.django_db
 
+COMPONENTS = Path(__file__).parents[3] / "templates" / "components"
 PAGES = ["overview", "search", "kit"]
 
 
@@ -50,6 +55,16 @@ def test_kit_is_for_staff(client, player):
     client.force_login(UserFactory(role="Viewer"))
 
     assert client.get(reverse("kit")).status_code == 200
+
+
+def test_kit_shows_every_component(client):
+    NodeFactory()
+    client.force_login(UserFactory(role="Admin"))
+
+    shown = {template.name for template in client.get(reverse("kit")).templates}
+
+    there = {f"components/{path.name}" for path in COMPONENTS.glob("*.html")}
+    assert there - shown == {"components/passkey_scripts.html"}  # which shows nothing
 
 
 def test_search_finds_pages_and_actions(client, player):
@@ -117,3 +132,55 @@ def test_jobs_are_for_those_who_may(client, role, status):
 
 def test_notifications_say_when_all_is_well(client, player):
     assert b"All is well" in client.get(reverse("notifications")).content
+
+
+def test_search_finds_regions_operations_and_alerts_with_their_places(client):
+    world = make_world()
+    client.force_login(world.person("admin"))
+    token_for(world.person("admin"), name="survival report")
+
+    found = client.get(reverse("search"), {"q": "survival"}).text
+    region = client.get(reverse("search"), {"q": world.node.region.slug}).text
+    alert = client.get(reverse("search"), {"q": world.alert.subject_name}).text
+
+    assert f"{reverse('nodes:operation_list')}?q=" in found
+    assert f"{reverse('accounts:token_list')}?q=survival+report" in found
+    assert f"{reverse('nodes:region_list')}?q={world.node.region.slug}" in region
+    assert world.alert.get_absolute_url() in alert
+
+
+def test_search_finds_nobody_elses_operations_and_tokens(client):
+    world = make_world()
+    client.force_login(world.person("stranger"))
+
+    assert "survival" not in client.get(reverse("search"), {"q": "surviv"}).text
+    assert reverse("accounts:token_list") + "?q=" not in client.get(reverse("search"), {"q": "backup"}).text
+
+
+def test_palette_starts_a_server_by_a_form_and_only_leads_to_what_destroys(client):
+    world = make_world()
+    type(world.server).objects.update(desired_status="stopped", observed_status="stopped")
+    client.force_login(world.person("owner"))
+
+    text = client.get(reverse("search"), {"q": "survival"}, headers={"HX-Request": "true"}).text
+
+    assert f'<form role="presentation" method="post" action="/servers/{world.server.pk}/start">' in text
+    assert f'action="/servers/{world.server.pk}/stop"' not in text
+    assert f'href="/servers/{world.server.pk}/delete"' in text
+
+
+def test_toast_of_a_power_button_leads_to_the_operations(client):
+    world = make_world()
+    type(world.server).objects.update(desired_status="stopped", observed_status="stopped")
+    client.force_login(world.person("owner"))
+
+    page = client.post(f"/servers/{world.server.pk}/start", follow=True).text
+
+    assert f'is being started. <a href="/servers/{world.server.pk}/operations">Show</a>' in page
+
+
+def test_sections_have_a_key_and_the_help_names_it(client, player):
+    page = client.get(reverse("overview")).text
+
+    assert 'data-go="s"' in page
+    assert "<kbd>g</kbd> <kbd>s</kbd>" in page
