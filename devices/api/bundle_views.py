@@ -201,7 +201,7 @@ class DeploymentViewSet(HubViewSet):
     @extend_schema(
         summary="Deploy a bundle",
         request=shapes.DeploymentCreateSerializer,
-        responses={201: shapes.DeploymentMadeSerializer},
+        responses={201: shapes.DeploymentMadeSerializer, 404: None},
     )
     @idempotent
     def create(self, request: Request) -> Response:
@@ -217,7 +217,7 @@ class DeploymentViewSet(HubViewSet):
     @extend_schema(
         summary="See whom a deployment would reach",
         request=shapes.DeploymentCreateSerializer,
-        responses=shapes.DeploymentPreviewSerializer,
+        responses={200: shapes.DeploymentPreviewSerializer, 404: None},
     )
     @action(detail=False, methods=["post"], filterset_class=None, pagination_class=None)
     def preview(self, request: Request) -> Response:
