@@ -23,7 +23,7 @@ from typing import Any
 import django_rq
 import psutil
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, close_old_connections, connection, connections
 from django.db.models.functions import Now
 from rq import Queue, Worker
 from rq.job import Job
@@ -99,6 +99,7 @@ class Agent:
             signal.signal(number, self._stop)
         self.preload()
         connections.close_all()
+        connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's: children must not share what it holds
         while not self.is_stopping:
             for child in self.children:
                 if not child.pid and time.monotonic() >= child.not_before:
