@@ -330,7 +330,10 @@ def fill_pool(pool: AddressPool) -> int:
     Raises Invalid (too large, bad range) or Conflict (overlaps another).
     """
     pool.full_clean(exclude=["node"])
-    rows = [Address(pool=pool, node_id=pool.node_id, ip=ip, port=port) for ip in _ips(pool) for port in _ports(pool)]
+    ports = _ports(pool)
+    if sum(1 for _ in ips_of(pool)) * len(ports) > MAX_POOL_SIZE:
+        raise Invalid(f"A pool may have at most {MAX_POOL_SIZE} addresses.", field="last_ip")
+    rows = [Address(pool=pool, node_id=pool.node_id, ip=ip, port=port) for ip in ips_of(pool) for port in ports]
     if not rows:
         raise Invalid("The pool would be empty.", field="first_ip")
     try:
@@ -349,7 +352,8 @@ def _ports(pool: AddressPool) -> Sequence[int | None]:
     return [port for port in range(first, last + 1) if port not in excluded]
 
 
-def _ips(pool: AddressPool) -> Iterator[str]:
+def ips_of(pool: AddressPool) -> Iterator[str]:
+    """The IPs (of a pool of subnets: their first ones) that a pool names. Raises Invalid for a range that is none."""
     first = ipaddress.ip_address(pool.first_ip)
     last = ipaddress.ip_address(pool.last_ip or pool.first_ip)
     if first.version != last.version or int(last) < int(first):

@@ -201,10 +201,13 @@ def _refuse_unusable(pool: AddressPool) -> None:
         return
     if pool.kind != PoolKind.HOST_PORTS:
         return
-    if facts.get("ips") and pool.first_ip not in facts["ips"] and pool.first_ip not in WILDCARDS:
-        raise Invalid(f"{pool.node.name} does not have the address {pool.first_ip}.", field="first_ip")
     if pool.first_ip in WILDCARDS:
         raise Invalid("Name one address of the node, not all of them.", field="first_ip")
+    had = {ipaddress.ip_address(ip) for ip in facts.get("ips") or ()}
+    for ip in leases.ips_of(pool) if had else ():
+        if ipaddress.ip_address(ip) not in had:
+            field = "first_ip" if ip == pool.first_ip else "last_ip"
+            raise Invalid(f"{pool.node.name} does not have the address {ip}.", field=field)
     low, high = facts.get("ephemeral_ports") or (32768, 60999)
     if pool.first_port and pool.last_port and pool.first_port <= high and pool.last_port >= low:
         raise Invalid(

@@ -773,6 +773,21 @@ def test_tick_looks_only_at_what_is_due(server: GameServer, engine: FakeEngine, 
     assert (first, tick(node, engine=engine)) == (1, 0)
 
 
+def test_tick_ends_in_time_and_goes_on_with_the_longest_due(
+    server: GameServer, engine: FakeEngine, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_server(node=node, owner=server.owner, template=server.template)
+    now = timezone.now()
+    for row, seconds in ((server, 1), (other, 60)):
+        GameServer.objects.filter(pk=row.pk).update(next_check_at=now - timedelta(seconds=seconds))
+    monkeypatch.setattr("hub.nodes.sweep.TICK_SECONDS", 0)
+
+    looked_at = tick(node, engine=engine)
+
+    assert looked_at == 1
+    assert {call.args[0].id for call in engine.calls("ensure")} == {other.pk}
+
+
 def test_one_broken_workload_does_not_keep_the_others_waiting(
     server: GameServer, engine: FakeEngine, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,13 +91,34 @@ def test_unusable_pool_is_refused_at_its_field(changes: dict[str, Any], field: s
     assert field in answer.json()["fields"]
 
 
-def test_pool_with_an_ip_that_the_node_does_not_have_is_refused() -> None:
-    NodeFactory(name="n1", agent_facts={"ips": ["127.0.0.1"]})
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [({"first_ip": "192.0.2.7"}, "first_ip"), ({"first_ip": "127.0.0.1", "last_ip": "127.0.0.3"}, "last_ip")],
+)
+def test_pool_with_an_ip_that_the_node_does_not_have_is_refused(asked: dict[str, str], field: str) -> None:
+    NodeFactory(name="n1", agent_facts={"ips": ["127.0.0.1", "127.0.0.2"]})
 
-    answer = client_of("Admin").post("/api/v1/address-pools", {**POOL, "first_ip": "192.0.2.7"})
+    answer = client_of("Admin").post("/api/v1/address-pools", {**POOL, **asked})
 
     assert answer.status_code == 400
-    assert "does not have the address" in answer.json()["detail"]
+    assert "does not have the address" in answer.json()["fields"][field][0]
+
+
+def test_pool_takes_an_ip_however_it_is_spelled() -> None:
+    NodeFactory(name="n1", agent_facts={"ips": ["2001:db8::1"]})
+
+    answer = client_of("Admin").post("/api/v1/address-pools", {**POOL, "first_ip": "2001:db8:0::1"})
+
+    assert answer.status_code == 201, answer.content
+
+
+def test_pool_of_many_ips_and_many_ports_is_counted_before_it_is_made() -> None:
+    NodeFactory(name="n1")
+    many = {"first_ip": "198.18.0.1", "last_ip": "198.18.200.1", "first_port": 1024, "last_port": 30000}
+
+    answer = client_of("Admin").post("/api/v1/address-pools", {**POOL, **many})
+
+    assert (answer.status_code, "at most" in answer.json()["detail"]) == (400, True)
 
 
 def test_overlapping_pool_is_refused_and_leaves_nothing() -> None:
