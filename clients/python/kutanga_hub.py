@@ -220,7 +220,6 @@ class AddressPools(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         is_enabled: bool | None = None,
         is_public: bool | None = None,
@@ -236,7 +235,6 @@ class AddressPools(Group):
             self._client,
             "/api/v1/address-pools",
             {
-                "brief": brief,
                 "fields": fields,
                 "is_enabled": is_enabled,
                 "is_public": is_public,
@@ -285,12 +283,12 @@ class AddressPools(Group):
             },
         )
 
-    def get(self, id: int, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
         """Show an address pool."""
         return self._answer(
             "GET",
             f"/api/v1/address-pools/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(self, id: int, *, if_match: str | None = None, is_enabled: bool | Unset = UNSET) -> Answer:
@@ -317,7 +315,6 @@ class Addresses(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         holder: str | None = None,
         ip: str | None = None,
@@ -335,7 +332,6 @@ class Addresses(Group):
             self._client,
             "/api/v1/addresses",
             {
-                "brief": brief,
                 "fields": fields,
                 "holder": holder,
                 "ip": ip,
@@ -358,12 +354,12 @@ class Addresses(Group):
             body={"verb": verb, "ids": ids, "reason": reason},
         )
 
-    def get(self, id: int, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
         """Show an address."""
         return self._answer(
             "GET",
             f"/api/v1/addresses/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def block(self, id: int, *, reason: str) -> Answer:
@@ -385,7 +381,6 @@ class AlertMutes(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         is_active: bool | None = None,
         limit: int | None = None,
@@ -400,7 +395,6 @@ class AlertMutes(Group):
             self._client,
             "/api/v1/alert-mutes",
             {
-                "brief": brief,
                 "fields": fields,
                 "is_active": is_active,
                 "limit": limit,
@@ -437,12 +431,12 @@ class AlertMutes(Group):
             is_keyed=True,
         )
 
-    def get(self, id: int, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
         """Show a mute."""
         return self._answer(
             "GET",
             f"/api/v1/alert-mutes/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def delete(self, id: int, *, if_match: str | None = None) -> None:
@@ -460,7 +454,6 @@ class AlertRules(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         condition: Sequence[str] | None = None,
         fields: str | None = None,
         is_customized: bool | None = None,
@@ -477,7 +470,6 @@ class AlertRules(Group):
             self._client,
             "/api/v1/alert-rules",
             {
-                "brief": brief,
                 "condition": condition,
                 "fields": fields,
                 "is_customized": is_customized,
@@ -528,12 +520,12 @@ class AlertRules(Group):
             is_keyed=True,
         )
 
-    def get(self, slug: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
         """Show an alert rule."""
         return self._answer(
             "GET",
             f"/api/v1/alert-rules/{_part(slug)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -589,7 +581,6 @@ class Alerts(Group):
         self,
         *,
         assignee: Sequence[str] | None = None,
-        brief: bool | None = None,
         fields: str | None = None,
         is_acknowledged: bool | None = None,
         limit: int | None = None,
@@ -610,7 +601,6 @@ class Alerts(Group):
             "/api/v1/alerts",
             {
                 "assignee": assignee,
-                "brief": brief,
                 "fields": fields,
                 "is_acknowledged": is_acknowledged,
                 "limit": limit,
@@ -627,12 +617,12 @@ class Alerts(Group):
             },
         )
 
-    def get(self, id: int, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
         """Show an alert."""
         return self._answer(
             "GET",
             f"/api/v1/alerts/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def acknowledge(self, id: int) -> Answer:
@@ -662,7 +652,6 @@ class Announcements(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
@@ -673,7 +662,7 @@ class Announcements(Group):
         return Listing(
             self._client,
             "/api/v1/announcements",
-            {"brief": brief, "fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
+            {"fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
         )
 
     def create(
@@ -705,12 +694,12 @@ class Announcements(Group):
         """How many one has not read yet."""
         return self._answer("GET", "/api/v1/announcements/unread")
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show an announcement."""
         return self._answer(
             "GET",
             f"/api/v1/announcements/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def delete(self, id: str, *, if_match: str | None = None) -> None:
@@ -736,7 +725,6 @@ class Audit(Group):
         actor: str | None = None,
         actor_id: str | None = None,
         actor_kind: Sequence[str] | None = None,
-        brief: bool | None = None,
         fields: str | None = None,
         from_: str | None = None,
         ip: str | None = None,
@@ -762,7 +750,6 @@ class Audit(Group):
                 "actor": actor,
                 "actor_id": actor_id,
                 "actor_kind": actor_kind,
-                "brief": brief,
                 "fields": fields,
                 "from": from_,
                 "ip": ip,
@@ -781,12 +768,12 @@ class Audit(Group):
             },
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show an audit entry."""
         return self._answer(
             "GET",
             f"/api/v1/audit/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
 
@@ -866,7 +853,6 @@ class Bundles(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         limit: int | None = None,
         name: Sequence[str] | None = None,
@@ -881,7 +867,6 @@ class Bundles(Group):
             self._client,
             "/api/v1/bundles",
             {
-                "brief": brief,
                 "fields": fields,
                 "limit": limit,
                 "name": name,
@@ -924,12 +909,12 @@ class Bundles(Group):
             is_keyed=True,
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show a bundle."""
         return self._answer(
             "GET",
             f"/api/v1/bundles/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -991,7 +976,6 @@ class Challenges(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         category: Sequence[str] | None = None,
         fields: str | None = None,
         kind: str | None = None,
@@ -1006,7 +990,6 @@ class Challenges(Group):
             self._client,
             "/api/v1/challenges",
             {
-                "brief": brief,
                 "category": category,
                 "fields": fields,
                 "kind": kind,
@@ -1067,12 +1050,12 @@ class Challenges(Group):
             is_keyed=True,
         )
 
-    def get(self, slug: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
         """Show a challenge."""
         return self._answer(
             "GET",
             f"/api/v1/challenges/{_part(slug)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -1173,7 +1156,6 @@ class Channels(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         is_enabled: bool | None = None,
         kind: Sequence[str] | None = None,
@@ -1187,7 +1169,6 @@ class Channels(Group):
             self._client,
             "/api/v1/channels",
             {
-                "brief": brief,
                 "fields": fields,
                 "is_enabled": is_enabled,
                 "kind": kind,
@@ -1225,12 +1206,12 @@ class Channels(Group):
             is_keyed=True,
         )
 
-    def get(self, id: int, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
         """Show a channel."""
         return self._answer(
             "GET",
             f"/api/v1/channels/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -1282,7 +1263,6 @@ class Deliveries(Group):
         self,
         *,
         alert: int | None = None,
-        brief: bool | None = None,
         channel: int | None = None,
         event: Sequence[str] | None = None,
         fields: str | None = None,
@@ -1300,7 +1280,6 @@ class Deliveries(Group):
             "/api/v1/deliveries",
             {
                 "alert": alert,
-                "brief": brief,
                 "channel": channel,
                 "event": event,
                 "fields": fields,
@@ -1314,12 +1293,12 @@ class Deliveries(Group):
             },
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show a delivery."""
         return self._answer(
             "GET",
             f"/api/v1/deliveries/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def resend(self, id: str) -> Answer:
@@ -1333,7 +1312,6 @@ class Deployments(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         bundle: str | None = None,
         fields: str | None = None,
         kind: str | None = None,
@@ -1348,7 +1326,6 @@ class Deployments(Group):
             self._client,
             "/api/v1/deployments",
             {
-                "brief": brief,
                 "bundle": bundle,
                 "fields": fields,
                 "kind": kind,
@@ -1476,12 +1453,12 @@ class Deployments(Group):
         """What a device needs for its work."""
         return self._answer("GET", f"/api/v1/deployments/{_part(deployment)}/work")
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show a deployment."""
         return self._answer(
             "GET",
             f"/api/v1/deployments/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def cancel(self, id: str, *, reason: str | Unset = UNSET) -> Answer:
@@ -1556,7 +1533,6 @@ class DeviceCommands(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         device: str | None = None,
         fields: str | None = None,
         limit: int | None = None,
@@ -1570,7 +1546,6 @@ class DeviceCommands(Group):
             self._client,
             "/api/v1/device-commands",
             {
-                "brief": brief,
                 "device": device,
                 "fields": fields,
                 "limit": limit,
@@ -1604,12 +1579,12 @@ class DeviceCommands(Group):
             is_keyed=True,
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show a manual command."""
         return self._answer(
             "GET",
             f"/api/v1/device-commands/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def cancel(self, id: str) -> Answer:
@@ -1623,7 +1598,6 @@ class DeviceGroups(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
@@ -1634,7 +1608,7 @@ class DeviceGroups(Group):
         return Listing(
             self._client,
             "/api/v1/device-groups",
-            {"brief": brief, "fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
+            {"fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
         )
 
     def create(
@@ -1653,12 +1627,12 @@ class DeviceGroups(Group):
             is_keyed=True,
         )
 
-    def get(self, slug: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
         """Show a device group."""
         return self._answer(
             "GET",
             f"/api/v1/device-groups/{_part(slug)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -1750,7 +1724,6 @@ class Devices(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         drift: Sequence[str] | None = None,
         fields: str | None = None,
         group: Sequence[str] | None = None,
@@ -1771,7 +1744,6 @@ class Devices(Group):
             self._client,
             "/api/v1/devices",
             {
-                "brief": brief,
                 "drift": drift,
                 "fields": fields,
                 "group": group,
@@ -1917,12 +1889,12 @@ class Devices(Group):
             body={"grant_type": grant_type, "assertion": assertion},
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show a device."""
         return self._answer(
             "GET",
             f"/api/v1/devices/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -2178,7 +2150,6 @@ class EnrolmentTokens(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         group: Sequence[str] | None = None,
         limit: int | None = None,
@@ -2192,7 +2163,6 @@ class EnrolmentTokens(Group):
             self._client,
             "/api/v1/enrolment-tokens",
             {
-                "brief": brief,
                 "fields": fields,
                 "group": group,
                 "limit": limit,
@@ -2227,12 +2197,12 @@ class EnrolmentTokens(Group):
             },
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show an enrolment token."""
         return self._answer(
             "GET",
             f"/api/v1/enrolment-tokens/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def revoke(self, id: str) -> Answer:
@@ -2246,7 +2216,6 @@ class Errors(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         error_type: Sequence[str] | None = None,
         fields: str | None = None,
         is_resolved: bool | None = None,
@@ -2262,7 +2231,6 @@ class Errors(Group):
             self._client,
             "/api/v1/errors",
             {
-                "brief": brief,
                 "error_type": error_type,
                 "fields": fields,
                 "is_resolved": is_resolved,
@@ -2275,12 +2243,12 @@ class Errors(Group):
             },
         )
 
-    def get(self, id: int, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
         """Show an error."""
         return self._answer(
             "GET",
             f"/api/v1/errors/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def resolve(self, id: int) -> Answer:
@@ -2294,7 +2262,6 @@ class EventChallenges(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         event: str | None = None,
         fields: str | None = None,
         limit: int | None = None,
@@ -2306,15 +2273,7 @@ class EventChallenges(Group):
         return Listing(
             self._client,
             "/api/v1/event-challenges",
-            {
-                "brief": brief,
-                "event": event,
-                "fields": fields,
-                "limit": limit,
-                "offset": offset,
-                "ordering": ordering,
-                "q": q,
-            },
+            {"event": event, "fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
         )
 
     def create(
@@ -2412,7 +2371,6 @@ class Events(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
@@ -2426,7 +2384,6 @@ class Events(Group):
             self._client,
             "/api/v1/events",
             {
-                "brief": brief,
                 "fields": fields,
                 "limit": limit,
                 "offset": offset,
@@ -2494,12 +2451,12 @@ class Events(Group):
             is_keyed=True,
         )
 
-    def get(self, slug: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
         """Show an event."""
         return self._answer(
             "GET",
             f"/api/v1/events/{_part(slug)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -2708,7 +2665,6 @@ class Instances(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         challenge: Sequence[str] | None = None,
         event: Sequence[str] | None = None,
         fields: str | None = None,
@@ -2724,7 +2680,6 @@ class Instances(Group):
             self._client,
             "/api/v1/instances",
             {
-                "brief": brief,
                 "challenge": challenge,
                 "event": event,
                 "fields": fields,
@@ -2773,12 +2728,12 @@ class Instances(Group):
         """How many addresses are free, leased and resting."""
         return self._rows("GET", "/api/v1/instances/ledger")
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show an instance."""
         return self._answer(
             "GET",
             f"/api/v1/instances/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def extend(self, id: str, *, minutes: int | Unset = UNSET) -> Answer:
@@ -2816,7 +2771,6 @@ class Invites(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
@@ -2830,7 +2784,6 @@ class Invites(Group):
             self._client,
             "/api/v1/invites",
             {
-                "brief": brief,
                 "fields": fields,
                 "limit": limit,
                 "offset": offset,
@@ -2841,12 +2794,12 @@ class Invites(Group):
             },
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show an invitation, without its link."""
         return self._answer(
             "GET",
             f"/api/v1/invites/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def delete(self, id: str, *, if_match: str | None = None) -> None:
@@ -2864,7 +2817,6 @@ class Logs(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         device: str | None = None,
         fields: str | None = None,
         level: Sequence[str] | None = None,
@@ -2881,7 +2833,6 @@ class Logs(Group):
             self._client,
             "/api/v1/logs",
             {
-                "brief": brief,
                 "device": device,
                 "fields": fields,
                 "level": level,
@@ -2911,12 +2862,12 @@ class Logs(Group):
             query={"device": device, "limit": limit},
         )
 
-    def get(self, id: int, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
         """Show a device log line."""
         return self._answer(
             "GET",
             f"/api/v1/logs/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
 
@@ -2971,7 +2922,6 @@ class NodeTasks(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         limit: int | None = None,
         node: Sequence[str] | None = None,
@@ -2986,7 +2936,6 @@ class NodeTasks(Group):
             self._client,
             "/api/v1/node-tasks",
             {
-                "brief": brief,
                 "fields": fields,
                 "limit": limit,
                 "node": node,
@@ -2998,12 +2947,12 @@ class NodeTasks(Group):
             },
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show a task of a node."""
         return self._answer(
             "GET",
             f"/api/v1/node-tasks/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
 
@@ -3013,7 +2962,6 @@ class Nodes(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         engine: Sequence[str] | None = None,
         fields: str | None = None,
         is_draining: bool | None = None,
@@ -3029,7 +2977,6 @@ class Nodes(Group):
             self._client,
             "/api/v1/nodes",
             {
-                "brief": brief,
                 "engine": engine,
                 "fields": fields,
                 "is_draining": is_draining,
@@ -3076,12 +3023,12 @@ class Nodes(Group):
             },
         )
 
-    def get(self, name: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, name: str, *, fields: str | None = None) -> Answer:
         """Show a node."""
         return self._answer(
             "GET",
             f"/api/v1/nodes/{_part(name)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -3245,7 +3192,6 @@ class Operations(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         limit: int | None = None,
         node: Sequence[str] | None = None,
@@ -3264,7 +3210,6 @@ class Operations(Group):
             self._client,
             "/api/v1/operations",
             {
-                "brief": brief,
                 "fields": fields,
                 "limit": limit,
                 "node": node,
@@ -3280,12 +3225,12 @@ class Operations(Group):
             },
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show an operation."""
         return self._answer(
             "GET",
             f"/api/v1/operations/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
 
@@ -3295,7 +3240,6 @@ class PublisherKeys(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
@@ -3306,7 +3250,7 @@ class PublisherKeys(Group):
         return Listing(
             self._client,
             "/api/v1/publisher-keys",
-            {"brief": brief, "fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
+            {"fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
         )
 
     def create(self, *, name: str, public_key: str) -> Answer:
@@ -3317,12 +3261,12 @@ class PublisherKeys(Group):
             body={"name": name, "public_key": public_key},
         )
 
-    def get(self, id: int, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
         """Show a publisher's key."""
         return self._answer(
             "GET",
             f"/api/v1/publisher-keys/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def disable(self, id: int) -> Answer:
@@ -3348,7 +3292,6 @@ class Regions(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         is_enabled: bool | None = None,
         limit: int | None = None,
@@ -3361,7 +3304,6 @@ class Regions(Group):
             self._client,
             "/api/v1/regions",
             {
-                "brief": brief,
                 "fields": fields,
                 "is_enabled": is_enabled,
                 "limit": limit,
@@ -3386,12 +3328,12 @@ class Regions(Group):
             body={"slug": slug, "name": name, "position": position, "is_enabled": is_enabled},
         )
 
-    def get(self, slug: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
         """Show a region."""
         return self._answer(
             "GET",
             f"/api/v1/regions/{_part(slug)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -3427,7 +3369,6 @@ class Requests(Group):
         self,
         *,
         answer: Sequence[str] | None = None,
-        brief: bool | None = None,
         fields: str | None = None,
         from_: str | None = None,
         ip: str | None = None,
@@ -3447,7 +3388,6 @@ class Requests(Group):
             "/api/v1/requests",
             {
                 "answer": answer,
-                "brief": brief,
                 "fields": fields,
                 "from": from_,
                 "ip": ip,
@@ -3463,12 +3403,12 @@ class Requests(Group):
             },
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show a request of the log."""
         return self._answer(
             "GET",
             f"/api/v1/requests/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
 
@@ -3487,7 +3427,6 @@ class Servers(Group):
         self,
         *,
         admin_state: str | None = None,
-        brief: bool | None = None,
         desired: str | None = None,
         fields: str | None = None,
         limit: int | None = None,
@@ -3506,7 +3445,6 @@ class Servers(Group):
             "/api/v1/servers",
             {
                 "admin_state": admin_state,
-                "brief": brief,
                 "desired": desired,
                 "fields": fields,
                 "limit": limit,
@@ -3588,12 +3526,12 @@ class Servers(Group):
             },
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show a server."""
         return self._answer(
             "GET",
             f"/api/v1/servers/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -3659,7 +3597,6 @@ class Servers(Group):
         self,
         id: str,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         limit: int | None = None,
         node: Sequence[str] | None = None,
@@ -3678,7 +3615,6 @@ class Servers(Group):
             self._client,
             f"/api/v1/servers/{_part(id)}/operations",
             {
-                "brief": brief,
                 "fields": fields,
                 "limit": limit,
                 "node": node,
@@ -3765,7 +3701,6 @@ class Teams(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
@@ -3777,15 +3712,7 @@ class Teams(Group):
         return Listing(
             self._client,
             "/api/v1/teams",
-            {
-                "brief": brief,
-                "fields": fields,
-                "limit": limit,
-                "offset": offset,
-                "ordering": ordering,
-                "q": q,
-                "region": region,
-            },
+            {"fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q, "region": region},
         )
 
     def create(
@@ -3812,12 +3739,12 @@ class Teams(Group):
             body={"code": code},
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show a team."""
         return self._answer(
             "GET",
             f"/api/v1/teams/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -3904,7 +3831,6 @@ class Templates(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         game: Sequence[str] | None = None,
         is_published: bool | None = None,
@@ -3918,7 +3844,6 @@ class Templates(Group):
             self._client,
             "/api/v1/templates",
             {
-                "brief": brief,
                 "fields": fields,
                 "game": game,
                 "is_published": is_published,
@@ -4003,12 +3928,12 @@ class Templates(Group):
             },
         )
 
-    def get(self, slug: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, slug: str, *, fields: str | None = None) -> Answer:
         """Show a template."""
         return self._answer(
             "GET",
             f"/api/v1/templates/{_part(slug)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(
@@ -4113,7 +4038,6 @@ class Tokens(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         is_enabled: bool | None = None,
         limit: int | None = None,
@@ -4129,7 +4053,6 @@ class Tokens(Group):
             self._client,
             "/api/v1/tokens",
             {
-                "brief": brief,
                 "fields": fields,
                 "is_enabled": is_enabled,
                 "limit": limit,
@@ -4166,12 +4089,12 @@ class Tokens(Group):
             },
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show a token, without its secret."""
         return self._answer(
             "GET",
             f"/api/v1/tokens/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(self, id: str, *, if_match: str | None = None, is_enabled: bool | Unset = UNSET) -> Answer:
@@ -4206,7 +4129,6 @@ class Users(Group):
     def list(
         self,
         *,
-        brief: bool | None = None,
         fields: str | None = None,
         is_active: bool | None = None,
         is_service: bool | None = None,
@@ -4224,7 +4146,6 @@ class Users(Group):
             self._client,
             "/api/v1/users",
             {
-                "brief": brief,
                 "fields": fields,
                 "is_active": is_active,
                 "is_service": is_service,
@@ -4315,12 +4236,12 @@ class Users(Group):
             body={"phrase": phrase},
         )
 
-    def get(self, id: str, *, brief: bool | None = None, fields: str | None = None) -> Answer:
+    def get(self, id: str, *, fields: str | None = None) -> Answer:
         """Show a user."""
         return self._answer(
             "GET",
             f"/api/v1/users/{_part(id)}",
-            query={"brief": brief, "fields": fields},
+            query={"fields": fields},
         )
 
     def update(

@@ -23,7 +23,7 @@ from hub.api.etags import conditional
 from hub.api.filters import orders_of
 from hub.api.idempotency import idempotent
 from hub.api.shapes import parse, show
-from hub.api.views import BRIEF, FIELDS, HubViewSet
+from hub.api.views import FIELDS, HubViewSet
 from hub.exceptions import Invalid
 from hub.nodes.api.filters import OperationFilter
 from hub.nodes.api.serializers import OperationSerializer
@@ -65,7 +65,7 @@ power = extend_schema(request=None, responses={200: PowerAnswerSerializer, 202: 
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List servers", parameters=[FIELDS, BRIEF]),
+    list=extend_schema(summary="List servers", parameters=[FIELDS]),
     retrieve=extend_schema(summary="Show a server"),
 )
 class ServerViewSet(ConsoleActions, HubViewSet):
@@ -267,7 +267,7 @@ class ServerViewSet(ConsoleActions, HubViewSet):
     @extend_schema(
         summary="What was asked of a server, newest first",
         responses=OperationSerializer(many=True),
-        parameters=[FIELDS, BRIEF],
+        parameters=[FIELDS],
         filters=True,
     )
     @action(
