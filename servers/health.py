@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from hub.engines.base import Engine, EngineError, Observation
+from hub.exceptions import SecretError
 from hub.nodes.choices import ObservedStatus
 from hub.nodes.workloads import Health
 
@@ -43,6 +44,9 @@ def check(server: GameServer, engine: Engine, observation: Observation) -> Healt
         return Health(is_ok=False, detail=str(error))
     except EngineError as error:
         return Health(is_ok=False, detail=f"Its log cannot be read: {error}")
+    except SecretError as error:
+        # It was not asked, so what is known of it stays.
+        return Health(is_ok=server.observed_status == ObservedStatus.RUNNING, detail=f"It cannot be asked: {error}")
 
 
 def _is_reached(observation: Observation, port: TemplatePort, engine: Engine) -> bool:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from hub.engines.base import Engine, EngineError, Observation
+from hub.exceptions import SecretError
 
 from .choices import StopKind
 from .health import TIMEOUT_SECONDS
@@ -31,6 +32,6 @@ def begin_stop(server: GameServer, engine: Engine, observation: Observation) -> 
         else:
             with remote_console(server, engine, observation, template.stop_kind, timeout=TIMEOUT_SECONDS) as console:
                 console.command(template.stop_value, may_close=True)
-    except (ProtocolError, EngineError) as error:
+    except (ProtocolError, EngineError, SecretError) as error:
         logger.warning("%s did not take %r: %s", server.engine_name, template.stop_value, error)
         engine.stop(server.engine_name, signal=FALLBACK_SIGNAL)

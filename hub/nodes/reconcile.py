@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from hub.engines.base import Engine, EngineError, Observation, PullProgress, Reason, State, WorkloadSpec
+from hub.exceptions import SecretError
 from hub.failpoints import declare, failpoint
 
 from . import clocks, crashes, ips, operations, steps
@@ -102,6 +103,9 @@ def take_step(workload: Workload, engine: Engine) -> Step:
         return _towards_deleted(workload, engine, seen)
     except EngineError as error:
         return _after_error(workload, error)
+    except SecretError as error:
+        sentence = str(error).removesuffix(" Try again.")
+        return _after_error(workload, EngineError(sentence, reason=Reason.UNAVAILABLE))
 
 
 def kill_now(workload: Workload, *, engine: Engine | None = None) -> None:
@@ -150,10 +154,12 @@ def _watch(workload: Workload, engine: Engine, seen: Observation) -> Step:
         **_image_of(seen),
     }
     if health.is_ok:
+        # A cluster tells for ever why it has restarted something: `_restarted` says that once.
+        trouble = "" if engine.capabilities.restarts_by_itself else seen.detail
         changes |= {"health_misses": 0, "facts": health.facts, "ready_deadline_at": None}
         return Step(
             S.RUNNING,
-            health.detail,
+            health.detail or trouble,
             check_in=settings.HUB_SWEEP_SECONDS,
             operation=OperationStatus.DONE,
             changes=changes,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from django.db.models.functions import Now
 
 from hub.engines.base import Engine, EngineError, State
+from hub.exceptions import SecretError
 from hub.failpoints import declare, failpoint
 
 from .choices import LIVE, ObservedStatus
@@ -64,7 +65,7 @@ def _begin(workload: Workload, engine: Engine, seconds: float, say: Callable[[st
         failpoint("shutdown.before_stop")
         workload.begin_stop(engine, seen)
         failpoint("shutdown.after_stop")
-    except EngineError as error:
+    except (EngineError, SecretError) as error:
         logger.warning("%s cannot be asked to end: %s", workload.engine_name, error)
     return Ending(workload, time.monotonic() + min(workload.stop_grace_seconds, seconds))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -70,6 +71,38 @@ def test_launch_starts_and_is_running_once_the_game_answers(server: GameServer, 
     assert server.observed_status == S.RUNNING
     assert last_operation(server).status == OperationStatus.DONE
     assert server.facts["players"] == 3
+
+
+def test_launch_says_that_a_secret_cannot_be_opened_and_goes_on_once_it_can(
+    server: GameServer, engine: FakeEngine, settings: Any
+) -> None:
+    ring = settings.HUB_KEY_RING
+    settings.HUB_KEY_RING = {"other": b"n" * 32}
+    drive(server, engine)
+    waiting = (server.observed_status, server.status_reason)
+
+    settings.HUB_KEY_RING = ring
+    running(server, engine)
+
+    key = next(iter(ring))
+    assert waiting == (S.QUEUED, f"There is no key for k{key} in HUB_SECRET_KEYS. The hub tries again.")
+    assert server.observed_status == S.RUNNING
+
+
+def test_what_the_engine_says_of_a_running_workload_is_shown(
+    server: GameServer, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(server, engine)
+    inspect, words = FakeEngine.inspect, "It uses 6000 MB of disk; its limit is 5000 MB."
+
+    def full(self: FakeEngine, name: str) -> Any:
+        seen = inspect(self, name)
+        return seen and replace(seen, detail=words)
+
+    monkeypatch.setattr(FakeEngine, "inspect", full)
+    drive(server, engine)
+
+    assert (server.observed_status, server.status_reason) == (S.RUNNING, words)
 
 
 def test_waiting_and_pulling_are_told_apart_from_launching(server: GameServer, engine: FakeEngine) -> None:

@@ -136,6 +136,23 @@ def test_rcon_log_in_as_sign_of_life(owner: User, engine: FakeEngine, consoles: 
     assert (health.is_ok, health.detail) == (False, "Wrong password.")
 
 
+def test_a_password_that_cannot_be_opened_says_nothing_about_a_running_server(
+    owner: User, engine: FakeEngine, consoles: Consoles, settings: Any
+) -> None:
+    server = make_server(owner=owner, template=TemplateFactory(readiness_kind="rcon"))
+    seen, ring = observation(), settings.HUB_KEY_RING
+    settings.HUB_KEY_RING = {"other": b"n" * 32}
+
+    starting = server.check_health(engine, seen)
+    settings.HUB_KEY_RING = ring
+    settle(server, "running")
+    settings.HUB_KEY_RING = {"other": b"n" * 32}
+    running = server.check_health(engine, seen)
+
+    assert (starting.is_ok, running.is_ok) == (False, True)
+    assert "There is no key for" in starting.detail
+
+
 def test_a_log_line_makes_ready_and_only_one_of_this_run(owner: User, engine: FakeEngine) -> None:
     template = TemplateFactory(readiness_kind="log", readiness_pattern="ready to (rumble|play)")
     engine.behave(Behaviour(output=("loading",)))
@@ -222,6 +239,20 @@ def test_a_console_that_refuses_leads_to_the_signal(
     settle(server, "stopped")
 
     assert engine.calls("stop")[0].kwargs == {"signal": "SIGTERM"}
+
+
+@pytest.mark.parametrize("kind", ["rcon", "econ"])
+def test_a_password_that_cannot_be_opened_leads_to_the_signal(
+    owner: User, engine: FakeEngine, games: Any, consoles: Consoles, settings: Any, kind: str
+) -> None:
+    ports = [{"name": "game", "target_port": 8303}, {**RCON, "protocol": kind}]
+    server = running(owner, stop_kind=kind, stop_value="stop", ports=ports)
+    settings.HUB_KEY_RING = {"other": b"n" * 32}
+
+    settle(server, "stopped")
+
+    assert engine.calls("stop")[0].kwargs == {"signal": "SIGTERM"}
+    assert not consoles.commands
 
 
 def test_an_engine_without_console_leads_to_the_signal(owner: User, engine: FakeEngine, games: Any) -> None:
