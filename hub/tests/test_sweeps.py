@@ -435,6 +435,7 @@ def keys_of(world: World) -> dict[str, tuple[Any, Any]]:
         "user": ("owner", NOTHING["name"]),
         "owner": ("owner", NOTHING["name"]),
         "username": ("owner", NOTHING["name"]),
+        "usernames": (["owner"], [NOTHING["name"]]),
         "node": (world.node.name, NOTHING["name"]),
         "device": (str(world.device.pk), NOTHING["uuid"]),
         "add": ([str(world.device.pk)], [NOTHING["uuid"]]),
