@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from .errors import service_failed, step_failed
 from .place import Place, read_json, write_json
@@ -64,6 +66,7 @@ class Supervisor:
         self.children: list[Child] = []
         self.stopping = False
         self.phase = "starting"
+        self._unwritten: set[str] = set()  # what a full disk keeps us from writing, told once each
         self._wake, wake = socket.socketpair()
         self._wake.setblocking(False)
         wake.setblocking(False)
@@ -127,16 +130,20 @@ class Supervisor:
 
     def run_at_end(self, command: Sequence[str], environment: Mapping[str, str], name: str, seconds: float) -> None:
         """Run a command while everything stops, which no further signal interrupts; a failure is told and outlived."""
-        with self.place.log(name).open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=self.place.checkout,
-                env=dict(environment),
-                start_new_session=True,
-            )
+        try:
+            with self._open_log(name) as log:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    cwd=self.place.checkout,
+                    env=dict(environment),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self._tell(f"{name} failed: {error.strerror or error}")
+            return
         try:
             output, _ = process.communicate(timeout=seconds)
             for line in output.decode(errors="replace").splitlines():
@@ -195,20 +202,19 @@ class Supervisor:
                 "running": identity is not None,
             }
         us = Identity.of(os.getpid())
-        write_json(
-            self.place.state_file,
-            {
-                "pid": os.getpid(),
-                "identity": us.started if us else "",
-                "phase": self.phase,
-                "address": self.place.address,
-                "own_address": self.place.own_address,
-                "children": children,
-            },
-        )
+        state = {
+            "pid": os.getpid(),
+            "identity": us.started if us else "",
+            "phase": self.phase,
+            "address": self.place.address,
+            "own_address": self.place.own_address,
+            "children": children,
+        }
+        with self._outliving_a_full_disk(self.place.state_file):
+            write_json(self.place.state_file, state)
 
     def _spawn(self, service: Service) -> subprocess.Popen[bytes]:
-        with self.place.log(service.name).open("ab") as log:
+        with self._open_log(service.name) as log:
             return spawn(
                 service.command,
                 output=log,
@@ -222,9 +228,7 @@ class Supervisor:
         now = time.monotonic()
         if child.next_start is not None:
             if now >= child.next_start:
-                child.process = self._spawn(child.service)
-                child.began, child.next_start = time.time(), None
-                self.save()
+                self._start_again(child, now)
             return
         code = child.process.poll()
         if code is None:
@@ -236,6 +240,17 @@ class Supervisor:
         child.next_start = now + child.pause
         reason = f"{child.service.name} ended ({describe_exit(code)})"
         self._tell(f"{reason}: starting it again in {child.pause:.0f} s; see {self.place.log(child.service.name)}")
+        self.save()
+
+    def _start_again(self, child: Child, now: float) -> None:
+        try:
+            child.process = self._spawn(child.service)
+        except OSError as error:  # no memory or no process left: the next try may find some
+            child.pause = min(child.pause * 2, LONGEST_PAUSE)
+            child.next_start = now + child.pause
+            self._tell(f"{child.service.name} cannot be started ({error.strerror or error}): the next try comes later")
+            return
+        child.began, child.next_start = time.time(), None
         self.save()
 
     def _until_next_start(self) -> float:
@@ -253,27 +268,55 @@ class Supervisor:
     def _tell(self, text: str) -> None:
         """Tell the log, and the person at the terminal if there is one."""
         logger.info(text)
-        self.say(f"  {text}")
+        with suppress(OSError):  # a terminal that is gone, or a file on a full disk
+            self.say(f"  {text}")
+
+    def _open_log(self, name: str) -> IO[bytes]:
+        """Open a program's log; one that cannot be made costs its lines, not the program."""
+        try:
+            return self.place.log(name).open("ab")
+        except OSError:
+            return Path(os.devnull).open("ab")
+
+    @contextmanager
+    def _outliving_a_full_disk(self, path: Path) -> Iterator[None]:
+        """Let a full disk cost what was to be written, not the hub; told once until it works again."""
+        try:
+            yield
+        except OSError as error:
+            if path.name not in self._unwritten:
+                self._unwritten.add(path.name)
+                self._tell(f"{path} cannot be written ({error.strerror or error}): the hub goes on without")
+        else:
+            self._unwritten.discard(path.name)
 
     def _ask_to_stop(self, *_: object) -> None:
         self.stopping = True
 
     def _rotate_logs(self) -> None:
         for path in self.place.logs.glob("*.log"):
-            if path.stat().st_size > LOG_BYTES:
-                rotate(path)
+            with self._outliving_a_full_disk(path):
+                if path.stat().st_size > LOG_BYTES:
+                    rotate(path)
 
 
 def rotate(path: Path) -> None:
     """Move a log's content into numbered files.
 
     Its writer keeps the file open, so the content is copied and the file cut; a line written between the two is lost.
+    The oldest goes first, which makes room; where the copy fails all the same, the others stay as they are.
     """
-    for number in range(LOGS_KEPT - 1, 0, -1):
+    path.with_name(f"{path.name}.{LOGS_KEPT}").unlink(missing_ok=True)
+    copy = path.with_name(f"{path.name}.0")
+    try:
+        shutil.copyfile(path, copy)
+    except OSError:
+        copy.unlink(missing_ok=True)
+        raise
+    for number in range(LOGS_KEPT - 1, -1, -1):
         old = path.with_name(f"{path.name}.{number}")
         if old.exists():
             old.rename(path.with_name(f"{path.name}.{number + 1}"))
-    shutil.copyfile(path, path.with_name(f"{path.name}.1"))
     os.truncate(path, 0)
 
 

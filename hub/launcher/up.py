@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from . import bootstrap, errors, plan
 from .console import Console, columns
 from .embedded import Embedded, check_reachable, find_binaries
 from .place import Lock, Place, check_address, check_space, read_json, write_json
-from .processes import living_below
+from .processes import Identity, living_below
 from .supervisor import Stopped, Supervisor, end_orphans
 from .users import create_users, service_user
 
@@ -112,12 +113,14 @@ def _serve(place: Place, console: Console, tell: int | None = None) -> int:
     except errors.LaunchError as error:
         failure = str(error)
     finally:
-        start.tell_login()
-        console.say("Stopping ...")
+        with suppress(OSError):  # whoever closed the terminal reads nothing, and all must stop the same
+            start.tell_login()
+            console.say("Stopping ...")
         supervisor.stop_all(after={"agent": start.stop_workloads})
         for path in (place.services_file, place.state_file):
             path.unlink(missing_ok=True)
-        console.say("Everything is stopped.")
+        with suppress(OSError):
+            console.say("Everything is stopped.")
         logger.info("everything is stopped")
     if failure:
         print(f"\n{failure}", file=sys.stderr, flush=True)
@@ -145,6 +148,7 @@ class Start:
         ended = end_orphans(self.place)
         if ended:
             self.console.say(f"  An earlier hub was killed; ended what it left running: {', '.join(ended)}")
+        self.supervisor.save()  # from here on `down` knows whom to ask
         self.place.secrets()
         self._start_databases()
         with self.console.step("Database tables"):
@@ -265,16 +269,30 @@ def down(place: Place, console: Console) -> int:
         ended = [*end_orphans(place), *_end_programs(place), *_containers(place, "stop")] if place.is_ours() else []
         console.say(f"Ended what a killed hub left running: {', '.join(ended)}" if ended else "The hub is not running.")
         return 0
-    state = read_json(place.state_file)
-    if state:
-        os.kill(int(state["pid"]), signal.SIGTERM)
+    asked: Identity | None = None
     deadline = time.monotonic() + STOP_SECONDS
     while not lock.is_free():
         if time.monotonic() > deadline:
-            raise errors.LaunchError(f"The hub (process {state.get('pid')}) does not stop: see {place.log('hub')}.")
+            who = f"process {asked.pid}" if asked else "it has not said which process it is"
+            raise errors.LaunchError(f"The hub ({who}) does not stop: see {place.log('hub')}.")
+        asked = asked or _ask_to_stop(place)
         time.sleep(0.1)
     console.say("The hub is stopped. Its data are kept; `make up` starts it again.")
     return 0
+
+
+def _ask_to_stop(place: Place) -> Identity | None:
+    """Signal the launcher and return who it is.
+
+    One that has just begun has written nothing yet, and what a killed one wrote may carry the number of a stranger.
+    """
+    state = read_json(place.state_file)
+    launcher = Identity(int(state.get("pid", 0)), state.get("identity", ""))
+    if not launcher.is_alive():
+        return None
+    with suppress(ProcessLookupError):
+        os.kill(launcher.pid, signal.SIGTERM)
+    return launcher
 
 
 def _end_programs(place: Place) -> list[str]:

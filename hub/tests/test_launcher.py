@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from hub.launcher.bootstrap import Packages, check_venv_module, run_installer
 from hub.launcher.console import Console, columns
 from hub.launcher.errors import AlreadyRunning, LaunchError
 from hub.launcher.place import Lock, Place, check_address, check_space, read_json, write_json
+from hub.launcher.processes import Identity
 from hub.launcher.supervisor import Stopped
 
 CHECKOUT = Path(__file__).parents[2]
@@ -291,12 +294,63 @@ def test_down_and_status_of_a_hub_that_does_not_run(place, capsys):
     assert capsys.readouterr().out.count("not running") == 2
 
 
+@pytest.fixture
+def sleeper():
+    """A process that lives until it is asked to go."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        yield process
+        process.kill()
+
+
+def _state_of(process: subprocess.Popen[bytes], **changes: str) -> dict[str, object]:
+    identity = Identity.of(process.pid)
+    assert identity is not None
+    return {"pid": identity.pid, "identity": identity.started, **changes}
+
+
+def test_down_asks_a_hub_that_has_not_written_its_state_yet(place, sleeper, monkeypatch):
+    monkeypatch.setattr(up, "STOP_SECONDS", 10)
+    place.claim()
+    holder = Lock(place.data / "hub.lock")
+    holder.take()
+
+    def begin() -> None:
+        write_json(place.state_file, _state_of(sleeper))
+        sleeper.wait(10)
+        holder.release()
+
+    beginning = threading.Timer(0.2, begin)
+    beginning.start()
+
+    assert up.down(place, Console()) == 0
+
+    beginning.join()
+    assert sleeper.returncode == -signal.SIGTERM
+
+
+def test_down_leaves_another_program_under_an_old_number_alone(place, sleeper, monkeypatch):
+    monkeypatch.setattr(up, "STOP_SECONDS", 0.2)
+    place.claim()
+    holder = Lock(place.data / "hub.lock")
+    holder.take()
+    write_json(place.state_file, _state_of(sleeper, identity="another boot:1"))
+
+    with pytest.raises(LaunchError, match="does not stop"):
+        up.down(place, Console())
+
+    holder.release()
+    assert sleeper.poll() is None
+
+
 @pytest.mark.parametrize(("ending", "code"), [(LaunchError("It does not come up."), 1), (Stopped(), 0), (None, 0)])
 def test_generated_password_is_told_once_however_the_start_ends(place, monkeypatch, capsys, ending, code):
     class Quiet:
         """Starts nothing; its command makes the first records, and the one for the first server ends as it is told."""
 
         def __init__(self, *_):
+            pass
+
+        def save(self):
             pass
 
         def start(self, *_):

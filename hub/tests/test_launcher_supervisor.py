@@ -1,5 +1,6 @@
 """The supervisor with real processes: what dies comes back, what is asked to stop stops, nothing outlives it."""
 
+import errno
 import os
 import shutil
 import signal
@@ -255,6 +256,74 @@ def test_log_is_cut_and_its_content_kept(place):
     kept = sorted(each.name for each in place.logs.iterdir())
     assert kept == ["web.log", *(f"web.log.{number}" for number in range(1, LOGS_KEPT + 1))]
     assert path.with_name("web.log.1").read_text() == f"{LOGS_KEPT + 1}\n"
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Nothing can be written any more."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("write_json", "rotate"):
+        monkeypatch.setattr(supervisor_module, name, refuse)
+
+
+def test_full_disk_neither_ends_the_hub_nor_keeps_it_from_stopping(supervisor, place, full_disk, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "LOG_BYTES", 1)
+    monkeypatch.setattr(supervisor_module, "FIRST_PAUSE", 0.1)
+    said: list[str] = []
+    supervisor.say = said.append
+    supervisor.start(_service(place, "web"))
+    supervisor.children[0].process.kill()
+
+    _watch_until(supervisor, lambda: place.log("web").read_text() == "up\nup\n")
+    process, ended = supervisor.children[0].process, []
+    supervisor.stop_all(after={"web": lambda: ended.append("workloads")})
+
+    assert process.returncode == -signal.SIGTERM
+    assert ended == ["workloads"]
+    assert [line.partition(" cannot")[0] for line in said if "No space left" in line] == [
+        f"  {place.state_file}",
+        f"  {place.log('web')}",
+    ]
+
+
+def test_log_that_cannot_be_copied_keeps_those_before_it(place, monkeypatch):
+    path = place.log("web")
+    for name in ("web.log", "web.log.1"):
+        path.with_name(name).write_text(name)
+
+    def fill(source: Path, target: Path) -> None:
+        target.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", fill)
+
+    with pytest.raises(OSError, match="No space"):
+        rotate(path)
+
+    assert {each.name: each.read_text() for each in place.logs.iterdir()} == {
+        "web.log": "web.log",
+        "web.log.1": "web.log.1",
+    }
+
+
+def test_service_that_cannot_be_started_again_is_tried_later(supervisor, place, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "FIRST_PAUSE", 0.05)
+    supervisor.start(_service(place, "web"))
+    spawned, refusals = supervisor._spawn, [OSError(errno.EAGAIN, "no process left")]
+
+    def spawn_late(service: Service) -> subprocess.Popen[bytes]:
+        if refusals:
+            raise refusals.pop()
+        return spawned(service)
+
+    monkeypatch.setattr(supervisor, "_spawn", spawn_late)
+    supervisor.children[0].pause = 0.05
+    supervisor.children[0].process.kill()
+
+    _watch_until(supervisor, lambda: place.log("web").read_text() == "up\nup\n")
 
 
 # --- accounts ---
