@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from .launcher.embedded import Embedded, find_binaries
-from .launcher.errors import LaunchError
-from .launcher.place import MARKER
+from .launcher.errors import BadSetting, LaunchError
+from .launcher.place import MARKER, setting
 
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network
@@ -115,21 +115,23 @@ class Env:
             raise EnvError(name, f"is not valid ({kind}): {error}") from None
 
     def _raw(self, name: str) -> str | None:
-        given, file = self.source.get(name), self.source.get(f"{name}_FILE")
-        if given and file:
-            raise EnvError(name, f"is set twice, also as {name}_FILE")
-        if file:
-            return _read_secret(f"{name}_FILE", Path(file))
-        return given or self.fallbacks.get(name)
+        try:
+            return setting(self.source, name) or self.fallbacks.get(name)
+        except BadSetting as error:
+            raise EnvError(error.name, error.problem) from None
 
 
-def local_fallbacks(data: Path) -> dict[str, str]:
-    """What the launcher wrote beside a running hub, so that `manage.py` finds the embedded services by itself."""
+def local_fallbacks(data: Path, source: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the launcher wrote beside a running hub, so that `manage.py` finds the embedded services by itself.
+
+    Beside a database of one's own the embedded one does not run, and there is none to make base backups of.
+    """
     services = _read_json(data / "services.json") or _stopped_services(data)
+    is_elsewhere = bool(source.get("DATABASE_URL") or source.get("DATABASE_URL_FILE"))
     found = {
         "DATABASE_URL": services.get("database_url", ""),
         "REDIS_URL": services.get("redis_url", ""),
-        "HUB_BACKUP_DATABASE_URL": services.get("backup_database_url", ""),
+        "HUB_BACKUP_DATABASE_URL": "" if is_elsewhere else services.get("backup_database_url", ""),
         **_read_json(data / "secrets.json"),
     }
     return {name: str(value) for name, value in found.items() if value}
@@ -153,18 +155,6 @@ def _stopped_services(data: Path) -> dict[str, str]:
 def default_data_dir(checkout: Path) -> Path:
     """Where a hub without HUB_DATA keeps its data: beside the checkout for a person, in /var/lib for root."""
     return Path("/var/lib/kutanga-hub") if os.geteuid() == 0 else checkout / ".run"
-
-
-def _read_secret(name: str, path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise EnvError(name, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise EnvError(name, "is not text") from None
-    if not text:
-        raise EnvError(name, "is an empty file")
-    return text
 
 
 def _read_json(path: Path) -> dict[str, str]:

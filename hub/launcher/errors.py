@@ -7,6 +7,14 @@ class LaunchError(Exception):
     """Stop the command with one sentence for the person at the terminal."""
 
 
+class BadSetting(LaunchError):
+    """A setting that cannot be used; told without its value."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"Configuration error: {name} {problem}")
+        self.name, self.problem = name, problem
+
+
 class AlreadyRunning(LaunchError):
     """Another launcher holds the data directory."""
 

@@ -35,16 +35,16 @@ class Place:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Place":
         """Read the few names the launcher knows; everything else is for the settings."""
         default = "/var/lib/kutanga-hub" if os.geteuid() == 0 else CHECKOUT / ".run"
-        port = environment.get("HUB_PORT") or "8000"
+        port = setting(environment, "HUB_PORT") or "8000"
         if not port.isdecimal() or not 0 < int(port) < 65536:
             raise errors.LaunchError(f"HUB_PORT is {port!r}: it must be a number from 1 to 65535.")
         return cls(
-            data=Path(environment.get("HUB_DATA") or default).expanduser().absolute(),
-            bind=environment.get("HUB_BIND") or "127.0.0.1",
+            data=Path(setting(environment, "HUB_DATA") or default).expanduser().absolute(),
+            bind=setting(environment, "HUB_BIND") or "127.0.0.1",
             port=int(port),
-            database_url=environment.get("DATABASE_URL", ""),
-            redis_url=environment.get("REDIS_URL", ""),
-            url=environment.get("HUB_URL", ""),
+            database_url=setting(environment, "DATABASE_URL"),
+            redis_url=setting(environment, "REDIS_URL"),
+            url=setting(environment, "HUB_URL"),
         )
 
     @property
@@ -178,6 +178,29 @@ class Lock:
         if self._file:
             self._file.close()
             self._file = None
+
+
+def setting(environment: Mapping[str, str], name: str) -> str:
+    """Return a setting or what the file says that `<name>_FILE` names, nothing when neither is set.
+
+    Raises BadSetting.
+    """
+    given, file = environment.get(name), environment.get(f"{name}_FILE")
+    if given and file:
+        raise errors.BadSetting(name, f"is set twice, also as {name}_FILE")
+    return _read_secret(f"{name}_FILE", Path(file)) if file else given or ""
+
+
+def _read_secret(name: str, path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise errors.BadSetting(name, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise errors.BadSetting(name, "is not text") from None
+    if not text:
+        raise errors.BadSetting(name, "is an empty file")
+    return text
 
 
 def check_address(bind: str, port: int) -> None:

@@ -23,7 +23,8 @@ def hub_environment(place: Place) -> dict[str, str]:
     path = f"{place.venv / 'bin'}{os.pathsep}{os.environ.get('PATH', '/usr/bin:/bin')}"
     if os.geteuid() == 0:
         names["HUB_WORKLOAD_USER"] = os.environ.get("HUB_WORKLOAD_USER") or unprivileged_user().name
-    return {**os.environ, **names, "PATH": path, "PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "hub.settings"}
+    given = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in names}
+    return {**given, **names, "PATH": path, "PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "hub.settings"}
 
 
 def manage(place: Place, *arguments: str) -> list[str]:

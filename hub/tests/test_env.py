@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hub.env import Env, EnvError, default_data_dir, local_fallbacks
+from hub.launcher.place import MARKER
 
 
 def test_default_stands_in_for_what_is_not_set() -> None:
@@ -130,6 +131,22 @@ def test_launcher_files_stand_in_for_what_is_not_set(tmp_path: Path) -> None:
     assert env.text("DATABASE_URL") == "postgresql:///a"
     assert env.text("REDIS_URL") == "redis://mine"
     assert env.text("HUB_SECRET_KEY") == "generated"
+
+
+@pytest.mark.parametrize(
+    ("source", "is_known"),
+    [({}, True), ({"DATABASE_URL": "postgresql://db/hub"}, False), ({"DATABASE_URL_FILE": "/run/db"}, False)],
+)
+@pytest.mark.parametrize("is_running", [True, False])
+def test_database_elsewhere_has_no_base_backups_of_the_embedded_one(
+    tmp_path: Path, source: dict[str, str], is_known: bool, is_running: bool
+) -> None:
+    (tmp_path / MARKER).touch()
+    if is_running:
+        addresses = {"redis_url": "redis:///b", "backup_database_url": "postgresql:///a"}
+        (tmp_path / "services.json").write_text(json.dumps(addresses))
+
+    assert ("HUB_BACKUP_DATABASE_URL" in local_fallbacks(tmp_path, source)) == is_known
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", "5", "{broken"])

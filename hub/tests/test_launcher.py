@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.launcher import bootstrap, up, watch
+from hub.launcher import bootstrap, plan, up, watch
 from hub.launcher.__main__ import main
 from hub.launcher.bootstrap import Packages, check_venv_module, run_installer
 from hub.launcher.console import Console, columns
@@ -91,6 +91,24 @@ def test_port_that_is_no_number_is_refused():
     for port in ("80a", "0", "70000", "-1"):
         with pytest.raises(LaunchError, match="HUB_PORT"):
             Place.from_environment({"HUB_PORT": port})
+
+
+def test_addresses_may_come_from_files(tmp_path, monkeypatch):
+    for name in ("DATABASE_URL", "REDIS_URL", "HUB_PORT"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+        (tmp_path / name).write_text("9000\n" if name == "HUB_PORT" else f"{name}-of-mine\n")
+
+    found = Place.from_environment()
+
+    assert (found.database_url, found.redis_url, found.port) == ("DATABASE_URL-of-mine", "REDIS_URL-of-mine", 9000)
+    given = plan.hub_environment(found)  # what the launcher has read is not given twice
+    assert (given["HUB_PORT"], "HUB_PORT_FILE" in given, "DATABASE_URL_FILE" in given) == ("9000", False, True)
+
+
+def test_address_in_a_file_that_is_not_there_stops_the_start(tmp_path):
+    with pytest.raises(LaunchError, match="DATABASE_URL_FILE cannot be read: No such file"):
+        Place.from_environment({"DATABASE_URL_FILE": str(tmp_path / "none")})
 
 
 def test_full_disk_is_named_before_work_begins(tmp_path, monkeypatch):
