@@ -15,7 +15,7 @@ from hub.admin_base import SHALLOW, ReadOnlyAdmin, ServiceAdmin
 from . import services
 from .models import ConsoleCommand, GameServer, ServerLog, Template, TemplateTrial, TemplateVariable
 
-SEALED = ("secret_values", "rcon_password")
+SEALED = ("secret_values", "rcon_password", "running_rcon_password")
 
 
 class VariableInline(admin.StackedInline[TemplateVariable, Template]):

@@ -12,6 +12,7 @@ from hub.nodes.workloads import Health
 
 from . import protocols
 from .choices import ReadinessKind
+from .logins import login
 from .ports import TemplatePort
 from .protocols.rcon import RconClient
 
@@ -77,7 +78,7 @@ def _by_query(kind: str, host: str, port: int) -> Health:
 
 
 def _by_rcon(server: GameServer, host: str, port: int) -> Health:
-    with RconClient(host, port, server.rcon_password.reveal(), timeout=TIMEOUT_SECONDS):
+    with login(server) as password, RconClient(host, port, password, timeout=TIMEOUT_SECONDS):
         return Health(is_ok=True)
 
 

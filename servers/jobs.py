@@ -17,7 +17,7 @@ def forget_secrets_of_deleted() -> None:
     """Wipe passwords, settings and output of servers deleted a day ago; the row stays as history."""
     gone = GameServer.objects.filter(deleted_at__lt=Now() - KEPT)
     ServerLog.objects.filter(server__in=gone).delete()
-    gone.exclude(rcon_password="").update(rcon_password="", secret_values="", values={})
+    gone.exclude(rcon_password="").update(rcon_password="", running_rcon_password="", secret_values="", values={})
 
 
 def follow_trials() -> None:

@@ -80,7 +80,7 @@ def _probe(server: GameServer) -> Probe | None:
 def secrets_of(server: GameServer) -> list[str]:
     """What must not be read in anything that the server says: its passwords and secret settings."""
     known = variables.of_server(server).secret | _console_passwords(server)
-    return [secret for secret in known.values() if secret]
+    return [secret for secret in {*known.values(), server.console_password} if secret]
 
 
 def current_settings(server: GameServer) -> variables.Settings:

@@ -204,6 +204,14 @@ class GameServer(Workload):
     values = models.JSONField(default=dict, blank=True, help_text="Settings that are not secret.")
     secret_values = EncryptedTextField(purpose="server.secret_values", blank=True, default="")
     rcon_password = EncryptedTextField(purpose="server.rcon_password", blank=True, default="")
+    # Of the same purpose: a launch copies what is sealed.
+    running_rcon_password = EncryptedTextField(purpose="server.rcon_password", blank=True, default="", db_default="")
+    is_console_refused = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="What runs has refused the password of its console: it is not asked again.",
+    )
     published_ports = models.JSONField(
         default=list, blank=True, help_text="Ports that are not public by themselves and that the owner has published."
     )
@@ -259,6 +267,16 @@ class GameServer(Workload):
         return self.observed_status in LIVE and self.running_config_version not in (None, self.config_version)
 
     @property
+    def console_password(self) -> str:
+        """What the console of this run takes: new passwords count from the next start on."""
+        return (self.running_rcon_password or self.rcon_password).reveal()
+
+    def note_refused_console(self) -> None:
+        """Remember for the rest of this run that its console does not take the hub's password."""
+        self.is_console_refused = True
+        GameServer.objects.filter(pk=self.pk, generation=self.generation).update(is_console_refused=True)
+
+    @property
     def measured_key(self) -> str:
         """The key of its measurements."""
         return f"{self.kind}:{self.pk}"
@@ -284,7 +302,12 @@ class GameServer(Workload):
         return launching.build_spec(self, addresses, engine)
 
     def begin_launch(self, engine: Engine) -> dict[str, Any]:
-        return {"running_config_version": self.config_version, "log_cursor": logs.end_of(engine, self.engine_name)}
+        return {
+            "running_config_version": self.config_version,
+            "running_rcon_password": self.rcon_password,
+            "is_console_refused": False,
+            "log_cursor": logs.end_of(engine, self.engine_name),
+        }
 
     def check_health(self, engine: Engine, observation: Observation) -> Health:
         return health.check(self, engine, observation)

@@ -119,12 +119,18 @@ def test_password_in_an_answer_is_masked_and_nothing_of_it_is_stored_in_the_clea
     assert secret not in str(AuditEntry.objects.get(action="server.command_sent").data)
 
 
-def test_password_that_is_new_is_refused_until_a_restart(sample: GameServer, owner: User, while_waiting: Any) -> None:
+def test_password_of_the_run_serves_until_a_restart_and_a_refused_one_is_told(
+    sample: GameServer, owner: User, while_waiting: Any
+) -> None:
     while_waiting(lambda: work(sample.node))
+    url, command = f"/api/v1/servers/{sample.pk}/command", {"text": "echo it is me"}
     services.rotate_credentials(sample, actor=owner)
+    served = api_client(owner).post(url, command, format="json")
 
-    answer = api_client(owner).post(f"/api/v1/servers/{sample.pk}/command", {"text": "list"}, format="json")
+    GameServer.objects.update(running_rcon_password="another")
+    answer = api_client(owner).post(url, command, format="json")
 
+    assert (served.status_code, served.json()["answer"]) == (200, "it is me")
     assert (answer.status_code, answer.json()["code"]) == (409, "password_refused")
     assert "Restart it" in answer.json()["detail"]
 

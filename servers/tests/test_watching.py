@@ -37,11 +37,13 @@ class Consoles:
     def __init__(self) -> None:
         self.commands: list[tuple[str, int, str]] = []
         self.options: list[dict[str, Any]] = []
+        self.passwords: list[str] = []
         self.error: Exception | None = None
 
     def __call__(self, host: str, port: int, password: str, **options: Any) -> Any:
         outer = self
         outer.options.append(options)
+        outer.passwords.append(password)
 
         class Console:
             def connect(self) -> None:
@@ -136,6 +138,24 @@ def test_rcon_log_in_as_sign_of_life(owner: User, engine: FakeEngine, consoles: 
     assert (health.is_ok, health.detail) == (False, "Wrong password.")
 
 
+def test_a_refused_log_in_is_not_tried_again_before_the_next_start(
+    owner: User, engine: FakeEngine, consoles: Consoles
+) -> None:
+    server = make_server(owner=owner, template=TemplateFactory(readiness_kind="rcon", stop_kind="rcon"))
+    consoles.error = AuthenticationFailed("Wrong password.")
+    for _ in range(4):
+        tick(server.node)
+    services.stop_server(server, actor=owner)
+    settle(server, "stopped")
+    tries, consoles.error = len(consoles.passwords), None
+
+    services.start_server(server, actor=owner)
+    settle(server, "running")
+
+    assert tries == 1
+    assert engine.calls("stop")[0].kwargs == {"signal": "SIGTERM"}
+
+
 def test_a_password_that_cannot_be_opened_says_nothing_about_a_running_server(
     owner: User, engine: FakeEngine, consoles: Consoles, settings: Any
 ) -> None:
@@ -217,6 +237,25 @@ def test_stop_by_remote_console(
 
     assert consoles.commands == [("127.0.0.1", 25575, "shutdown")]
     assert not engine.calls("stop")
+
+
+def test_stop_after_new_passwords_uses_that_of_the_run(
+    owner: User, engine: FakeEngine, games: Any, consoles: Consoles
+) -> None:
+    server = make_server(owner=owner, template=TemplateFactory(stop_kind="rcon", stop_value="stop"))
+    settle(server, "running")
+    old = server.rcon_password.reveal()
+    services.rotate_credentials(server, actor=owner)
+    services.stop_server(server, actor=owner)
+
+    tick(server.node)
+    engine.kill(server.engine_name)  # as the command does
+    settle(server, "stopped")
+    services.start_server(server, actor=owner)
+    settle(server, "running")
+
+    assert (consoles.passwords, consoles.commands) == ([old], [("127.0.0.1", 25575, "stop")])
+    assert server.console_password == server.rcon_password.reveal() != old
 
 
 @pytest.mark.parametrize(("game", "dialect"), [("minecraft", Dialect.MINECRAFT), ("a2s", Dialect.SOURCE)])
