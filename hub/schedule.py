@@ -7,7 +7,7 @@ runs it in a child of its own.
 
 After downtime only the latest slot of a task is claimed, so a missed task runs once; a task that is new waits for its
 next slot. A task never overlaps itself: while one run is open, no slot of it is claimed. A run that nobody finished
-within its limit is marked lost, which frees the task.
+within its limit is marked lost, which frees the task; one that waits for a place beside the scheduler keeps waiting.
 """
 
 from __future__ import annotations
@@ -46,7 +46,15 @@ class Periodic:
     at: str = "00:00"
     queue: str = DEFAULT_QUEUE
     here: bool = False  # beside the scheduler, not on some node: it needs the directory of backups
+    apart: bool = False  # with a place of its own there, so that it waits for no long run of another task
     limit: timedelta = timedelta(minutes=15)
+
+    @property
+    def place(self) -> str:
+        """Which places beside the scheduler it shares: backups and what no worker takes do not hold up each other."""
+        if self.apart:
+            return self.name
+        return "here" if self.here else "queue"
 
     def slot(self, now: datetime) -> datetime:
         """The latest due time that is not in the future."""
@@ -57,7 +65,7 @@ class Periodic:
 
 _ALERTS = "monitoring.alerts.jobs"
 _SENDING = (
-    Periodic("send-wal", "hub.backups.offsite.run_send_wal", every=timedelta(minutes=1), here=True),
+    Periodic("send-wal", "hub.backups.offsite.run_send_wal", every=timedelta(minutes=1), here=True, apart=True),
     Periodic(
         "send-backups",
         "hub.backups.offsite.run_send_backups",
@@ -70,7 +78,9 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("settle-instances", "challenges.jobs.settle_instances", every=timedelta(seconds=15)),
     Periodic("forget-instance-output", "challenges.jobs.forget_outputs", every=timedelta(hours=1), at="00:40"),
     Periodic("settle-events", "challenges.jobs.settle_events", every=timedelta(seconds=30)),
-    Periodic("backup-database", "hub.backups.dumps.run_backup", at="02:30", limit=timedelta(hours=2), here=True),
+    Periodic(
+        "backup-database", "hub.backups.dumps.run_backup", at="02:30", limit=timedelta(hours=2), here=True, apart=True
+    ),
     Periodic("base-backup", "hub.backups.base.run_base", every=timedelta(hours=1), limit=timedelta(hours=6), here=True),
     Periodic("keep-backups", "hub.backups.base.keep", every=timedelta(hours=1), at="00:50", here=True),
     Periodic("backup-volumes", "hub.nodes.volumes.ask_all", at="02:15"),
@@ -140,9 +150,10 @@ def give_up(table: Sequence[Periodic]) -> None:
     """
     lost = """
         UPDATE hub_periodicrun run SET outcome = 'lost', finished_at = now(), error = 'Nobody finished it in time.'
-        FROM unnest(%s::text[], %s::interval[]) AS task (name, span)
+        FROM unnest(%s::text[], %s::interval[], %s::boolean[]) AS task (name, span, here)
         WHERE run.task = task.name AND run.outcome IN ('waiting', 'running')
         AND (coalesce(run.started_at, run.claimed_at) < now() - task.span
+                AND NOT (task.here AND run.outcome = 'waiting')
              OR coalesce(run.started_at, run.claimed_at) > now() + task.span)
         RETURNING run.task, run.due_at
     """
@@ -153,7 +164,7 @@ def give_up(table: Sequence[Periodic]) -> None:
     """
     names = [task.name for task in table]
     with connection.cursor() as cursor:
-        cursor.execute(lost, [names, [task.limit for task in table]])
+        cursor.execute(lost, [names, [task.limit for task in table], [task.here for task in table]])
         for name, due_at in cursor.fetchall():
             logger.error("periodic task %s of %s was lost", name, due_at)
         cursor.execute(ahead, [names, [task.every for task in table]])
@@ -161,15 +172,15 @@ def give_up(table: Sequence[Periodic]) -> None:
             logger.warning("periodic task %s has a run of %s, ahead of the clock: forgotten", name, due_at)
 
 
-def unbegun(table: Sequence[Periodic]) -> list[int]:
+def unbegun(table: Sequence[Periodic]) -> list[tuple[int, Periodic]]:
     """Runs that were sent a minute ago and that no worker has begun."""
     sql = """
-        SELECT id FROM hub_periodicrun WHERE outcome = 'waiting' AND task = ANY(%s)
+        SELECT id, task FROM hub_periodicrun WHERE outcome = 'waiting' AND task = ANY(%s)
         AND claimed_at < now() - %s * interval '1 second' ORDER BY claimed_at
     """
     with connection.cursor() as cursor:
         cursor.execute(sql, [[task.name for task in table], UNBEGUN_SECONDS])
-        return [run_id for (run_id,) in cursor.fetchall()]
+        return [(run_id, find(name, table)) for run_id, name in cursor.fetchall()]
 
 
 def send(run_id: int, task: Periodic) -> bool:

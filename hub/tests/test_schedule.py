@@ -26,6 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 MINUTELY = Periodic("minutely", "hub.tests.test_schedule.note", every=timedelta(minutes=1))
 FAILING = Periodic("failing", "hub.tests.test_schedule.fail", every=timedelta(minutes=1))
 TABLE = (MINUTELY,)
+REAL_TABLE = schedule.PERIODIC
 NOON = datetime(2026, 5, 5, 12, 0, 20, tzinfo=UTC)
 RAN: list[context.Context] = []
 
@@ -208,7 +209,7 @@ def test_redis_down_the_scheduler_runs_the_work_itself(monkeypatch: pytest.Monke
     ran(MINUTELY, NOON - timedelta(days=1))
     redis_is_down(monkeypatch)
     scheduler = Scheduler(TABLE)
-    monkeypatch.setattr(scheduler, "run_here", lambda run_ids: [schedule.run(run_id) for run_id in run_ids])
+    monkeypatch.setattr(scheduler, "run_here", lambda runs: [schedule.run(run_id) for run_id, _ in runs])
 
     scheduler.tick()
 
@@ -218,7 +219,7 @@ def test_redis_down_the_scheduler_runs_the_work_itself(monkeypatch: pytest.Monke
 def test_flushed_queue_is_noticed_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     ran(MINUTELY, NOON - timedelta(days=1))
     scheduler = Scheduler(TABLE)
-    monkeypatch.setattr(scheduler, "run_here", lambda run_ids: [schedule.run(run_id) for run_id in run_ids])
+    monkeypatch.setattr(scheduler, "run_here", lambda runs: [schedule.run(run_id) for run_id, _ in runs])
     scheduler.tick()
     empty_queues()
     assert outcomes() == ["done", "waiting"]
@@ -250,6 +251,16 @@ def test_run_that_nobody_finished_is_lost_and_frees_the_task(outcome: str) -> No
     run.refresh_from_db()
     assert (run.outcome, run.error) == ("lost", "Nobody finished it in time.")
     assert len(schedule.claim(TABLE, schedule.beat())) == 1
+
+
+@pytest.mark.parametrize(("outcome", "end"), [("waiting", "waiting"), ("running", "lost")])
+def test_run_that_waits_for_a_place_here_is_not_lost(outcome: str, end: str) -> None:
+    table = (Periodic("minutely", "hub.tests.test_schedule.note", every=timedelta(minutes=1), here=True),)
+    ran(MINUTELY, NOON, outcome=outcome, started_at=None, claimed_at=Now() - timedelta(hours=9))
+
+    schedule.give_up(table)
+
+    assert outcomes() == [end]
 
 
 def test_late_finish_of_a_lost_run_changes_nothing() -> None:
@@ -311,8 +322,10 @@ def test_task_of_the_table_may_be_run_at_once() -> None:
         schedule.run_now("nonsense")
 
 
-def test_no_more_children_than_allowed_and_one_per_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    started = []
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs that got a child, which never ends."""
+    started: list[str] = []
 
     class Child:
         def __init__(self, command: list[str], **kwargs: Any) -> None:
@@ -322,12 +335,27 @@ def test_no_more_children_than_allowed_and_one_per_run(monkeypatch: pytest.Monke
             return None
 
     monkeypatch.setattr("subprocess.Popen", Child)
+    return started
+
+
+def test_no_more_children_than_allowed_and_one_per_run(started: list[str]) -> None:
     scheduler = Scheduler(TABLE)
 
-    scheduler.run_here([1, 1, 2, 3])
-    scheduler.run_here([1, 3])
+    scheduler.run_here([(1, MINUTELY), (1, MINUTELY), (2, MINUTELY), (3, MINUTELY)])
+    scheduler.run_here([(1, MINUTELY), (3, MINUTELY)])
 
     assert started == ["1", "2"]
+
+
+def test_long_backups_hold_up_neither_the_dump_nor_the_wal_nor_what_no_worker_takes(
+    started: list[str],
+) -> None:
+    names = ("base-backup", "backup-files", "trial-restore", "backup-database", "retain")
+    tasks = [*(schedule.find(name, REAL_TABLE) for name in names), schedule._SENDING[0]]
+
+    Scheduler(TABLE).run_here(list(enumerate(tasks)))
+
+    assert started == ["0", "1", "3", "4", "5"]
 
 
 def test_every_task_of_the_real_table_exists_and_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:

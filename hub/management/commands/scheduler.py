@@ -18,7 +18,7 @@ from hub import alive, schedule
 
 logger = logging.getLogger(__name__)
 
-CHILDREN_AT_ONCE = 2
+CHILDREN_AT_ONCE = 2  # of the tasks that share their places
 TROUBLE_PAUSE_SECONDS = 2.0
 STOP_SECONDS = 10
 
@@ -28,7 +28,7 @@ class Scheduler:
 
     def __init__(self, table: tuple[schedule.Periodic, ...]) -> None:
         self.table = table
-        self.children: dict[int, subprocess.Popen[bytes]] = {}
+        self.children: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}  # each with the place that it takes
         self.in_trouble = False
 
     def tick(self) -> None:
@@ -37,7 +37,7 @@ class Scheduler:
             close_old_connections()
             now = schedule.beat()
             schedule.give_up(self.table)
-            unsent = [run_id for run_id, task in schedule.claim(self.table, now) if not schedule.send(run_id, task)]
+            unsent = [run for run in schedule.claim(self.table, now) if not schedule.send(*run)]
             self.run_here([*unsent, *schedule.unbegun(self.table)])
         except DatabaseTrouble as error:
             if not self.in_trouble:
@@ -49,20 +49,21 @@ class Scheduler:
                 logger.warning("the database answers again")
             self.in_trouble = False
 
-    def run_here(self, run_ids: list[int]) -> None:
+    def run_here(self, runs: list[tuple[int, schedule.Periodic]]) -> None:
         """Run what no worker takes, in children, so that a long run does not hold up the next slot."""
-        self.children = {run_id: child for run_id, child in self.children.items() if child.poll() is None}
-        for run_id in run_ids:
-            if run_id not in self.children and len(self.children) < CHILDREN_AT_ONCE:
+        self.children = {run_id: kept for run_id, kept in self.children.items() if kept[1].poll() is None}
+        for run_id, task in runs:
+            taken = sum(place == task.place for place, _ in self.children.values())
+            if run_id not in self.children and taken < (1 if task.apart else CHILDREN_AT_ONCE):
                 command = [sys.executable, "manage.py", "run_periodic", "--claimed", str(run_id)]
-                self.children[run_id] = subprocess.Popen(command, cwd=settings.BASE_DIR)
+                self.children[run_id] = task.place, subprocess.Popen(command, cwd=settings.BASE_DIR)
 
     def stop(self) -> None:
         """End the children; each records that it was stopped."""
-        for child in self.children.values():
+        for _, child in self.children.values():
             child.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        for child in self.children.values():
+        for _, child in self.children.values():
             try:
                 child.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
