@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from django.db import transaction
+
 from hub.engines.base import Engine, EngineError, Probe, ProbeKind, Reason, WorkloadSpec
 from hub.nodes.choices import EngineKind
 from hub.nodes.models import Address
@@ -81,6 +83,21 @@ def secrets_of(server: GameServer) -> list[str]:
     """What must not be read in anything that the server says: its passwords and secret settings."""
     known = variables.of_server(server).secret | _console_passwords(server)
     return [secret for secret in {*known.values(), server.console_password} if secret]
+
+
+def make_missing_secrets(server: GameServer) -> None:
+    """Give a server the secrets that its template has got since, or it would start with empty passwords."""
+    offered = server.template.variables.all()
+    if not variables.missing_secrets(offered, variables.of_server(server)):
+        return
+    rows = type(server).objects.select_for_update(no_key=True, of=("self",))
+    with transaction.atomic():
+        locked = rows.get(pk=server.pk)  # its owner may have changed them meanwhile
+        stored = variables.of_server(locked)
+        stored.secret.update(variables.missing_secrets(offered, stored))
+        locked.secret_values = variables.dump_secrets(stored)
+        locked.save(update_fields=["secret_values"])
+    server.secret_values = locked.secret_values
 
 
 def current_settings(server: GameServer) -> variables.Settings:

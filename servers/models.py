@@ -301,6 +301,9 @@ class GameServer(Workload):
     def build_spec(self, addresses: Sequence[Address], engine: Engine) -> WorkloadSpec:
         return launching.build_spec(self, addresses, engine)
 
+    def prepare_launch(self) -> None:
+        launching.make_missing_secrets(self)
+
     def begin_launch(self, engine: Engine) -> dict[str, Any]:
         return {
             "running_config_version": self.config_version,

@@ -73,6 +73,12 @@ def settle(
     return settled
 
 
+def missing_secrets(variables: Iterable[TemplateVariable], stored: Settings) -> dict[str, str]:
+    """Values for the secrets that a template has got since: generated, like those of a new server."""
+    lacking = [variable for variable in variables if variable.is_secret and not stored.secret.get(variable.key)]
+    return {variable.key: variable.default or secrets.new_password() for variable in lacking}
+
+
 def _value(variable: TemplateVariable, value: Any) -> str:
     try:
         return parse(variable, value)

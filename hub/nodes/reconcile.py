@@ -294,6 +294,7 @@ def _launch(workload: Workload, engine: Engine) -> Step:
         failed = Step(S.FAILED, str(obstacle), operation=OperationStatus.FAILED)
         return move_away(workload, addresses, obstacle) or failed
     operations.begin(workload)
+    workload.prepare_launch()
     spec = workload.build_spec(addresses, engine)
     if engine.capabilities.images:
         spec = _provide_image(workload, engine, spec)

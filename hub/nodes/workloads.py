@@ -152,6 +152,9 @@ class Workload(models.Model):
     def check_health(self, engine: Engine, observation: Observation) -> Health:
         """Ask the workload by its own protocol. Bounded in time; never raises for a workload that does not answer."""
 
+    def prepare_launch(self) -> None:
+        """Called before a launch is specified: make and store what it lacks."""
+
     def begin_launch(self, engine: Engine) -> dict[str, Any]:
         """Called right before the engine starts it; the fields returned are stored with the launch."""
         return {}

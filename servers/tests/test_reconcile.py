@@ -21,9 +21,9 @@ from hub.nodes.steps import claim, store
 from hub.nodes.sweep import sweep, tick
 from hub.nodes.tests.factories import PoolFactory
 from hub.testing import count_queries
-from servers import services
+from servers import services, variables
 from servers.models import GameServer
-from servers.tests.factories import TemplateFactory, make_node, make_server
+from servers.tests.factories import TemplateFactory, VariableFactory, make_node, make_server
 
 from .conftest import Games
 
@@ -87,6 +87,18 @@ def test_launch_says_that_a_secret_cannot_be_opened_and_goes_on_once_it_can(
     key = next(iter(ring))
     assert waiting == (S.QUEUED, f"There is no key for k{key} in HUB_SECRET_KEYS. The hub tries again.")
     assert server.observed_status == S.RUNNING
+
+
+def test_a_secret_that_the_template_has_got_since_is_made_and_kept(server: GameServer, engine: FakeEngine) -> None:
+    VariableFactory(template=server.template, key="ADMIN_PASSWORD", kind="secret")
+
+    running(server, engine)
+    services.restart_server(server, actor=server.owner)
+    drive(server, engine, passes=3)
+
+    told = [call.args[0].env["ADMIN_PASSWORD"] for call in engine.calls("ensure")]
+    assert told == [variables.of_server(server).secret["ADMIN_PASSWORD"]] * 2
+    assert len(told[0]) == 12
 
 
 def test_what_the_engine_says_of_a_running_workload_is_shown(
