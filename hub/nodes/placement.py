@@ -55,19 +55,19 @@ def _all_of(nodes: QuerySet[Node], region_id: int) -> QuerySet[Node, Row]:
 
 
 def shortage(node: Node, demand: dict[str, int], *, already: dict[str, int] | None = None, lock: bool = False) -> str:
-    """The resource that would not fit ("" when all do). `already` is what the workload itself has on the node now.
+    """The demanded resource that would not fit ("" when all do).
 
-    With `lock` the row is held. What was read of it a moment ago serves: a change of capacity counts from the next time
-    on.
+    `already` is what the workload itself has on the node now. With `lock` the row is held. What was read of it a moment
+    ago serves: a change of capacity counts from the next time on.
     """
-    limits = {name: node.capacity(name) for name in RESOURCES}
+    limits = {name: node.capacity(name) for name in RESOURCES if name in demand}
     if not any(limit is not None for limit in limits.values()):
         if lock:
             hold(node)
         return ""
     reserved = reserved_on(node, lock=lock)
     for name, limit in limits.items():
-        if limit is not None and reserved[name] - (already or {}).get(name, 0) + demand.get(name, 0) > limit:
+        if limit is not None and reserved[name] - (already or {}).get(name, 0) + demand[name] > limit:
             return name
     return ""
 

@@ -155,13 +155,11 @@ class ServerViewSet(ConsoleActions, HubViewSet):
         asked, server, actor = parse(ServerUpdateSerializer, request), self.get_object(), _asker(request)
         with transaction.atomic():
             if limits := {name: asked[name] for name in LIMITS if name in asked}:
-                now = {name: getattr(server, name) for name in LIMITS}
-                services.resize_server(server, actor=actor, **{**now, **limits})
+                services.resize_server(server, actor=actor, **limits)
             if "values" in asked:
                 services.update_variables(server, actor=actor, values=asked["values"])
-            if "name" in asked or "description" in asked:
-                name = asked.get("name", server.name)
-                services.rename_server(server, actor=actor, name=name, description=asked.get("description"))
+            if texts := {name: asked[name] for name in ("name", "description") if name in asked}:
+                services.rename_server(server, actor=actor, **texts)
         return self._detail(request, pk)
 
     @extend_schema(summary="Delete a server and its data", responses={202: PowerAnswerSerializer})

@@ -23,15 +23,18 @@ if TYPE_CHECKING:
     from accounts.actors import Asker
 
 
-def rename_server(server: GameServer, *, actor: Asker, name: str, description: str | None = None) -> GameServer:
-    """Give it another name (and description); the engine's own name of it does not change."""
+def rename_server(
+    server: GameServer, *, actor: Asker, name: str | None = None, description: str | None = None
+) -> GameServer:
+    """Give it another name or description; what is None stays. The engine's own name of it does not change."""
     state.may(actor, "rename", server)
-    name = names.clean_name(name)
+    name = None if name is None else names.clean_name(name)
     with transaction.atomic():
         locked = state.lock(server)
         state.check(locked, "rename")
         before = {"name": locked.name, "description": locked.description}
-        locked.name = name
+        if name is not None:
+            locked.name = name
         if description is not None:
             locked.description = names.clean_description(description)
         try:
@@ -46,9 +49,14 @@ def rename_server(server: GameServer, *, actor: Asker, name: str, description: s
 
 
 def resize_server(
-    server: GameServer, *, actor: Asker, memory_mb: int, disk_mb: int, cpu_percent: int | None = None
+    server: GameServer,
+    *,
+    actor: Asker,
+    memory_mb: int | None = None,
+    disk_mb: int | None = None,
+    cpu_percent: int | None = None,
 ) -> GameServer:
-    """Change its limits within quota, node and template.
+    """Change its limits within quota, node and template; what is None stays, and what falls always fits the node.
 
     Locks owner, node and server in that order, as creation does.
     """
@@ -59,12 +67,14 @@ def resize_server(
         locked = state.lock(server)
         state.check(locked, "resize")
         before = {name: getattr(locked, name) for name in WORDS}
-        after = {"memory_mb": memory_mb, "disk_mb": disk_mb, "cpu_percent": cpu_percent or locked.cpu_percent}
+        asked = {"memory_mb": memory_mb, "disk_mb": disk_mb, "cpu_percent": cpu_percent}
+        after = before | {name: value for name, value in asked.items() if value is not None}
         check_limits(locked.template, **after)
         more = QuotaLimits(**{name: max(0, after[name] - before[name]) for name in WORDS})
         used = usage.of_owner(owner)
         quotas.check_quota(used.limits, used.totals, more)
-        if short := placement.shortage(node, after, already=before):
+        rising = {name: value for name, value in after.items() if value > before[name]}
+        if short := placement.shortage(node, rising, already=before):
             raise LimitReached(f"{node.region.name} has no room for that much.", code="region_full", field=short)
         for name, value in after.items():
             setattr(locked, name, value)

@@ -77,6 +77,30 @@ def test_resize_fits_the_node(owner: User) -> None:
     assert error.value.code == "region_full"
 
 
+def test_resize_down_is_possible_on_an_overfull_node(owner: User) -> None:
+    server = make_server(owner=owner, node=make_node(memory_mb=2048, disk_mb=20_000), memory_mb=2048, disk_mb=10_000)
+    Node.objects.update(memory_mb=1024, disk_mb=5000)
+
+    services.resize_server(server, actor=owner, memory_mb=1536)
+
+    assert (server.memory_mb, server.disk_mb) == (1536, 10_000)
+    with pytest.raises(LimitReached):
+        services.resize_server(server, actor=owner, memory_mb=1024, disk_mb=10_001)
+
+
+def test_changes_keep_what_others_have_changed_meanwhile(server: GameServer, owner: User) -> None:
+    seen = GameServer.objects.get(pk=server.pk)
+    services.resize_server(server, actor=owner, memory_mb=4096)
+    services.rename_server(server, actor=owner, name="New name")
+
+    services.resize_server(seen, actor=owner, disk_mb=6000)
+    services.rename_server(seen, actor=owner, description="Mine")
+
+    server.refresh_from_db()
+    assert (server.memory_mb, server.disk_mb) == (4096, 6000)
+    assert (server.name, server.description) == ("New name", "Mine")
+
+
 def test_resize_out_of_bounds_names_the_field(server: GameServer, owner: User) -> None:
     with pytest.raises(Invalid) as error:
         services.resize_server(server, actor=owner, memory_mb=1024, disk_mb=1)
