@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import close_old_connections, connection, transaction
 from django.utils.module_loading import import_string
 from redis.exceptions import RedisError
 
 from . import context, telemetry
+from .exceptions import Conflict
 from .health import SCHEDULER_BEAT
 from .jobs import DEFAULT_QUEUE, FAILURES_KEPT_SECONDS, rq_queue
 from .logs import scrub
@@ -223,9 +224,15 @@ def run(run_id: int, table: Sequence[Periodic] | None = None) -> bool:
 
 
 def run_now(name: str) -> bool:
-    """Run a task at once, in this process, outside its slots."""
+    """Run a task at once, in this process: the slot that waits, or one of its own. Raises Conflict while it runs."""
     find(name, PERIODIC)
-    row = PeriodicRun.objects.create(task=name, due_at=_now())
+    with transaction.atomic():
+        with connection.cursor() as cursor:  # what claims at this moment ends first, and is seen
+            cursor.execute("LOCK TABLE hub_periodicrun IN SHARE ROW EXCLUSIVE MODE")
+        row = PeriodicRun.objects.filter(task=name, outcome__in=(Outcome.WAITING, Outcome.RUNNING)).first()
+        if row and row.outcome == Outcome.RUNNING:
+            raise Conflict(f"{name} runs already, since {row.started_at:%Y-%m-%d %H:%M:%S} UTC.", code="running")
+        row = row or PeriodicRun.objects.create(task=name, due_at=_now())
     return run(row.pk)
 
 

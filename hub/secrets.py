@@ -35,7 +35,7 @@ def parse_keys(text: str) -> dict[str, bytes]:
         if not colon or not key_id.isalnum():
             raise ValueError("each key must read id:base64")
         try:
-            key = base64.urlsafe_b64decode(encoded)
+            key = base64.b64decode(encoded.strip(), altchars=b"-_", validate=True)
         except ValueError:
             raise ValueError(f"key {key_id} is not base64") from None
         if len(key) != 32:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
@@ -320,6 +321,18 @@ def test_task_of_the_table_may_be_run_at_once() -> None:
 
     with pytest.raises(LookupError):
         schedule.run_now("nonsense")
+
+
+def test_task_run_at_once_takes_the_slot_that_waits_and_never_overlaps_one_that_runs() -> None:
+    run = ran(MINUTELY, NOON, outcome="waiting")
+
+    assert schedule.run_now("minutely")
+    assert outcomes() == ["done"]
+
+    PeriodicRun.objects.filter(pk=run.pk).update(outcome="running")
+    with pytest.raises(CommandError, match="minutely runs already, since "):
+        call_command("run_periodic", "minutely")
+    assert outcomes() == ["running"]
 
 
 @pytest.fixture

@@ -105,6 +105,8 @@ def test_key_ring_is_read_newest_first() -> None:
         (encoded(OLD), "must read id:base64"),
         (f"a-b:{encoded(OLD)}", "must read id:base64"),
         ("1:abc", "not base64"),
+        (f"1:{encoded(OLD)[:9]}*{encoded(OLD)[9:]}", "not base64"),
+        (f"1:{encoded(OLD)} {encoded(NEW)}", "not base64"),
         (f"1:{encoded(b'short')}", "32 bytes"),
         (f"1:{encoded(OLD)},1:{encoded(NEW)}", "given twice"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hub import schedule
+from hub.exceptions import Conflict
 from hub.models import PeriodicRun
 
 from .scheduler import leave
@@ -30,7 +31,15 @@ class Command(BaseCommand):
             self.list()
         elif name not in {task.name for task in schedule.PERIODIC}:
             raise CommandError(f"There is no periodic task {name}.")
-        elif not schedule.run_now(name):
+        else:
+            self.run_now(name)
+
+    def run_now(self, name: str) -> None:
+        try:
+            is_done = schedule.run_now(name)
+        except Conflict as error:
+            raise CommandError(error.message) from None
+        if not is_done:
             raise CommandError(PeriodicRun.objects.filter(task=name).latest("claimed_at").error)
 
     def list(self) -> None:
