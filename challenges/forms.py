@@ -120,7 +120,11 @@ class BroadcastForm(AnnounceForm):
 
     event = forms.ModelChoiceField(Event.objects.none(), to_field_name="slug", required=False, label="To")
     region = forms.ModelChoiceField(
-        Region.objects.all(), to_field_name="slug", required=False, help_text="Only without an event. Empty: all."
+        Region.objects.all(),
+        to_field_name="slug",
+        required=False,
+        empty_label="All regions",
+        help_text="Only without an event.",
     )
     field_order = ("event", "region", "title", "message", "ui_type", "has_sound")
 
