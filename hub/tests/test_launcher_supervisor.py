@@ -289,6 +289,18 @@ def test_full_disk_neither_ends_the_hub_nor_keeps_it_from_stopping(supervisor, p
     ]
 
 
+def test_closed_terminal_does_not_keep_the_hub_from_stopping(supervisor, place):
+    def refuse(_: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    supervisor.start(_service(place, "web"))
+    process, supervisor.say = supervisor.children[0].process, refuse
+
+    supervisor.stop_all()
+
+    assert process.returncode == -signal.SIGTERM
+
+
 def test_log_that_cannot_be_copied_keeps_those_before_it(place, monkeypatch):
     path = place.log("web")
     for name in ("web.log", "web.log.1"):
