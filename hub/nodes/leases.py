@@ -171,6 +171,19 @@ def queue_for_ports(workload: Workload, wanted: Sequence[PortRequest]) -> None:
     )
 
 
+def can_ever_serve(node: Node, wanted: Sequence[PortRequest]) -> bool:
+    """Whether the pools in use have that many ports at all; whoever waits for more would hold up all behind him.
+
+    While no pool is in use all wait alike.
+    """
+    rows = {is_public: Address.objects.filter(pool__in=_pools(node, is_public)) for is_public in (True, False)}
+    if not any(row.exists() for row in rows.values()):
+        return True
+    public = [port.is_public for port in wanted if port.kind == PoolKind.HOST_PORTS]
+    counts = {is_public: public.count(is_public) for is_public in rows}
+    return all(rows[is_public][:count].count() == count for is_public, count in counts.items())
+
+
 def place_in_queue(holder: uuid.UUID) -> int | None:
     """How many holders wait before this one, plus one; None when it does not wait."""
     first = AddressRequest.objects.filter(holder=holder).order_by("id").first()
@@ -235,20 +248,25 @@ def _serve_first(node: Node, kind: str) -> tuple[str, uuid.UUID] | None:
         return first.holder_kind, first.holder
 
 
-def _forget_requests(holder: uuid.UUID) -> None:
-    """Give up a holder's places in the queue; locked in the order of `_serve_first`, so that both cannot deadlock."""
+def leave_queue(holder: uuid.UUID, *, but_for: Sequence[str] = ()) -> int:
+    """Give up a holder's places in the queue, except those for the ports named; says how many.
+
+    They are locked in the order of `_serve_first`, so that both cannot deadlock.
+    """
     sql = """
         DELETE FROM nodes_addressrequest WHERE id IN (
-            SELECT id FROM nodes_addressrequest WHERE holder = %s ORDER BY id FOR UPDATE
+            SELECT id FROM nodes_addressrequest WHERE holder = %s AND port_name <> ALL(%s::text[])
+            ORDER BY id FOR UPDATE
         )
     """
     with connection.cursor() as cursor:
-        cursor.execute(sql, [holder])
+        cursor.execute(sql, [holder, list(but_for)])
+        return cursor.rowcount
 
 
 def release(holder: uuid.UUID, *, ids: Sequence[int] | None = None) -> int:
     """Send a holder's addresses (or those named) into quarantine and end its waiting; says how many."""
-    _forget_requests(holder)
+    leave_queue(holder)
     held = Address.objects.filter(holder=holder, state=AddressState.LEASED)
     if ids is not None:
         held = held.filter(pk__in=ids)

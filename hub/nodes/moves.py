@@ -12,13 +12,30 @@ from accounts.actors import SYSTEM
 from hub.engines.base import Engine, EngineError, Obstacle, Reason
 
 from . import leases, steps
-from .choices import ObservedStatus, PoolKind
+from .choices import ObservedStatus, OperationStatus, PoolKind
 from .models import Address
 from .steps import OVERTAKEN, Step, lock_held
 from .workloads import PortRequest, Workload
 
 logger = logging.getLogger(__name__)
 S = ObservedStatus
+TOO_FEW = "Its node has fewer addresses in all than it needs."
+
+
+def give_back_unwanted(workload: Workload, wanted: Sequence[PortRequest], held: list[Address]) -> list[Address]:
+    """Release the ports that it does not want any more, such as those its template has lost; says what it keeps."""
+    names = {(port.name, port.is_public) for port in wanted}
+    unwanted = [
+        address
+        for address in held
+        if address.pool.kind == PoolKind.HOST_PORTS and (address.port_name, address.pool.is_public) not in names
+    ]
+    if not unwanted:
+        return held
+    with transaction.atomic():
+        if lock_held(workload):
+            leases.release(workload.pk, ids=[address.pk for address in unwanted])
+    return [address for address in held if address not in unwanted]
 
 
 def lease_missing(workload: Workload, missing: Sequence[PortRequest]) -> Step:
@@ -26,9 +43,12 @@ def lease_missing(workload: Workload, missing: Sequence[PortRequest]) -> Step:
     with transaction.atomic():
         if not lock_held(workload):
             return OVERTAKEN
+        leases.leave_queue(workload.pk, but_for=[port.name for port in missing])
         if leases.place_in_queue(workload.pk) is None:
             if leases.lease_ports(node=workload.node, holder=workload.pk, wanted=missing) is not None:
                 return Step(S.QUEUED, "", again=True)
+            if not leases.can_ever_serve(workload.node, workload.ports_wanted()):
+                return Step(S.FAILED, TOO_FEW, operation=OperationStatus.FAILED)
             leases.queue_for_ports(workload, missing)
     return _wait(workload)
 

@@ -29,7 +29,7 @@ from hub.failpoints import declare, failpoint
 from . import clocks, crashes, ips, operations, steps
 from .choices import LIVE, DesiredStatus, ObservedStatus, OperationStatus, PoolKind
 from .engines import engine_for
-from .moves import lease_missing, move_away, probe
+from .moves import give_back_unwanted, lease_missing, move_away, probe
 from .steps import Step, claim, let_go, renew, store
 from .workloads import Workload
 
@@ -282,7 +282,7 @@ def _crashed(workload: Workload, engine: Engine, seen: Observation | None) -> St
 
 def _launch(workload: Workload, engine: Engine) -> Step:
     wanted = workload.ports_wanted()
-    addresses = list(workload.addresses())
+    addresses = give_back_unwanted(workload, wanted, list(workload.addresses()))
     missing = [port for port in wanted if port.name not in {address.port_name for address in addresses}]
     if missing:
         return lease_missing(workload, missing)

@@ -92,10 +92,14 @@ def _own_port(server: GameServer, port_name: str) -> TemplatePort:
 
 
 def _follow_wanted(server: GameServer, port: TemplatePort) -> None:
-    """Hold for this port what `ports_wanted` now says, and nothing else."""
-    wanted = next((want for want in server.ports_wanted() if want.name == port.name), None)
+    """Hold or wait for this port as `ports_wanted` now says, and nothing else."""
+    all_wanted = server.ports_wanted()
+    wanted = next((want for want in all_wanted if want.name == port.name), None)
+    was_waiting = leases.leave_queue(server.pk, but_for=[want.name for want in all_wanted if want != wanted])
     old = Address.objects.held_by(server.pk).select_related("pool").filter(port_name=port.name).first()
-    if wanted is not None:
+    if wanted is not None and was_waiting:
+        leases.queue_for_ports(server, [wanted])
+    elif wanted is not None:
         _swap(server, old, wanted)
     elif old is not None:
         _rest(server, old)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -139,12 +139,13 @@ def preview_server(
         _check_rate(used, actor)
         with transaction.atomic():
             node = _choose_node(template, region, asked)
+        wanted = ports_wanted(GameServer(node=node, template=template))
+        _check_pools(node, wanted)
     except NotAllowed:
         raise
     except HubError as problem:
         return Preview(region, problem=problem)
     left = quotas.remaining(used.limits, usage.add(used.totals, asked))
-    wanted = ports_wanted(GameServer(node=node, template=template))
     return Preview(region, node, *_likely_address(node, wanted[0]), quota_left=left)
 
 
@@ -208,8 +209,15 @@ def _lease(server: GameServer) -> None:
     leased = leases.lease_ports(node=server.node, holder=server.pk, wanted=wanted)
     server.address_rows = [row_of(address) for address in leased or ()]
     if leased is None:
+        _check_pools(server.node, wanted)
         leases.queue_for_ports(server, wanted)
         server.status_reason = leases.waiting_reason(server.pk)
+
+
+def _check_pools(node: Node, wanted: Sequence[PortRequest]) -> None:
+    if not leases.can_ever_serve(node, wanted):
+        reason = f"{node.region.name} has fewer addresses in all than this template needs."
+        raise Invalid(reason, field="region", code="no_node")
 
 
 def _likely_address(node: Node, first: PortRequest) -> tuple[ServerAddress | None, int | None]:

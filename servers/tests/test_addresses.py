@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.models import AuditEntry, User
 from hub.engines.fake import FakeEngine
 from hub.exceptions import Conflict, Invalid, LimitReached, TooMany
+from hub.nodes import leases
 from hub.nodes.models import Address, Node
 from hub.nodes.tests.factories import RegionFactory
 from servers import services
@@ -98,6 +99,19 @@ def test_publishing_on_a_process_node_changes_private_for_public_and_back(owner:
 
     assert opened == [("game", 25565), ("rcon", 25566)]
     assert [(a.name, a.is_public) for a in server.leased_addresses] == [("game", True), ("rcon", False)]
+
+
+def test_withdrawing_while_it_waits_frees_the_line_and_keeps_its_place(owner: User) -> None:
+    node = make_node(size=2)
+    first, waiting = make_server(owner=owner, node=node), make_server(owner=owner, node=node, published_ports=["rcon"])
+    behind = make_server(owner=owner, node=node)
+
+    services.unpublish_port(waiting, actor=owner, port_name="rcon")
+    leases.serve_queue(node)
+
+    assert [a.name for a in first.leased_addresses] == ["game"]
+    assert (leases.place_in_queue(waiting.pk), leases.place_in_queue(behind.pk)) == (None, 1)
+    assert list(waiting.addresses().values_list("port_name", flat=True)) == ["game"]
 
 
 def test_publishing_twice_changes_nothing(server: GameServer, owner: User) -> None:

@@ -17,7 +17,7 @@ from hub.nodes.tests.factories import RegionFactory
 from hub.testing import count_queries, run_jobs
 from servers.models import GameServer
 from servers.services import create_server, preview_server
-from servers.tests.factories import TemplateFactory, VariableFactory, make_node, make_server
+from servers.tests.factories import GAME, TemplateFactory, VariableFactory, make_node, make_server
 
 pytestmark = pytest.mark.django_db
 
@@ -262,6 +262,18 @@ def test_a_full_pool_queues_the_launch_and_shows_the_place(owner: User) -> None:
     ]
     assert [server.address for server in waiting] == [None, None]
     assert AddressRequest.objects.count() == 2
+
+
+def test_more_ports_than_the_pool_has_are_refused_and_hold_up_nobody(owner: User) -> None:
+    node = make_node(size=1)
+    template = TemplateFactory(ports=[GAME, {**GAME, "name": "query", "target_port": 25566, "variable": ""}])
+
+    with pytest.raises(Invalid) as error:
+        make_server(owner=owner, node=node, template=template)
+
+    assert (error.value.code, error.value.field) == ("no_node", "region")
+    assert getattr(preview(owner, node, template=template).problem, "code", "") == "no_node"
+    assert make_server(owner=owner, node=node).address is not None
 
 
 def test_process_engine_gets_a_private_port_for_rcon_and_containers_none(owner: User, node: Node) -> None:

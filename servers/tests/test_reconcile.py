@@ -13,17 +13,19 @@ from django.utils import timezone
 from accounts.models import AuditEntry
 from hub.engines.base import EngineError, PullProgress, Reason, State
 from hub.engines.fake import Behaviour, FakeEngine, FakeImage
+from hub.nodes import leases
 from hub.nodes import reconcile as mechanism
 from hub.nodes.choices import AddressState, ObservedStatus, OperationStatus
 from hub.nodes.models import Address, Node, Operation
+from hub.nodes.moves import TOO_FEW
 from hub.nodes.reconcile import kill_now, reconcile, take_step
 from hub.nodes.steps import claim, store
 from hub.nodes.sweep import sweep, tick
 from hub.nodes.tests.factories import PoolFactory
 from hub.testing import count_queries
 from servers import services, variables
-from servers.models import GameServer
-from servers.tests.factories import TemplateFactory, VariableFactory, make_node, make_server
+from servers.models import GameServer, Template
+from servers.tests.factories import GAME, TemplateFactory, VariableFactory, make_node, make_server
 
 from .conftest import Games
 
@@ -99,6 +101,38 @@ def test_a_secret_that_the_template_has_got_since_is_made_and_kept(server: GameS
     told = [call.args[0].env["ADMIN_PASSWORD"] for call in engine.calls("ensure")]
     assert told == [variables.of_server(server).secret["ADMIN_PASSWORD"]] * 2
     assert len(told[0]) == 12
+
+
+def test_ports_that_the_template_has_lost_are_given_back_at_the_next_launch(
+    node: Node, engine: FakeEngine, games: Games
+) -> None:
+    extra = {**GAME, "name": "query", "target_port": 25566, "variable": "QUERY_PORT"}
+    server = make_server(node=node, template=TemplateFactory(ports=[GAME, extra]))
+    running(server, engine)
+    Template.objects.update(ports=[GAME])
+
+    drive(server, engine)
+    before = server.addresses().count()
+    services.restart_server(server, actor=server.owner)
+    drive(server, engine, passes=3)
+
+    assert before == 2
+    assert server.observed_status == S.RUNNING
+    assert [address.port_name for address in server.addresses()] == ["game"]
+
+
+def test_what_waits_for_more_than_its_node_has_holds_up_nobody(owner: Any, games: Games) -> None:
+    node = make_node(size=1)
+    engine = FakeEngine(node=node.name, options={})
+    make_server(node=node, owner=owner)
+    waiting = make_server(node=node, owner=owner)
+    extra = {**GAME, "name": "query", "target_port": 25566, "variable": "QUERY_PORT"}
+    GameServer.objects.filter(pk=waiting.pk).update(template=TemplateFactory(ports=[{**GAME, "name": "main"}, extra]))
+
+    drive(waiting, engine)
+
+    assert (waiting.observed_status, waiting.status_reason) == (S.FAILED, TOO_FEW)
+    assert leases.count_waiting(node) == 0
 
 
 def test_what_the_engine_says_of_a_running_workload_is_shown(
