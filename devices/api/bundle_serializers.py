@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from hub.api.openapi import example
@@ -412,11 +413,16 @@ class ConfigRollbackSerializer(serializers.Serializer[Any]):
     expected_version = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
 
 
+@extend_schema_field({"type": "object", "additionalProperties": {}})
+class DocumentField(SmallJSONField):
+    """A configuration as a whole. Described as an object: null beside anything would be described twice."""
+
+
 class RevisionSerializer(serializers.ModelSerializer[ConfigRevision]):
     """A version of a configuration."""
 
     values = SmallJSONField(read_only=True)
-    desired = SmallJSONField(read_only=True, allow_null=True)
+    desired = DocumentField(read_only=True, allow_null=True)
 
     class Meta:
         model = ConfigRevision

@@ -58,7 +58,7 @@ class FailedJobViewSet(ThrottledView, ViewSet):
     """The latest jobs that failed."""
 
     permission_classes = (IsAuthenticated, IsAllowed)
-    lookup_value_regex = "[0-9a-f-]{36}"
+    lookup_value_regex = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     verbs: ClassVar[dict[str, str]] = {"list": "jobs.view", "*": "jobs.change"}
 
     @extend_schema(

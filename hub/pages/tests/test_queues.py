@@ -105,6 +105,7 @@ def test_api_forgets_a_failed_job_once(admin):
     pk = fail_one()
 
     assert [admin.delete(f"/api/v1/failed-jobs/{pk}").status_code for _ in range(2)] == [204, 404]
+    assert admin.delete(f"/api/v1/failed-jobs/{36 * chr(45)}").status_code == 404
 
 
 def test_token_that_may_only_look_sends_no_job_again(client):
