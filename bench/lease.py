@@ -13,7 +13,7 @@ from django.db import connection, connections, transaction
 from hub.nodes import leases
 from hub.nodes.choices import AddressState
 from hub.nodes.models import Address, AddressPool, Node, Region
-from hub.nodes.workloads import PortRequest
+from hub.nodes.workloads import PortRequest, hold
 
 from .harness import Figure, benchmark, median_of
 from .pgbench import captured, script, transactions_per_second
@@ -49,7 +49,7 @@ def lease_and_return(node: Node) -> None:
     """A lease in the transaction that a service runs it in: the node locked, the address taken, then given back."""
     holder = uuid.uuid4()
     with transaction.atomic():
-        Node.objects.select_for_update(no_key=True).get(pk=node.pk)
+        hold(node)
         taken = leases.lease_ports(node=node, holder=holder, wanted=GAME)
         if taken is None:
             raise RuntimeError("the pool of the benchmark is full")
