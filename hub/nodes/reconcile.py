@@ -212,8 +212,10 @@ def _take_back(workload: Workload, engine: Engine) -> None:
     try:
         engine.remove(workload.engine_name, keep_data=True)
     except EngineError as error:
-        seen = engine.inspect(workload.engine_name) if error.reason == Reason.TIMED_OUT else None
-        if error.reason != Reason.TIMED_OUT or (seen is not None and seen.state != State.EXITED):
+        if error.reason != Reason.TIMED_OUT:
+            raise
+        seen = engine.inspect(workload.engine_name)
+        if seen is not None and seen.state != State.EXITED:
             raise
     failpoint("reconcile.after_take_back")
 
