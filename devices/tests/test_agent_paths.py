@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -245,7 +246,10 @@ class Scissors:
         with client, socket.create_connection(self.hub) as hub:
             head = b""
             while b"\r\n\r\n" not in head:
-                head += client.recv(65_536)
+                block = client.recv(65_536)
+                if not block:
+                    return
+                head += block
             left = None
             if b"/file HTTP" in head.split(b"\r\n")[0]:
                 begin = head.lower().partition(b"\r\nrange: bytes=")[2].partition(b"-")[0]
@@ -255,7 +259,8 @@ class Scissors:
             body = threading.Thread(target=self._copy, args=(client, hub, None), daemon=True)
             body.start()
             self._copy(hub, client, left)
-            client.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the agent may have hung up first
+                client.shutdown(socket.SHUT_RDWR)
             body.join()
 
     @staticmethod

@@ -55,7 +55,7 @@ def alerts() -> list[str]:
 def test_postgresql_is_stopped_and_no_sample_is_lost_or_doubled(
     programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with own_service("postgres", volatile=False) as postgres:
+    with own_service("postgres") as postgres:
         postgres.embedded.create_database()
         with database_at(postgres.embedded.database_url, monkeypatch):
             call_command("migrate", verbosity=0)

@@ -169,12 +169,12 @@ class Service:
 
 
 @contextmanager
-def own_service(name: str, *, volatile: bool = True) -> Iterator[Service]:
-    """A running service in a directory of its own; a volatile one may forget in a crash what it has just promised."""
+def own_service(name: str) -> Iterator[Service]:
+    """A running service in a directory of its own. In a crash PostgreSQL keeps what it promised, Valkey forgets all."""
     with tempfile.TemporaryDirectory(prefix="kutanga-outage-") as directory:
         root = Path(directory)
         root.chmod(0o711)
-        embedded = Embedded(root, find_binaries(Path(sys.prefix)), volatile=volatile)
+        embedded = Embedded(root, find_binaries(Path(sys.prefix)), volatile=name == "valkey")
         embedded.prepare()
         service = Service(embedded, name)
         service.start()
