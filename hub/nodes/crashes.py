@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 
@@ -21,14 +22,22 @@ WINDOW = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Crash:
-    """One crash in its window of an hour, and what follows from it."""
+    """One crash, those of the hour before it, and what follows from them."""
 
     reason: str
-    count: int
-    window_at: datetime | None
+    times: list[datetime]
     wait_seconds: float
     restart_after: datetime | None
     given_up: bool = False
+
+    @property
+    def counted(self) -> dict[str, Any]:
+        """What the workload's row is to know of the crashes that count."""
+        return {
+            "crash_times": self.times,
+            "restart_count": len(self.times),
+            "restart_window_at": self.times[-1] if self.times else None,
+        }
 
 
 def is_crash(workload: Workload, seen: Observation | None) -> bool:
@@ -48,20 +57,31 @@ def assess(workload: Workload, seen: Observation | None) -> Crash:
     A restart of the engine or the host itself costs nothing of that budget.
     """
     now = timezone.now()
+    before = _counted_before(workload)
     if seen is not None and seen.engine_restarted:
-        return Crash(
-            "Its engine or machine was restarted.", workload.restart_count, workload.restart_window_at, 0, None
-        )
-    in_window = workload.restart_window_at is not None and now - workload.restart_window_at < WINDOW
-    count = workload.restart_count + 1 if in_window else 1
-    window_at = workload.restart_window_at if in_window else now
+        return Crash("Its engine or machine was restarted.", before, 0, None)
+    times = [now, *(at for at in before if now - at < WINDOW)]
+    count = len(times)
     cause = name_cause(workload, seen)
     if count >= GIVE_UP_AFTER:
         reason = f"{cause} Given up after {count} crashes within an hour; start it again once the cause is mended."
-        return Crash(reason, count, window_at, 0, None, given_up=True)
+        return Crash(reason, times, 0, None, given_up=True)
     wait = min(FIRST_WAIT_SECONDS * 2 ** (count - 1), LONGEST_WAIT_SECONDS)
     reason = f"{cause} Restart {count} of {GIVE_UP_AFTER - 1} after {wait} s."
-    return Crash(reason, count, window_at, wait, now + timedelta(seconds=wait))
+    return Crash(reason, times, wait, now + timedelta(seconds=wait))
+
+
+def _counted_before(workload: Workload) -> list[datetime]:
+    """When the crashes were that `restart_count` counts, newest first.
+
+    The version before writes the count and the first crash of its window alone: a crash whose own time is not known is
+    taken for as old as that one, and times that it no longer counts are left out.
+    """
+    count, first_at = workload.restart_count, workload.restart_window_at
+    if first_at is None:
+        return []
+    known = [at for at in workload.crash_times if at >= first_at][:count]
+    return known + [first_at] * (count - len(known))
 
 
 def name_cause(workload: Workload, seen: Observation | None) -> str:

@@ -39,7 +39,7 @@ def wish(
     workload.desired_status = desired or workload.desired_status
     workload.is_kill_wanted = kill
     workload.stop_deadline_at = workload.ready_deadline_at = workload.restart_after = None
-    workload.restart_count, workload.restart_window_at = 0, None
+    workload.restart_count, workload.restart_window_at, workload.crash_times = 0, None, []
     workload.image_pinned = ""  # whoever asks for a launch gets what the image's name means by then
     workload.next_check_at = timezone.now()
     fields = [
@@ -51,6 +51,7 @@ def wish(
         "restart_after",
         "restart_count",
         "restart_window_at",
+        "crash_times",
         "image_pinned",
         "next_check_at",
     ]

@@ -256,7 +256,7 @@ def _restarted(workload: Workload, engine: Engine, seen: Observation) -> Step:
         return _crashed(workload, engine, seen)
     step = _watch(workload, engine, seen)
     step.reason = step.reason or crashes.name_cause(workload, seen)
-    step.changes |= {"restart_count": crash.count, "restart_window_at": crash.window_at}
+    step.changes |= crash.counted
     return step
 
 
@@ -266,11 +266,9 @@ def _crashed(workload: Workload, engine: Engine, seen: Observation | None) -> St
         failpoint("reconcile.before_give_up")
         engine.stop(workload.engine_name)
         failpoint("reconcile.after_give_up")
-    changes = {
+    changes = crash.counted | {
         "exit_code": seen.exit_code if seen else None,
         "oom_killed": bool(seen and seen.oom_killed),
-        "restart_count": crash.count,
-        "restart_window_at": crash.window_at,
         "restart_after": crash.restart_after,
         "progress_percent": None,
         "health_misses": 0,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.apps import apps
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import connection, models
 from django.db.models import Q
@@ -87,6 +88,14 @@ class Workload(models.Model):
     health_misses = models.PositiveSmallIntegerField(default=0)
     restart_count = models.PositiveIntegerField(default=0, help_text="Crashes since `restart_window_at`.")
     restart_window_at = models.DateTimeField(null=True, blank=True)
+    crash_times = ArrayField(
+        models.DateTimeField(),
+        default=list,
+        db_default=[],
+        blank=True,
+        editable=False,
+        help_text="The crashes that `restart_count` counts, newest first: those of the hour before the last one.",
+    )
     restart_after = models.DateTimeField(null=True, blank=True)
 
     next_check_at = models.DateTimeField(null=True, blank=True)

@@ -58,8 +58,10 @@ def unhealthy_workloads(rule: AlertRule, now: datetime) -> Iterable[Hit]:
 
 def crash_loops(rule: AlertRule, now: datetime) -> Iterable[Hit]:
     """Workloads that crash again and again within an hour."""
-    since = now - timedelta(hours=1)
-    return _workloads(Q(restart_count__gte=max(1, rule.threshold), restart_window_at__gte=since), value="restart_count")
+    since, least = now - timedelta(hours=1), max(1, math.ceil(rule.threshold))
+    # the version before notes no times, but when the first one was that it counts
+    enough = Q(**{f"crash_times__{least - 1}__gte": since}) | Q(restart_window_at__gte=since)
+    return _workloads(Q(restart_count__gte=least) & enough, value="restart_count")
 
 
 def _workloads(condition: Q, value: str = "") -> Iterable[Hit]:

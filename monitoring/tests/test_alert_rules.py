@@ -320,6 +320,16 @@ def test_crash_loop(server: GameServer, crashes: int, count: int):
     assert len(found("crash-loop")) == count
 
 
+@pytest.mark.parametrize(("fourth_before_last", "count"), [(59, 1), (61, 0)])
+def test_crash_loop_goes_on_when_only_its_first_crashes_are_over(
+    server: GameServer, fourth_before_last: int, count: int
+):
+    times = [timezone.now() - timedelta(minutes=minutes) for minutes in (5, 10, 20, fourth_before_last, 62)]
+    GameServer.objects.update(restart_count=5, restart_window_at=times[-1], crash_times=times)
+
+    assert len(found("crash-loop")) == count
+
+
 @pytest.mark.parametrize(("seconds", "count"), [(19, 0), (21, 1)])
 def test_agent_silent_for_two_beats(seconds: int, count: int):
     node = make_node()

@@ -245,6 +245,44 @@ def test_crash_loop_is_given_up_after_eight_in_an_hour(server: GameServer, engin
     assert AuditEntry.objects.filter(action="server.failed").count() == 1
 
 
+@pytest.mark.parametrize(
+    ("minutes_ago", "counted", "status"),
+    [
+        # seven of eight fall into the hour before the last one, though the first two lie outside
+        pytest.param((70, 61, 50, 40, 30, 20, 10, 5), 7, S.CRASHED, id="first-ones-over"),
+        pytest.param((70, 50, 45, 40, 30, 20, 10, 5), 8, S.FAILED, id="eight-in-the-hour-that-ends-now"),
+        pytest.param((70, 65), 1, S.CRASHED, id="all-over"),
+    ],
+)
+def test_crashes_are_counted_in_the_hour_before_each(
+    server: GameServer, engine: FakeEngine, minutes_ago: tuple[int, ...], counted: int, status: str
+) -> None:
+    running(server, engine)
+    times = [timezone.now() - timedelta(minutes=minutes) for minutes in reversed(minutes_ago)]
+    GameServer.objects.update(crash_times=times, restart_count=len(times), restart_window_at=times[-1])
+    engine.crash(server.engine_name, code=1)
+
+    drive(server, engine)
+
+    assert (server.restart_count, server.observed_status) == (counted, status)
+    assert server.crash_times[1:] == times[: counted - 1]
+    assert server.restart_window_at == server.crash_times[-1]
+
+
+@pytest.mark.parametrize(("minutes", "counted"), [(59, 5), (61, 1)])
+def test_crashes_that_the_version_before_has_counted_are_as_old_as_its_first(
+    server: GameServer, engine: FakeEngine, minutes: int, counted: int
+) -> None:
+    running(server, engine)
+    first = timezone.now() - timedelta(minutes=minutes)
+    GameServer.objects.update(restart_count=4, restart_window_at=first)
+    engine.crash(server.engine_name, code=1)
+
+    drive(server, engine)
+
+    assert (server.restart_count, len(server.crash_times)) == (counted, counted)
+
+
 def test_given_up_server_starts_again_when_asked(server: GameServer, engine: FakeEngine) -> None:
     GameServer.objects.filter(pk=server.pk).update(observed_status=S.FAILED, restart_count=8)
     server.refresh_from_db()
