@@ -6,10 +6,11 @@ import itertools
 import json
 import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
-from locust import FastHttpUser, LoadTestShape, constant_pacing, constant_throughput, events, task
+from locust import FastHttpUser, LoadTestShape, constant_throughput, events, task
 
 from bench.load.shapes import SHAPES
 
@@ -94,22 +95,35 @@ class Reader(Person):
         self.client.patch(path, json=mark, headers=owner, name="PATCH /api/v1/servers/{id}")
 
 
-class Viewer(Person):
+class Paced(Person):
+    """Somebody who asks every `PACE` seconds on average: a hundred people do not click in step."""
+
+    abstract = True
+    PACE = 5.0
+
+    def wait_time(self) -> float:
+        return random.uniform(0, 2 * self.PACE)
+
+    def on_start(self) -> None:
+        super().on_start()
+        time.sleep(self.wait_time())
+
+
+class Viewer(Paced):
     """Somebody who looks at a page every five seconds."""
 
     abstract = SHAPE.work != "pages"
-    wait_time = constant_pacing(5)
 
     @task
     def look(self) -> None:
         self.see(random.choice(("/", "/servers/", "/events/")))
 
 
-class Player(Person):
+class Player(Paced):
     """One of a hundred who together send a thousand API requests a minute; `make bench` measures real answers."""
 
     abstract = SHAPE.work != "api"
-    wait_time = constant_pacing(6)
+    PACE = 6.0
 
     @task
     def events(self) -> None:
