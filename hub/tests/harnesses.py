@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -29,6 +29,7 @@ from hub.testing import wait_until
 
 from .cluster import Cluster
 from .cluster.role import shipped_role
+from .cluster.server import Rule
 from .docker_images import image
 
 LIMITS = Limits(memory_mb=64, cpu_percent=100, disk_mb=64)
@@ -104,6 +105,10 @@ class Harness(ABC):
     def hold(self, ip: str, port: int, kind: socket.SocketKind) -> AbstractContextManager[None]:
         """Let another program use an address."""
         return held_socket(ip, port, kind)
+
+    def held_up(self) -> AbstractContextManager[None]:
+        """Keep what is launched from running, where launches take their time."""
+        return contextlib.nullcontext()
 
     def ensure(self, spec: WorkloadSpec) -> Observation:
         """Have a workload running, or raise what keeps it from that."""
@@ -243,9 +248,11 @@ class KubernetesHarness(Harness):
 
     counts_processes = False  # metrics-server does not
     keeps_output = False  # a pod's output goes with it
+    called: ClassVar[set[Rule]] = set()  # of the cluster's API, by all that this process has opened and closed
 
     def __init__(self) -> None:
         self.cluster = Cluster(shipped_role())
+        self.cluster.version = "v1.35.0"
         super().__init__()
 
     def factory(self) -> tuple[type[Engine], Mapping[str, Any]]:
@@ -255,6 +262,13 @@ class KubernetesHarness(Harness):
         env = {"DATA": "/data", **changes.pop("env", {})}
         command = ("sh", "-c", program.script)
         return self._spec(**{"image": "busybox:1", "command": command, "data_path": "/data", "env": env, **changes})
+
+    @contextlib.contextmanager
+    def held_up(self) -> Iterator[None]:
+        """No machine has room."""
+        self.cluster.unschedulable = "0/1 nodes are available."
+        yield
+        self.cluster.unschedulable = ""
 
     def ensure(self, spec: WorkloadSpec) -> Observation:
         """The cluster takes its time, and tells later what others raise at once; the hub then takes it back."""
@@ -299,6 +313,7 @@ class KubernetesHarness(Harness):
                 "metallb-system",
             }
         finally:
+            self.called.update(self.cluster.called)
             self.cluster.close()
 
 

@@ -1,6 +1,7 @@
 """What every engine promises, run over each of them; `harnesses.py` says how to add one."""
 
 import multiprocessing
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from hub.engines.base import (
 from hub.testing import wait_until
 
 from .callers import ensure_at_once
+from .cluster.role import BEYOND_THE_CONTRACT, shipped_role
 from .harnesses import (
     ANSWERS_INTERRUPT_WITH_4,
     BUSY,
@@ -32,6 +34,7 @@ from .harnesses import (
     SLEEPER,
     STUBBORN,
     Harness,
+    KubernetesHarness,
     free_port,
 )
 
@@ -42,13 +45,20 @@ UNKNOWN_NAMES = [
     "hub-server-00000000-0000-4000-8000-000000000000/../..",
     "",
 ]
+BEGUN_ON_A_CLUSTER: set[str] = set()
+FAILED_ON_A_CLUSTER: set[str] = set()
 
 
 @pytest.fixture(params=HARNESSES)
 def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
+    failed = request.session.testsfailed
     subject = request.param()
     yield subject
     subject.close()
+    if isinstance(subject, KubernetesHarness):
+        BEGUN_ON_A_CLUSTER.add(request.node.originalname)
+        if request.session.testsfailed > failed:
+            FAILED_ON_A_CLUSTER.add(request.node.originalname)
 
 
 def port_at(ip: str, port: int) -> PortBinding:
@@ -83,6 +93,15 @@ class TestEngineContract:
 
         assert again == before
         assert harness.engine.logs(spec.name).lines.count("ready") == 1
+
+    def test_ensure_of_what_is_on_its_way_makes_nothing_twice(self, harness: Harness):
+        spec = harness.spec(SLEEPER)
+
+        with harness.held_up():
+            harness.engine.ensure(spec)
+            harness.reopen().ensure(spec)
+
+        assert [(seen.name, seen.generation) for seen in harness.engine.list_owned()] == [(spec.name, 1)]
 
     def test_ensure_starts_an_exited_workload_again(self, harness: Harness):
         spec = harness.start(EXITS_3)
@@ -462,3 +481,16 @@ class TestEngineContract:
 
 def cpu_seconds(harness: Harness, spec: WorkloadSpec) -> float:
     return harness.usage(spec).cpu_seconds_total or 0.0
+
+
+def test_the_role_we_ship_is_what_the_contract_asks_of_a_cluster_and_nothing_more() -> None:
+    """All that the tests above have called, so it stands behind them; without one of them it is not known."""
+    whole = {name for name in vars(TestEngineContract) if name.startswith("test_")}
+    beyond = set.union(*BEYOND_THE_CONTRACT.values())
+    if FAILED_ON_A_CLUSTER:
+        pytest.skip(f"what was called is not known: {', '.join(sorted(FAILED_ON_A_CLUSTER))} failed")
+    if missing := whole - BEGUN_ON_A_CLUSTER:
+        give_up = pytest.fail if os.environ.get("HUB_TEST_ALL") == "1" else pytest.skip
+        give_up(f"run this whole file: in this process {len(missing)} tests were not held against a cluster")
+
+    assert shipped_role() - beyond == KubernetesHarness.called

@@ -31,6 +31,7 @@ from .store import KINDS, Object, Refusal, Store, now
 ACCOUNT = "system:serviceaccount:kutanga-hub:challenge-manager"
 TOKEN = "stand-in-token"
 MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+ASKS_FOR_CREATE_TOO = 35  # the first 1.x that does so of whoever opens a console over a websocket
 Rule = tuple[str, str, str]  # verb, group, resource
 
 
@@ -81,6 +82,10 @@ class Cluster:
     @property
     def kubeconfig(self) -> str:
         return kubeconfig(self.url)
+
+    @property
+    def minor(self) -> int:
+        return int(self.version.split(".")[1])
 
     def speak_tls(self, certificate: Path, key: Path) -> int:
         """From now on, with this certificate; says at which port."""
@@ -263,7 +268,7 @@ class Handler(BaseHTTPRequestHandler):
         if verb == "list" and query.get("watch") == "true":
             verb = "watch"
         if sub == "attach":
-            verb = "get"  # a websocket is opened with GET; the server asks for this verb, newer ones for create too
+            verb = "get"  # a websocket is opened with GET, and that is the verb the server asks for
         resource = f"{plural}/{sub}" if sub else plural
         self.cluster.requests.append((verb, resource))
         fault = self.cluster.faults.take(verb, resource)
@@ -271,6 +276,8 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if resource != "selfsubjectaccessreviews":  # anybody may ask about himself
             self.cluster.allow(verb, group, resource)
+        if sub == "attach" and self.cluster.minor >= ASKS_FOR_CREATE_TOO:
+            self.cluster.allow("create", group, resource)
         answer = self._answer(verb, group, plural, namespace, name, sub, query, body)
         if fault is not None and fault.after:
             return self._reset()
