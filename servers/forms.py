@@ -14,6 +14,7 @@ from accounts.models import User
 from accounts.permissions import can
 from hub.nodes.choices import AddressState
 from hub.nodes.models import Address, Region
+from hub.pages.forms import SeenMixin
 
 from . import variables
 from .choices import PortProtocol, VariableKind
@@ -84,6 +85,14 @@ class LimitsForm(forms.Form):
         }
 
 
+class ResizeForm(SeenMixin, LimitsForm):
+    """The limits of a server that exists; those that were not changed stay as they are by then."""
+
+    def limits(self) -> dict[str, int]:
+        changed = self.changes()
+        return {column: value for column, value in super().limits().items() if self.field_names[column] in changed}
+
+
 class VariablesMixin:
     """The settings that a template offers, as fields."""
 
@@ -141,26 +150,32 @@ class ServerForm(VariablesMixin, LimitsForm):
             )
 
     def asked(self) -> dict[str, Any]:
-        """The arguments of `create_server` and `preview_server`, as far as both take them."""
+        """The arguments that `create_server` and `preview_server` both take."""
         asked = {"template": self.template, "region": self.cleaned_data["region"], "values": self.values()}
-        return {**asked, **self.limits(), "owner": self.cleaned_data.get("owner")}
+        published = self.cleaned_data.get("published_ports", ())
+        return {**asked, **self.limits(), "published_ports": published, "owner": self.cleaned_data.get("owner")}
 
     @property
     def variable_fields(self) -> list[Any]:
         return [self[name] for name in self.fields if name.startswith(PREFIX)]
 
 
-class VariablesForm(VariablesMixin, forms.Form):
-    """The settings of a server that exists."""
+class VariablesForm(VariablesMixin, SeenMixin, forms.Form):
+    """The settings of a server that exists; those that were not changed stay as they are by then."""
 
     def __init__(self, *args: Any, server: GameServer, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         offered = list(server.template.variables.all())
         self.add_variables(offered, may_edit_all=can(user, "templates.change"), now=dict(server.values))
         self.field_names = {f"values.{variable.key}": PREFIX + variable.key for variable in offered}
+        self.carry_initial()
+
+    def values(self) -> dict[str, Any]:
+        changed = {name.removeprefix(PREFIX) for name in self.changes()}
+        return {key: value for key, value in super().values().items() if key in changed}
 
 
-class RenameForm(forms.Form):
+class RenameForm(SeenMixin, forms.Form):
     """Name and description."""
 
     name = forms.CharField(min_length=3, max_length=32)

@@ -3469,9 +3469,9 @@ class Servers(Group):
         cpu_percent: int | Unset = UNSET,
         region: str | Unset = UNSET,
         values: Mapping[str, Any] | Unset = UNSET,
+        published_ports: Sequence[str] | Unset = UNSET,
         owner: str | Unset = UNSET,
         description: str | Unset = UNSET,
-        published_ports: Sequence[str] | Unset = UNSET,
     ) -> Answer:
         """Create a server."""
         return self._answer(
@@ -3485,9 +3485,9 @@ class Servers(Group):
                 "cpu_percent": cpu_percent,
                 "region": region,
                 "values": values,
+                "published_ports": published_ports,
                 "owner": owner,
                 "description": description,
-                "published_ports": published_ports,
             },
             is_keyed=True,
         )
@@ -3509,6 +3509,7 @@ class Servers(Group):
         cpu_percent: int | Unset = UNSET,
         region: str | Unset = UNSET,
         values: Mapping[str, Any] | Unset = UNSET,
+        published_ports: Sequence[str] | Unset = UNSET,
         owner: str | Unset = UNSET,
     ) -> Answer:
         """See where a server would be."""
@@ -3522,6 +3523,7 @@ class Servers(Group):
                 "cpu_percent": cpu_percent,
                 "region": region,
                 "values": values,
+                "published_ports": published_ports,
                 "owner": owner,
             },
         )

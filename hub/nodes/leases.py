@@ -205,10 +205,21 @@ def count_waiting(node: Node, kind: str = PoolKind.HOST_PORTS) -> int:
     return AddressRequest.objects.filter(node=node, pool_kind=kind).values("holder").distinct().count()
 
 
-def likely_address(node: Node) -> Address | None:
-    """The public port that the next lease would probably take; nothing is reserved."""
-    free = Address.objects.filter(pool__in=_pools(node, is_public=True), state=AddressState.FREE)
-    return free.order_by(F("released_at").asc(nulls_first=True), "id").first()
+def likely_address(node: Node, wanted: Sequence[PortRequest]) -> Address | None:
+    """What the next lease of these ports would probably give to the first public one; nothing is reserved.
+
+    None when it would not get all of them.
+    """
+    likely: list[Address] = []
+    public = [port.is_public for port in wanted if port.kind == PoolKind.HOST_PORTS]
+    for is_public in (True, False):
+        count = public.count(is_public)
+        free = Address.objects.filter(pool__in=_pools(node, is_public), state=AddressState.FREE)
+        found = list(free.order_by(F("released_at").asc(nulls_first=True), "id")[:count]) if count else []
+        if len(found) < count:
+            return None
+        likely += sorted(found, key=lambda address: address.pk)
+    return next(iter(likely), None)
 
 
 def serve_queue(node: Node) -> list[tuple[str, uuid.UUID]]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.forms import BaseForm
+from django.forms import BaseForm, PasswordInput
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -36,6 +36,31 @@ def call(form: BaseForm, service: Callable[..., T], /, *args: Any, **values: Any
             for text in texts:
                 form.add_error(name if name in form.fields else None, text)
         return None
+
+
+class SeenMixin(BaseForm):
+    """A form that carries along what its page has shown: who sends it changes only what he has changed himself.
+
+    What others have saved meanwhile stays. A form that comes without it, from a script perhaps, means all it says.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.carry_initial()
+
+    def carry_initial(self) -> None:
+        """Also of fields that were added later; a secret is never shown."""
+        for field in self.fields.values():
+            field.show_hidden_initial = not isinstance(field.widget, PasswordInput)
+
+    def changes(self) -> dict[str, Any]:
+        """The cleaned values that differ from what was shown."""
+        changed = set(self.changed_data)
+        return {
+            name: value
+            for name, value in self.cleaned_data.items()
+            if name in changed or self[name].html_initial_name not in self.data
+        }
 
 
 def confirm(

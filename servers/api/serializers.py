@@ -291,6 +291,9 @@ class ServerPreviewRequestSerializer(LimitsSerializer):
     template = serializers.SlugField()
     region = serializers.SlugField(required=False, help_text="Missing: the one you prefer, see your profile.")
     values = serializers.DictField(child=serializers.JSONField(), required=False, help_text="Variables by their key.")
+    published_ports = serializers.ListField(
+        child=serializers.CharField(max_length=20), required=False, max_length=20, help_text="Private ports to publish."
+    )
     owner = serializers.CharField(required=False, help_text="Username; for those who may create for others.")
 
 
@@ -299,9 +302,6 @@ class ServerCreateSerializer(ServerPreviewRequestSerializer):
 
     name = serializers.CharField(min_length=NAME_LENGTHS[0], max_length=NAME_LENGTHS[1])
     description = serializers.CharField(max_length=300, required=False, allow_blank=True)
-    published_ports = serializers.ListField(
-        child=serializers.CharField(max_length=20), required=False, max_length=20, help_text="Private ports to publish."
-    )
 
 
 class ServerUpdateSerializer(LimitsSerializer):

@@ -127,26 +127,28 @@ def preview_server(
     disk_mb: int,
     cpu_percent: int | None = None,
     values: Mapping[str, Any] | None = None,
+    published_ports: Iterable[str] = (),
 ) -> Preview:
     """Say where it would run and what would be left of the quota, or why it could not be created."""
     try:
         owner = _owner(actor, owner)
         cpu = _check_shape(template, memory_mb=memory_mb, disk_mb=disk_mb, cpu_percent=cpu_percent, actor=actor)
         variables.settle(template.variables.all(), values or {}, may_edit_all=can(actor, "templates.change"))
+        published = _publishable(template, published_ports)
         asked = QuotaLimits(servers=1, memory_mb=memory_mb, cpu_percent=cpu, disk_mb=disk_mb)
         used = usage.of_owner(owner)
         quotas.check_quota(used.limits, used.totals, asked)
         _check_rate(used, actor)
         with transaction.atomic():
             node = _choose_node(template, region, asked)
-        wanted = ports_wanted(GameServer(node=node, template=template))
+        wanted = ports_wanted(GameServer(node=node, template=template, published_ports=published))
         _check_pools(node, wanted)
     except NotAllowed:
         raise
     except HubError as problem:
         return Preview(region, problem=problem)
     left = quotas.remaining(used.limits, usage.add(used.totals, asked))
-    return Preview(region, node, *_likely_address(node, wanted[0]), quota_left=left)
+    return Preview(region, node, *_likely_address(node, wanted), quota_left=left)
 
 
 def _owner(actor: Asker, owner: User | None) -> User:
@@ -220,8 +222,9 @@ def _check_pools(node: Node, wanted: Sequence[PortRequest]) -> None:
         raise Invalid(reason, field="region", code="no_node")
 
 
-def _likely_address(node: Node, first: PortRequest) -> tuple[ServerAddress | None, int | None]:
-    waiting, found = leases.count_waiting(node), leases.likely_address(node)
+def _likely_address(node: Node, wanted: Sequence[PortRequest]) -> tuple[ServerAddress | None, int | None]:
+    """That of its first port, which is public; or the place at which it would wait."""
+    waiting, found = leases.count_waiting(node), leases.likely_address(node, wanted)
     if waiting or found is None:
         return None, waiting + 1
-    return ServerAddress(first.name, str(found.ip), found.port or 0, is_public=True), None
+    return ServerAddress(wanted[0].name, str(found.ip), found.port or 0, is_public=True), None

@@ -17,7 +17,7 @@ from hub.nodes.tests.factories import RegionFactory
 from hub.testing import count_queries, run_jobs
 from servers.models import GameServer
 from servers.services import create_server, preview_server
-from servers.tests.factories import GAME, TemplateFactory, VariableFactory, make_node, make_server
+from servers.tests.factories import GAME, RCON, TemplateFactory, VariableFactory, make_node, make_server
 
 pytestmark = pytest.mark.django_db
 
@@ -349,6 +349,30 @@ def test_preview_of_a_full_pool_tells_the_place(owner: User) -> None:
     seen = preview(owner, node)
 
     assert (seen.address, seen.place_in_queue) == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("free", "published", "seen"),
+    [
+        (2, (), ("127.0.0.1:25566", None)),
+        (1, (), (None, 1)),
+        (2, ("rcon",), (None, 1)),
+        (3, ("rcon",), ("127.0.0.1:25566", None)),
+    ],
+)
+def test_preview_finds_room_for_every_port_as_a_launch_does(
+    owner: User, free: int, published: tuple[str, ...], seen: tuple[str | None, int | None]
+) -> None:
+    node = make_node(size=free + 1)
+    make_server(owner=owner, node=node)
+    query = {**GAME, "name": "query", "target_port": 25566, "variable": ""}
+    template = TemplateFactory(ports=[GAME, query, RCON])
+
+    likely = preview(owner, node, template=template, published_ports=published)
+    made = make_server(owner=owner, node=node, template=template, published_ports=published)
+
+    assert (likely.address and str(likely.address), likely.place_in_queue) == seen
+    assert (made.address and str(made.address)) == seen[0]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -15,6 +17,7 @@ from accounts.models import AuditEntry
 from accounts.tests.factories import QuotaFactory, UserFactory
 from hub.nodes.choices import DesiredStatus, ObservedStatus
 from hub.nodes.models import Node, Operation
+from hub.pages.templatetags.forms import control
 from hub.testing import assert_constant_queries
 from monitoring import store
 from monitoring.measure import Reading
@@ -521,6 +524,46 @@ def test_resize_speaks_gibibytes_and_cores(web, server):
 
     server.refresh_from_db()
     assert (server.memory_mb, server.disk_mb, server.cpu_percent) == (2560, 8000, 150)
+
+
+@pytest.mark.parametrize(
+    ("form", "typed", "meanwhile", "after"),
+    [
+        ("resize", {"memory": "2.5"}, {"disk_mb": 9000}, {"memory_mb": 2560, "disk_mb": 9000}),
+        ("rename", {"name": "smp-bulawayo"}, {"description": "theirs"}, {"description": "theirs"}),
+        (
+            "variables",
+            {"value_MOTD": "ours"},
+            {"values": {"MOTD": "", "PVP": "false"}},
+            {"values": {"MOTD": "ours", "PVP": "false"}},
+        ),
+    ],
+)
+def test_settings_that_were_not_changed_stay_as_somebody_else_has_set_them(
+    web, owner, node, form, typed, meanwhile, after
+):
+    template = TemplateFactory()
+    VariableFactory(template=template, key="MOTD", kind="text")
+    VariableFactory(template=template, key="PVP", kind="boolean", default="true")
+    server = make_server(owner=owner, node=node, template=template)
+    shown = web.get(at("server_settings", server)).context["forms"][form]
+    page = {name: value for bound in shown for name, value in sent_back(bound)}
+    GameServer.objects.filter(pk=server.pk).update(**meanwhile)
+
+    answer = web.post(at("server_settings", server), {"form": form, **page, **typed})
+
+    assert answer.status_code == 302
+    server.refresh_from_db()
+    assert {name: getattr(server, name) for name in after} == after
+
+
+def sent_back(bound: Any) -> Iterator[tuple[str, Any]]:
+    """What a browser sends for a field that nobody has touched."""
+    markup = control(bound)
+    for name in (bound.html_name, bound.html_initial_name):
+        assert f'name="{name}"' in markup
+        if bound.initial is not False:
+            yield name, bound.initial
 
 
 def test_settings_of_the_template_change(web, owner, node):

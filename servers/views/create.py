@@ -65,7 +65,6 @@ def _create(*, form: ServerForm, request: HttpRequest) -> Any:
         actor=me(request),
         name=values["name"],
         description=values["description"],
-        published_ports=values.get("published_ports", ()),
         **form.asked(),
     )
 
@@ -111,7 +110,8 @@ def _asked(form: ServerForm, cards: list[dict[str, Any]]) -> dict[str, Any] | No
     cleaned = form.cleaned_data
     if not {"region", "memory", "disk", "cpu"} <= cleaned.keys():
         return None
-    return {"template": form.template, "region": cleaned["region"], "owner": cleaned.get("owner"), **form.limits()}
+    asked = {"template": form.template, "region": cleaned["region"], "owner": cleaned.get("owner")}
+    return {**asked, **form.limits(), "published_ports": cleaned.get("published_ports", ())}
 
 
 def _bar(label: str, used: int | None, more: int, limit: int | None, unit: str) -> dict[str, Any]:

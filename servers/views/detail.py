@@ -22,7 +22,7 @@ from hub.pages import forms as page_forms
 from hub.pages import live
 from hub.pages.requests import me
 from servers import services
-from servers.forms import LimitsForm, RenameForm, VariablesForm
+from servers.forms import RenameForm, ResizeForm, VariablesForm
 from servers.models import GameServer
 from servers.presentation import Head, credentials_html, head_tag, log_html
 
@@ -115,10 +115,10 @@ def server_settings(request: HttpRequest, pk: UUID) -> HttpResponse:
             initial={"name": server.name, "description": server.description},
             auto_id="rename_%s",
         ),
-        "resize": LimitsForm(
+        "resize": ResizeForm(
             request.POST if asked == "resize" else None,
             template=server.template,
-            initial=LimitsForm.of_server(server),
+            initial=ResizeForm.of_server(server),
             auto_id="resize_%s",
         ),
         "variables": VariablesForm(
@@ -195,11 +195,10 @@ def server_port(request: HttpRequest, pk: UUID, port_name: str, verb: str) -> Ht
 
 
 def _rename(server: GameServer, form: RenameForm, user: Any) -> GameServer:
-    values = form.cleaned_data
-    return services.rename_server(server, actor=user, name=values["name"], description=values["description"])
+    return services.rename_server(server, actor=user, **form.changes())
 
 
-def _resize(server: GameServer, form: LimitsForm, user: Any) -> GameServer:
+def _resize(server: GameServer, form: ResizeForm, user: Any) -> GameServer:
     return services.resize_server(server, actor=user, **form.limits())
 
 

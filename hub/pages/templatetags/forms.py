@@ -53,4 +53,12 @@ def _control(bound: BoundField, hint: str, attrs: dict[str, Any]) -> SafeString:
     if described:
         attrs["aria-describedby"] = " ".join(described)
     given = widget.attrs.get("class", "")
-    return bound.as_widget(attrs={**attrs, "class": f"{given} {css}".strip()})
+    return bound.as_widget(attrs={**attrs, "class": f"{given} {css}".strip()}) + _shown(bound)
+
+
+def _shown(bound: BoundField) -> SafeString:
+    """What the field said when its page was made, for forms that want to know (`SeenMixin`)."""
+    if not bound.field.show_hidden_initial:
+        return SafeString("")
+    shown = bound.form.data.get(bound.html_initial_name, bound.initial)
+    return bound.field.hidden_widget().render(name=bound.html_initial_name, value=shown)
