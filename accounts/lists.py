@@ -34,20 +34,6 @@ def in_roles(rows: QuerySet[Any], names: list[str]) -> QuerySet[Any]:
     return rows.filter(pk__in=Group.objects.filter(name__in=names).values("user__pk"))
 
 
-class NounChip(Chip):
-    """Entries whose action begins with one of these words."""
-
-    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
-        return about(rows, values)
-
-
-class RoleChip(Chip):
-    """Users in one of these roles."""
-
-    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
-        return in_roles(rows, values)
-
-
 def _noun_choices(request: HttpRequest) -> list[tuple[str, str]]:
     return [(noun, noun.capitalize()) for noun in NOUNS]
 
@@ -84,7 +70,7 @@ AUDIT = Spec(
         Column("when", "When", order="id", value=lambda entry: entry.at),
     ),
     chips=(
-        NounChip("noun", "About", _noun_choices),
+        Chip("noun", "About", _noun_choices, by=about),
         Chip("via", "Through", lambda request: [("web", "Web"), ("api", "API"), ("admin", "Admin"), ("job", "Job")]),
         Chip("actor_kind", "By", lambda request: ActorKind.choices),
     ),
@@ -117,13 +103,6 @@ def answered(rows: QuerySet[Any], hundreds: list[str]) -> QuerySet[Any]:
     return rows.filter(found)
 
 
-class AnswerChip(Chip):
-    """Requests by the hundred of their answer."""
-
-    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
-        return answered(rows, values)
-
-
 def _methods(request: HttpRequest) -> list[tuple[str, str]]:
     return [(name, name) for name in ("GET", "POST", "PUT", "PATCH", "DELETE")]
 
@@ -142,7 +121,7 @@ REQUESTS = Spec(
     ),
     chips=(
         Chip("method", "Method", _methods),
-        AnswerChip("answer", "Answer", lambda request: ANSWERS),
+        Chip("answer", "Answer", lambda request: ANSWERS, by=answered),
         Chip("via", "Through", lambda request: [("web", "Web"), ("api", "API"), ("admin", "Admin")]),
     ),
     search=find_request,
@@ -160,7 +139,7 @@ USERS = Spec(
         Column("login", "Last login", order="last_login", value=lambda user: user.last_login),
         Column("joined", "Since", order="date_joined", value=lambda user: user.date_joined),
     ),
-    chips=(RoleChip("role", "Role", lambda request: Role.choices),),
+    chips=(Chip("role", "Role", lambda request: Role.choices, by=in_roles),),
     tabs=(
         Tab("staff", "Staff", lambda user: Q(is_staff=True)),
         Tab("suspended", "Suspended", lambda user: Q(suspended_at__isnull=False)),
@@ -207,20 +186,6 @@ def _any_of(rows: QuerySet[Any], conditions: Mapping[Any, Q], keys: list[str]) -
     return rows.filter(found)
 
 
-class InviteStateChip(Chip):
-    """Invitations in one of these states."""
-
-    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
-        return invites_in(rows, values)
-
-
-class TokenStateChip(Chip):
-    """API tokens in one of these states."""
-
-    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
-        return tokens_in(rows, values)
-
-
 INVITES = Spec(
     key="invites",
     columns=(
@@ -238,7 +203,7 @@ INVITES = Spec(
     ),
     chips=(
         Chip("role", "Becomes", lambda request: Role.choices),
-        InviteStateChip("state", "State", lambda request: InviteState.choices),
+        Chip("state", "State", lambda request: InviteState.choices, by=invites_in),
     ),
     search=find_invite,
     search_hint="Whom it is for, or by whom",
@@ -255,7 +220,7 @@ TOKENS = Spec(
         Column("made", "Made", order="created", value=lambda token: token.created),
         Column("ends", "Ends", order="expiry", value=lambda token: token.expiry),
     ),
-    chips=(TokenStateChip("state", "State", lambda request: TokenState.choices),),
+    chips=(Chip("state", "State", lambda request: TokenState.choices, by=tokens_in),),
     search=find_token,
     search_hint="Name, or how it begins",
     order="name",

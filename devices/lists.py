@@ -60,19 +60,10 @@ def group_choices(request: HttpRequest) -> list[tuple[str, str]]:
     return [(slug, name) for slug, name in rows.rows()]
 
 
-class GroupChip(Chip):
+def in_groups(rows: QuerySet[Any], slugs: list[str]) -> QuerySet[Any]:
     """Devices in any of these groups, each once."""
-
-    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
-        members = Device.groups.through._default_manager.filter(devicegroup__slug__in=values)
-        return rows.filter(pk__in=members.values("device_id"))
-
-
-class DriftChip(Chip):
-    """Devices whose configuration or bundle is not the one that is wanted."""
-
-    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
-        return drifting(rows, values)
+    members = Device.groups.through._default_manager.filter(devicegroup__slug__in=slugs)
+    return rows.filter(pk__in=members.values("device_id"))
 
 
 MOST_TYPES = 100
@@ -117,10 +108,10 @@ DEVICES = Spec(
     chips=(
         Chip("status", "Status", lambda request: DeviceStatus.choices),
         Chip("liveness", "Calls", lambda request: Liveness.choices),
-        GroupChip("group", "Group", group_choices),
+        Chip("group", "Group", group_choices, by=in_groups),
         Chip("type", "Type", type_choices, "device_type"),
         Chip("region", "Region", region_choices, "region__slug"),
-        DriftChip("drift", "Not as wanted", lambda request: Drift.choices),
+        Chip("drift", "Not as wanted", lambda request: Drift.choices, by=drifting),
     ),
     tabs=(
         Tab("waiting", "To decide", lambda user: Q(status=DeviceStatus.PENDING) | Q(pk__in=_proposing())),

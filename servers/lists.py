@@ -128,13 +128,6 @@ def _games(request: HttpRequest) -> list[tuple[str, str]]:
     return [(game, game) for game in games]
 
 
-class GameChip(Chip):
-    """Templates of one of these games."""
-
-    def narrow(self, rows: QuerySet[Any], values: list[str]) -> QuerySet[Any]:
-        return of_games(rows, values)
-
-
 TEMPLATES = Spec(
     key="templates",
     columns=(
@@ -148,7 +141,7 @@ TEMPLATES = Spec(
         Column("offered", "Offered", value=lambda template: "on" if template.is_published else "off"),
     ),
     chips=(
-        GameChip("game", "Game", _games),
+        Chip("game", "Game", _games, by=of_games),
         Chip("is_published", "Offered", lambda request: YES_NO),
     ),
     search=find_template,

@@ -45,14 +45,20 @@ class Column:
 
 @dataclass(frozen=True)
 class Chip:
-    """A filter with choices; several chosen ones mean any of them."""
+    """A filter with choices; several chosen ones mean any of them.
+
+    What no `lookup` of a column says is said by `by`, which leaves the rows of the chosen values.
+    """
 
     name: str
     label: str
     choices: Callable[[HttpRequest], Sequence[tuple[str, str]]]
     lookup: str = ""
+    by: Callable[[Rows, list[str]], Rows] | None = None
 
     def narrow(self, rows: Rows, values: list[str]) -> Rows:
+        if self.by is not None:
+            return self.by(rows, values)
         return rows.filter(**{f"{self.lookup or self.name}__in": values})
 
 
