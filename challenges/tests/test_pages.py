@@ -477,7 +477,7 @@ def test_announcement_with_a_sound_rings_once(entry: EventChallenge, mine: Parti
 
 
 def test_what_changes_on_the_page_of_a_challenge_comes_by_itself(entry: EventChallenge) -> None:
-    hint = HintFactory(challenge=entry.challenge, content="Look **below**.")
+    hint = HintFactory(challenge=entry.challenge, content="Look **below**.", kind="alert")
     team = participate(entry.event).team
     client, url = browser(team.captain), f"/events/{entry.event.slug}/play/leaky-shop"
     headers = {"HX-Request": "true", "HX-Target": "play-facts"}
@@ -490,7 +490,9 @@ def test_what_changes_on_the_page_of_a_challenge_comes_by_itself(entry: EventCha
 
     assert (first.status_code, same.status_code, after.status_code) == (200, 304, 200)
     text = after.content.decode()
-    assert "<strong>below</strong>" in text
+    assert text.count("<strong>below</strong>") == 2  # in the list, and on top of the page because it is an alert
+    assert ('id="play-top" hx-swap-oob' in text, "k-note" in text) == (True, True)
+    assert ('id="play-head" hx-swap-oob' in text, "<span>Solved</span>" in text) == (True, True)
     assert "Your team has solved this." in text
     assert "<html" not in text
 
