@@ -53,7 +53,8 @@ class Board:
     def __init__(self, event: Event, participation: Participation | None, asked: Any) -> None:
         self.is_frozen = event.is_frozen
         self.cards = services.cards(event, participation)
-        self.instances = _instances(event, participation)
+        shown = {card.slug for card in self.cards}
+        self.instances = [each for each in _instances(event, participation) if each.challenge.slug in shown]
         self.standing, self.teams = _standing(event, participation)
         self.show, self.category = asked.get("show", ""), asked.get("category", "")
         own = {each.challenge.slug: each for each in self.instances}

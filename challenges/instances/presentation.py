@@ -34,6 +34,7 @@ WORDS = {
     "extend": ("Extend", "clock"),
     "redeploy": ("Reset", "restart"),
     "restart": ("Restart", "undo"),
+    "pause": ("Pause", "pause"),
     "stop": ("Stop", "stop"),
 }
 
@@ -105,7 +106,10 @@ def panel_of(instance: Instance | None, *, url: str, actor: Any, refusal_to_exte
         actions.append(_action("launch"))
     if instance.expires_at is not None:
         actions.append(_action("extend", refusal_to_extend))
-    actions += [_action(verb) for verb in ("redeploy", "restart", "stop")]
+    actions += [_action(verb) for verb in ("redeploy", "restart")]
+    if instance.desired_status == DesiredStatus.RUNNING:
+        actions.append(_action("pause"))
+    actions.append(_action("stop"))
     return Panel(instance, url, actions, instance.connections)
 
 

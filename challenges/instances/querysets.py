@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
-from django.db.models import OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from accounts.permissions import can, reaches_any, region_limit
@@ -29,12 +30,17 @@ class InstanceQuerySet(WorkloadQuerySet):
     """Filters of instances."""
 
     def visible_to(self, user: Any) -> InstanceQuerySet:
-        """Those of one's team and of the events one organises, and others where the role and its regions reach."""
+        """Those of one's team and of the events one organises, and others where the role and its regions reach.
+
+        What organisers launch for a team before it may see the challenge shows when the challenge does.
+        """
         if not can(user, "instances.view"):
             return self.none()
         # By keys: a team has many members, and each would show its instance once more.
         teams = self.model._meta.get_field("team").related_model._default_manager.filter(memberships__user=user.pk)
-        own = Q(team__in=teams.order_by().values("pk"), event__isnull=False)
+        entries = apps.get_model("challenges", "EventChallenge").objects.visible_to(user).order_by()
+        seen = entries.filter(event=OuterRef("event"), challenge=OuterRef("challenge"))
+        own = Q(Exists(seen), team__in=teams.order_by().values("pk"))
         if not reaches_any(user, "instances.view"):
             return self.filter(own)
         events = self.model._meta.get_field("event").related_model._default_manager.filter(organisers=user.pk)

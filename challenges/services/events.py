@@ -20,12 +20,13 @@ from challenges.choices import (
     ParticipationKind,
 )
 from challenges.event_rules import CLOCKED
-from challenges.models import Announcement, Event, Participation, Team
+from challenges.instances import expiry
+from challenges.models import Announcement, Event, Instance, Participation, Team
 from hub.exceptions import Conflict, Invalid, LimitReached, NotAllowed, NotFound
 
 from .common import assign, clean, free_slug, told
 from .play import refuse_ban
-from .teams import personal_team, team_of
+from .teams import lock_team, personal_team, team_of
 
 if TYPE_CHECKING:
     from accounts.actors import Asker
@@ -77,7 +78,7 @@ def delete_event(event: Event, *, actor: Asker) -> None:
     require(actor, "events.change", event)
     with transaction.atomic():
         locked = lock_event(event)
-        if locked.participations.exists():
+        if locked.participations.exists() or locked.instances.exists():
             raise Conflict("Teams have entered it. Cancel it instead.", code="event_has_teams")
         audit.record(actor, "event.deleted", locked)
         locked.delete()
@@ -135,21 +136,25 @@ def end_event(event: Event, *, actor: Asker) -> Event:
 
 
 def cancel_event(event: Event, *, actor: Asker, reason: str) -> Event:
-    """Call it off before it has begun."""
+    """Call it off before it has begun; what was deployed for it goes."""
     require(actor, "events.change", event)
-    return _move(event, EventStatus.CANCELLED, actor, "event.cancelled", status_reason=reason.strip()[:300])
+    off = _move(event, EventStatus.CANCELLED, actor, "event.cancelled", status_reason=reason.strip()[:300])
+    carry_out_end(off)
+    return off
 
 
 def register(event: Event, *, actor: Any) -> Participation:
     """Enter an event with one's team, or for oneself; entering again changes nothing.
 
-    One member enters for all. The event's row is locked, so the last place is given once.
+    One member enters for all. The event's row is locked, so the last place is given once; and the team's before it, so
+    that it does not grow meanwhile.
     """
     require(actor, "events.play")
     team = personal_team(actor) if event.participation == ParticipationKind.USERS else team_of(actor)
     if team is None:
         raise Conflict("Join or make a team first.", code="no_team")
     with transaction.atomic():
+        team = lock_team(team)
         locked = lock_event(event)
         found = Participation.objects.filter(event=locked, team=team).select_related("event", "team").first()
         if found is not None:
@@ -161,7 +166,7 @@ def register(event: Event, *, actor: Any) -> Participation:
 
 
 def withdraw(event: Event, *, actor: Any) -> None:
-    """Leave an event before it begins."""
+    """Leave an event before it begins; what organisers have deployed for the team goes."""
     require(actor, "events.play")
     with transaction.atomic():
         locked = lock_event(event)
@@ -174,7 +179,10 @@ def withdraw(event: Event, *, actor: Any) -> None:
         if locked.state != EventStatus.SCHEDULED:
             raise Conflict("The event has begun.", code="event_begun")
         audit.record(actor, "event.withdrawn", locked, team=found.team.name)
-        found.delete()
+        found.delete()  # and then its copies: a launch that holds it is waited for
+        copies = Instance.objects.select_for_update(no_key=True, of=("self",)).wanted()
+        for copy in copies.filter(event=locked, team=found.team).select_related("node__region", "event"):
+            expiry.end(copy, actor=actor, verb="delete", reason="The team has withdrawn.")
 
 
 def ban_from_event(participation: Participation, *, actor: Asker, reason: str) -> Participation:

@@ -171,7 +171,7 @@ def instance_of(event: Event, challenge: Challenge, team: Team) -> Instance | No
 
 def ending_soon(user: Any) -> list[Instance]:
     """What a person's teams have running that is about to end."""
-    rows = Instance.objects.wanted().filter(team__memberships__user=user.pk, event__isnull=False, expires_at__gt=Now())
+    rows = Instance.objects.visible_to(user).wanted().filter(team__memberships__user=user.pk, expires_at__gt=Now())
     rows = rows.select_related("event", "challenge").order_by("expires_at").distinct()
     return [instance for instance in rows if instance.is_about_to_end and not instance.is_over]
 

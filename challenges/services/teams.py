@@ -54,7 +54,7 @@ def update_team(team: Team, *, actor: Asker, **changes: Any) -> Team:
     if unknown := set(changes) - CHANGEABLE:
         raise Invalid("This cannot be changed.", field=sorted(unknown)[0])
     with transaction.atomic():
-        locked = _lock(team)
+        locked = lock_team(team)
         _refuse_banned(locked, actor)
         if "region" in changes and changes["region"] != locked.region:
             _refuse_other_region(locked, actor)
@@ -71,7 +71,7 @@ def rotate_code(team: Team, *, actor: Asker) -> Team:
     """Make another join code; the old one opens nothing from then on."""
     require(actor, "teams.change", team)
     with transaction.atomic():
-        locked = _lock(team)
+        locked = lock_team(team)
         _refuse_banned(locked, actor)
         locked.join_code = _new_code()
         locked.save(update_fields=["join_code"])
@@ -93,7 +93,7 @@ def join_team(code: str, *, actor: Any) -> Team:
         raise NotFound("No team has this code. Codes change: ask the captain for the present one.", field="code")
     with transaction.atomic():
         _lock_user(actor.pk)
-        team = _lock(found)
+        team = lock_team(found)
         if team.memberships.filter(user=actor).exists():
             raise Conflict("You are in this team.", code="already_member")
         _refuse_second(actor)
@@ -132,10 +132,11 @@ def _refuse_crowd(team: Team) -> None:
 def leave_team(team: Team, *, actor: Any) -> None:
     """Leave a team. Its captain hands it over first; the last one out takes it along, unless it has played."""
     with transaction.atomic():
-        locked = _lock(team)
+        locked = lock_team(team)
         membership = locked.memberships.filter(user=actor).first()
         if membership is None or locked.is_personal:
             raise NotFound("You are not in this team.")
+        _refuse_banned(locked, actor)  # who leaves it would play on in another
         if locked.captain_id == actor.pk:
             if locked.memberships.exclude(user=actor).exists():
                 raise Conflict("Hand the team over to somebody first.", code="captain_leaves")
@@ -149,7 +150,8 @@ def kick_member(team: Team, user: User, *, actor: Asker) -> None:
     """Take somebody out of a team, and change the code he knows."""
     require(actor, "teams.change", team)
     with transaction.atomic():
-        locked = _lock(team)
+        locked = lock_team(team)
+        _refuse_banned(locked, actor)
         if user.pk == locked.captain_id:
             raise Conflict("This is the captain. Hand the team over first.", code="captain_leaves")
         if not locked.memberships.filter(user=user).delete()[0]:
@@ -163,7 +165,8 @@ def hand_over(team: Team, user: User, *, actor: Asker) -> Team:
     """Make another member the captain."""
     require(actor, "teams.change", team)
     with transaction.atomic():
-        locked = _lock(team)
+        locked = lock_team(team)
+        _refuse_banned(locked, actor)
         if locked.is_personal or not locked.memberships.filter(user=user).exists():
             raise NotFound("This person is not in the team.", field="user")
         before = locked.captain.username
@@ -183,7 +186,7 @@ def move_member(user: User, team: Team, *, actor: Asker) -> None:
             require(actor, "teams.moderate", old.team)
             if old.team.captain_id == user.pk:
                 raise Conflict("A captain is not moved. Let him hand his team over first.", code="captain_leaves")
-        locked = _lock(team)
+        locked = lock_team(team)
         if locked.is_personal:
             raise Conflict("Nobody joins a personal team.", code="personal_team")
         if old is not None and old.team_id == locked.pk:
@@ -201,7 +204,7 @@ def ban_team(team: Team, *, actor: Asker, reason: str) -> Team:
     if not reason.strip():
         raise Invalid("Say why: the team reads it.", field="reason")
     with transaction.atomic():
-        locked = _lock(team)
+        locked = lock_team(team)
         if not locked.is_banned:
             locked.banned_at, locked.ban_reason = timezone.now(), reason.strip()[:300]
             locked.save(update_fields=["banned_at", "ban_reason"])
@@ -213,7 +216,7 @@ def unban_team(team: Team, *, actor: Asker) -> Team:
     """Let a team play again; its score is what it was."""
     require(actor, "teams.moderate", team)
     with transaction.atomic():
-        locked = _lock(team)
+        locked = lock_team(team)
         if locked.is_banned:
             locked.banned_at, locked.ban_reason = None, ""
             locked.save(update_fields=["banned_at", "ban_reason"])
@@ -225,7 +228,7 @@ def delete_team(team: Team, *, actor: Asker) -> None:
     """Remove a team that has played nowhere; its members are free then."""
     require(actor, "teams.change", team)
     with transaction.atomic():
-        locked = _lock(team)
+        locked = lock_team(team)
         _refuse_banned(locked, actor)
         _delete(locked, actor)
 
@@ -257,7 +260,8 @@ def _lock_user(pk: Any) -> None:
     User.objects.select_for_update(no_key=True).only("pk").get(pk=pk)
 
 
-def _lock(team: Team) -> Team:
+def lock_team(team: Team) -> Team:
+    """The team's row, held for this transaction."""
     locked = Team.objects.select_for_update(no_key=True, of=("self",)).filter(pk=team.pk).first()
     if locked is None:
         raise NotFound("There is no such team.")
@@ -304,7 +308,7 @@ def _refuse_other_region(team: Team, actor: Any) -> None:
 
 def _delete(team: Team, actor: Asker) -> None:
     """Delete a team that has played nowhere, with the test copies that organisers had in its name."""
-    if team.participations.exists():
+    if team.participations.exists() or team.score_events.exists():
         raise Conflict("The team has taken part in an event; its results stay.", code="team_has_played")
     expiry.forget_copies(Instance.objects.filter(team=team))
     audit.record(actor, "team.deleted", team)

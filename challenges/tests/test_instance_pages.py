@@ -63,6 +63,30 @@ def test_box_launches_and_shows_lines_to_copy_and_the_end(arena: Arena):
     assert flags.flag_for(challenge.flags.get(), arena.teams[0], arena.event) not in page
 
 
+def test_pause_keeps_the_address_until_it_is_launched_again(arena: Arena):
+    challenge = runnable(arena.event)
+    instance = arena.launch(arena.teams[0], challenge)
+    arena.work()
+    client, url = signed_in(arena.teams[0].captain), panel_url(arena, challenge)
+
+    client.post(url, {"verb": "pause"})
+    arena.work()
+    paused = arena.fresh(instance)
+    page = client.get(url).content.decode()
+
+    assert (paused.observed_status, paused.connections[0].ip) == ("stopped", "192.168.250.100")
+    assert ("instance-launch" in page, "instance-pause" in page) == (True, False)
+
+
+def test_box_names_no_challenge_before_the_event_begins(arena: Arena):
+    challenge = runnable(arena.event)
+    Event.objects.update(starts_at=timezone.now() + timedelta(hours=1))
+
+    refused = signed_in(arena.teams[0].captain).get(panel_url(arena, challenge))
+
+    assert (refused.status_code, challenge.name in refused.content.decode()) == (409, False)
+
+
 def test_box_is_a_fragment_that_says_when_nothing_has_changed(arena: Arena):
     challenge = runnable(arena.event)
     arena.launch(arena.teams[0], challenge)

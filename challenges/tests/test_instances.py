@@ -27,7 +27,7 @@ from hub.nodes.sweep import sweep
 from hub.nodes.tests.factories import NodeFactory, PoolFactory
 
 from .arena import Arena, leased_ips, make_arena, organiser_of, runnable
-from .factories import TeamFactory, participate
+from .factories import EntryFactory, TeamFactory, participate
 
 pytestmark = pytest.mark.django_db
 
@@ -505,6 +505,51 @@ def test_deploy_for_all_goes_on_past_a_failure_and_tells_of_each(arena: Arena, o
 
     assert [(one.row, one.is_done) for one in results] == [(full, False), (arena.teams[1], True)]
     assert results[0].problem.code == "team_limit"
+
+
+def begins_later(arena: Arena) -> None:
+    arena.event.starts_at = timezone.now() + timedelta(hours=1)
+    arena.event.save()
+
+
+def test_what_is_deployed_early_shows_to_its_team_when_the_challenge_does(arena: Arena, operator: Any):
+    challenge, first, team = runnable(arena.event), EntryFactory(event=arena.event), arena.teams[0]
+    begins_later(arena)
+    services.deploy_for_all(arena.event, challenge.slug, actor=operator)
+
+    def seen() -> list[str]:
+        return [one.challenge.slug for one in Instance.objects.visible_to(team.captain)]
+
+    before = seen()
+    Event.objects.update(starts_at=timezone.now())
+    begun = seen()
+    entry = arena.event.entries.get(challenge=challenge)
+    entry.requires.add(first)
+    locked = seen()
+    entry.requires.clear()
+    arena.event.entries.update(release_at=timezone.now() + timedelta(minutes=5))
+
+    assert (before, begun, locked, seen()) == ([], [challenge.slug], [], [])
+    assert Instance.objects.visible_to(operator).count() == 2
+
+
+@pytest.mark.parametrize("verb", ["withdraw", "cancel"])
+def test_what_was_deployed_goes_with_the_team_or_the_event_that_is_off(arena: Arena, operator: Any, verb: str):
+    challenge = runnable(arena.event)
+    begins_later(arena)
+    services.deploy_for_all(arena.event, challenge.slug, actor=operator)
+    arena.work()
+
+    if verb == "withdraw":
+        services.withdraw(arena.event, actor=arena.teams[0].captain)
+    else:
+        services.cancel_event(arena.event, actor=operator, reason="Rain")
+    arena.work()
+
+    left = list(Instance.objects.alive().values_list("team", flat=True))
+    assert left == ([arena.teams[1].pk] if verb == "withdraw" else [])
+    with pytest.raises(Conflict, match="Cancel it instead"):
+        services.delete_event(arena.event, actor=operator)
 
 
 def test_forced_deploy_makes_anew_what_runs(arena: Arena, operator: Any):

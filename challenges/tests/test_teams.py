@@ -166,8 +166,9 @@ def test_team_grows_no_larger_than_its_events_allow_until_they_are_over() -> Non
     assert services.join_team(team.join_code, actor=user) == team
 
 
-def test_ban_is_the_staffs_and_ties_the_captains_hands() -> None:
-    team, operator = TeamFactory(), UserFactory(role="Operator")
+def test_ban_is_the_staffs_and_ties_the_hands_of_its_members() -> None:
+    member, operator = UserFactory(), UserFactory(role="Operator")
+    team = TeamFactory(members=[member])
     with pytest.raises(NotAllowed):
         services.ban_team(team, actor=team.captain, reason="Himself")
 
@@ -176,6 +177,11 @@ def test_ban_is_the_staffs_and_ties_the_captains_hands() -> None:
     team.refresh_from_db()
     with pytest.raises(NotAllowed, match="Shared flags"):
         services.rotate_code(team, actor=team.captain)
+    for verb in (services.kick_member, services.hand_over):
+        with pytest.raises(NotAllowed, match="Shared flags"):
+            verb(team, member, actor=team.captain)
+    with pytest.raises(NotAllowed, match="Shared flags"):  # else he would play on in another team
+        services.leave_team(team, actor=member)
     services.unban_team(team, actor=operator)
     services.rotate_code(team, actor=team.captain)
 

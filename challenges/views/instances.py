@@ -29,6 +29,7 @@ VERBS: dict[str, Any] = {
     "extend": services.extend_instance,
     "redeploy": lambda one, actor: services.reset_instance(one, actor=actor, kind="redeploy"),
     "restart": lambda one, actor: services.reset_instance(one, actor=actor, kind="restart"),
+    "pause": lambda one, actor: services.stop_instance(one, actor=actor, remove=False),
     "stop": services.stop_instance,
 }
 
@@ -201,7 +202,7 @@ def _say(request: HttpRequest, do: Any) -> None:
 
 def _own(request: HttpRequest, event: Event, slug: str) -> Instance | None:
     """What the person's team has of a challenge."""
-    rows = Instance.objects.alive().with_details().filter(event=event, challenge__slug=slug)
+    rows = Instance.objects.visible_to(request.user).alive().with_details().filter(event=event, challenge__slug=slug)
     return rows.filter(team__memberships__user=request.user.pk).first()
 
 
@@ -212,6 +213,7 @@ def _title(request: HttpRequest, event: Event, slug: str, instance: Instance | N
     participation = services.participation_of(event, request.user)
     if participation is None:
         raise NotFound("There is no such challenge.")
+    services.refuse_before_start(event)
     return services.open_entry(event, participation, slug).challenge.name
 
 
