@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -404,7 +405,9 @@ def test_pages_of_events_warn_once_of_an_end_and_again_when_it_was_put_off(arena
     ask = {"HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": "news"}
 
     def warnings(client: Client) -> int:
-        return client.get("/announcements/news", **ask).content.decode().count(f"{instance.challenge.name} ends in")
+        text = client.get("/announcements/news", **ask).content.decode()
+        way = f'<a href="{instance.get_absolute_url()}">Show</a>'
+        return len(re.findall(rf"{instance.challenge.name} ends in \d min\. {way}", text))
 
     before = warnings(mate)
     Instance.objects.filter(pk=instance.pk).update(expires_at=timezone.now() + timedelta(minutes=2))

@@ -139,6 +139,7 @@ def instance_kill_all(request: HttpRequest, slug: str) -> HttpResponse:
     event = _event_to_change(request, slug)
     phrase = services.kill_phrase(event)
     running = Instance.objects.wanted().filter(event=event).count()
+    instances = f"{reverse('challenges:instance_list')}?event={slug}"
     return page_forms.confirm(
         request,
         title=f"Kill all instances of {event.name}?",
@@ -146,9 +147,10 @@ def instance_kill_all(request: HttpRequest, slug: str) -> HttpResponse:
         lost=[f"{running} instances with all that teams have done in them", "Their addresses, which rest first"],
         action="Kill all",
         must_type=phrase,
-        back=f"{reverse('challenges:instance_list')}?event={slug}",
+        back=instances,
         do=lambda: services.kill_all(event, actor=request.user, phrase=phrase),
         done=_killed,
+        result_url=instances,
     )
 
 

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
@@ -207,7 +208,7 @@ def announcement_news(request: HttpRequest) -> HttpResponse:
         request.session[TOLD] = max(each.pk for each in news)
     toasts = [each for each in news if each.ui_type == HintKind.TOAST]
     for each in reversed(toasts):
-        messages.info(request, f"{each.title}: {each.message}")
+        messages.info(request, f"{each.title}: {each.message}", extra_tags=reverse("challenges:announcement_list"))
     alerts = [each for each in unread if each.ui_type == HintKind.ALERT]
     warned = _warn_of_ends(request)
     tag = live.etag(me(request).pk, [each.pk for each in unread], [each.pk for each in news], warned)
@@ -230,7 +231,8 @@ def _warn_of_ends(request: HttpRequest) -> list[str]:
     news = [key for key in ending if key not in known]
     for key in news:
         one = ending[key]
-        messages.warning(request, f"Your instance of {one.challenge.name} ends in {one.minutes_left} min.")
+        text = f"Your instance of {one.challenge.name} ends in {one.minutes_left} min."
+        messages.warning(request, text, extra_tags=one.get_absolute_url())
     if news:
         request.session[WARNED] = list(ending)
     return news

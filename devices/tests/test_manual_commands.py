@@ -259,7 +259,9 @@ def test_page_sends_shows_and_takes_back(client: Client, device: Device, operato
     assert client.post(url, form).status_code == 302
     command = ManualCommand.objects.get()
     assert (command.arguments, command.timeout_seconds) == (["two words", "three"], 60)
-    assert "Take back diagnose" in client.get(url).content.decode()
+    page = client.get(url).content.decode()
+    assert f'is told when it calls next. <a href="{url}">Show</a>' in page
+    assert "Take back diagnose" in page
     client.post(reverse("devices:device_command_cancel", args=[device.pk, command.pk]))
     assert "Cancelled" in client.get(url).content.decode()
 

@@ -202,7 +202,7 @@ def test_deployment_starts_from_its_preview(staff: Client) -> None:
 
     deployment = Deployment.objects.get()
     assert only(deployment).device == device
-    assert "The deployment is made." in text
+    assert f'The deployment is made. <a href="/deployments/{deployment.pk}">Show</a>' in text
     assert "0 of 1 proven" in text
 
 

@@ -20,7 +20,7 @@ from devices.models import Device
 from hub.exceptions import Conflict
 from hub.pages import forms as page_forms
 from hub.pages import live
-from hub.pages.requests import me
+from hub.pages.requests import me, tell
 
 from .common import find_device, show
 
@@ -43,8 +43,9 @@ def device_commands(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         sent = page_forms.call(form, services.send_command, device, actor=me(request), **form.values())
         if sent:
-            messages.success(request, f"{device.name} is told when it calls next.")
-            return redirect("devices:device_commands", device.pk)
+            here = reverse("devices:device_commands", args=[device.pk])
+            tell(request, f"{device.name} is told when it calls next.", here)
+            return redirect(here)
     context |= {"form": form, "may_decide": _may(request, device)}
     return show(request, device, "commands", context, status=422 if form.errors else 200)
 
@@ -55,12 +56,13 @@ def device_command_cancel(request: HttpRequest, pk: UUID, command: UUID) -> Http
     """Take it back; too late is said."""
     device = find_device(request, pk)
     row = get_object_or_404(ManualCommand.objects.select_related("device__region"), pk=command, device=device)
+    here = reverse("devices:device_commands", args=[device.pk])
     try:
         services.cancel_command(row, actor=me(request))
-        messages.success(request, f"{row.name} is taken back.")
+        tell(request, f"{row.name} is taken back.", here)
     except Conflict as error:
         messages.error(request, error.message)
-    return redirect("devices:device_commands", device.pk)
+    return redirect(here)
 
 
 def ask_many(request: HttpRequest, devices: list[Device], back: str) -> HttpResponse:

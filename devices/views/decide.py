@@ -16,7 +16,7 @@ from accounts.permissions import require
 from devices import services
 from hub.exceptions import Conflict
 from hub.pages import forms as page_forms
-from hub.pages.requests import me
+from hub.pages.requests import me, tell
 
 from .common import find_device
 
@@ -51,7 +51,7 @@ def device_decide(request: HttpRequest, pk: UUID, verb: str) -> HttpResponse:
     seen = {"fingerprint": request.POST.get("fingerprint", "")} if verb in ABOUT_KEYS else {}
     try:
         service(device, actor=me(request), **seen)
-        messages.success(request, words.format(device.name))
+        tell(request, words.format(device.name), device.get_absolute_url())
     except Conflict as error:
         messages.error(request, error.message)
     return redirect(page_forms.back_url(request, device.get_absolute_url()))
@@ -71,6 +71,7 @@ def device_ask(request: HttpRequest, pk: UUID, verb: str) -> HttpResponse:
         back=device.get_absolute_url(),
         do=lambda: service(device, actor=me(request), reason=request.POST.get("reason", "")),
         done=done.format(device.name),
+        result_url=device.get_absolute_url(),
         reason_label="Reason (optional)",
     )
 
@@ -95,6 +96,7 @@ def device_decommission(request: HttpRequest, pk: UUID) -> HttpResponse:
         back=device.get_absolute_url(),
         do=lambda: services.decommission_device(device, actor=me(request), reason=request.POST.get("reason", "")),
         done=f"{device.name} is decommissioned.",
+        result_url=device.get_absolute_url(),
         reason_label="Reason (optional)",
     )
 
@@ -112,4 +114,5 @@ def device_refuse_key(request: HttpRequest, pk: UUID) -> HttpResponse:
         back=device.get_absolute_url(),
         do=lambda: services.refuse_key(device, actor=me(request), fingerprint=fingerprint),
         done="The key is refused.",
+        result_url=device.get_absolute_url(),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -18,7 +17,7 @@ from devices.models import Device
 from hub import bulk
 from hub.pages import forms as page_forms
 from hub.pages import live
-from hub.pages.requests import me
+from hub.pages.requests import me, tell
 
 NAMED = 20
 
@@ -34,8 +33,9 @@ def deployment_create(request: HttpRequest) -> HttpResponse:
             made = page_forms.call(form, services.create_deployment, *form.asked(), actor=me(request))
             if made:
                 left_out = f" {len(made.refused)} devices are left out." if made.refused else ""
-                messages.success(request, f"The deployment is made.{left_out}")
-                return redirect(made.deployment.get_absolute_url())
+                here = made.deployment.get_absolute_url()
+                tell(request, f"The deployment is made.{left_out}", here)
+                return redirect(here)
         else:
             preview = page_forms.call(form, services.preview_deployment, *form.asked(), actor=me(request))
             if preview:

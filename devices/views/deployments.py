@@ -24,7 +24,7 @@ from hub.exceptions import HubError
 from hub.pages import forms as page_forms
 from hub.pages import live
 from hub.pages.lists import ListPage
-from hub.pages.requests import me
+from hub.pages.requests import me, tell
 
 T = TargetStatus
 ROW_FACTS = ("pk", "status", "total", "done_count", "active_count", "failed_count")
@@ -133,7 +133,8 @@ def deployment_cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
         action="Call off",
         back=deployment.get_absolute_url(),
         do=lambda: services.cancel_deployment(deployment, actor=me(request), reason=request.POST.get("reason", "")),
-        done="It is called off.",
+        done=f"{deployment} is called off.",
+        result_url=deployment.get_absolute_url(),
         reason_label="Reason (optional)",
     )
 
@@ -149,7 +150,7 @@ def deployment_retry(request: HttpRequest, pk: UUID) -> HttpResponse:
     except HubError as error:
         messages.error(request, error.message)
         return redirect(deployment.get_absolute_url())
-    messages.success(request, "It is tried again where it failed.")
+    tell(request, "It is tried again where it failed.", again.get_absolute_url())
     return redirect(again.get_absolute_url())
 
 
@@ -165,7 +166,7 @@ def deployment_roll_back(request: HttpRequest, pk: UUID) -> HttpResponse:
         except HubError as error:
             messages.error(request, error.message)
             return redirect(deployment.get_absolute_url())
-        messages.success(request, "The devices are sent back.")
+        tell(request, "The devices are sent back.", made.deployment.get_absolute_url())
         return redirect(made.deployment.get_absolute_url())
     ways = ways_back(devices)
     going: dict[str, list[str]] = {}
@@ -196,4 +197,5 @@ def target_force_quit(request: HttpRequest, pk: UUID, target: int) -> HttpRespon
         back=deployment.get_absolute_url(),
         do=lambda: services.force_quit(row, actor=me(request)),
         done=f"{row.device.name} is not waited for any more.",
+        result_url=row.device.get_absolute_url(),
     )

@@ -17,6 +17,7 @@ from accounts.permissions import can, require
 from hub.exceptions import Conflict, HubError, Invalid, NotFound
 from hub.pages import forms as page_forms
 from hub.pages import live
+from hub.pages.requests import tell
 
 from . import clusters, images, kept, registries, repairs
 from .choices import TaskVerb
@@ -27,6 +28,9 @@ from .upkeep import DriftCard, cluster_facts
 IMAGE_VERBS = (TaskVerb.LIST_IMAGES, TaskVerb.PULL_IMAGE, TaskVerb.REMOVE_IMAGES)
 DATA_VERBS = (TaskVerb.LIST_DATA, TaskVerb.REMOVE_DATA, TaskVerb.BACK_UP_DATA)
 LATEST_TASKS = 5
+IMAGES = ("nodes:node_images", "image-tasks")
+DATA = ("nodes:node_data", "data-tasks")
+"""The page and the card on it that show what becomes of a task."""
 
 
 @login_required
@@ -35,7 +39,7 @@ def node_drift(request: HttpRequest, name: str) -> HttpResponse:
     node = _node(request, name)
     card = DriftCard(node, request.user)
     if not live.is_fragment(request):
-        return redirect(f"{reverse('nodes:node_detail', args=[node.name])}#node-drift")
+        return redirect(_card(node, "node-drift"))
     return live.answer(request, "nodes/partials/drift.html", {"node": node, "card": card}, tag=card.tag)
 
 
@@ -49,7 +53,7 @@ def node_mend(request: HttpRequest, name: str, verb: str) -> HttpResponse:
             task = repairs.ask_look(node, actor=request.user)
         else:
             task = repairs.ask_remedy(node, actor=request.user, verb=verb, key=request.POST.get("key", ""))
-            messages.success(request, f"{task}: the agent is asked.")
+            tell(request, f"{task}: the agent is asked.", _card(node, "node-drift"))
         _warn_if_silent(request, node)
     except (Conflict, NotFound) as error:
         messages.error(request, error.message)
@@ -78,7 +82,7 @@ def node_examine(request: HttpRequest, name: str) -> HttpResponse:
     node = _node(request, name)
     try:
         clusters.ask_examination(node, actor=request.user)
-        messages.success(request, "The agent is asked; an examination takes a minute or two.")
+        tell(request, "The agent is asked; an examination takes a minute or two.", _card(node, "node-cluster"))
         _warn_if_silent(request, node)
     except NotFound as error:
         messages.error(request, error.message)
@@ -101,14 +105,14 @@ def node_image_tasks(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def node_images_list(request: HttpRequest, name: str) -> HttpResponse:
     """Have the agent list them again."""
-    return _ask(request, name, images.ask_list, "nodes:node_images")
+    return _ask(request, name, images.ask_list, *IMAGES)
 
 
 @login_required
 @require_POST
 def node_image_pull(request: HttpRequest, name: str) -> HttpResponse:
     """Fetch an image ahead."""
-    return _ask(request, name, images.ask_pull, "nodes:node_images", image=request.POST.get("image", ""))
+    return _ask(request, name, images.ask_pull, *IMAGES, image=request.POST.get("image", ""))
 
 
 @login_required
@@ -136,6 +140,7 @@ def node_images_remove(request: HttpRequest, name: str) -> HttpResponse:
         back=back,
         do=lambda: images.ask_removal(node, actor=request.user, ids=[image.id for image in preview.images]),
         done="The agent is asked to remove them.",
+        result_url=f"{back}#image-tasks",
     )
 
 
@@ -163,7 +168,7 @@ def node_data_tasks(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def node_data_list(request: HttpRequest, name: str) -> HttpResponse:
     """Have the agent look again."""
-    return _ask(request, name, kept.ask_list, "nodes:node_data")
+    return _ask(request, name, kept.ask_list, *DATA)
 
 
 @login_required
@@ -191,6 +196,7 @@ def node_data_remove(request: HttpRequest, name: str) -> HttpResponse:
         must_type=node.name,
         do=lambda: kept.ask_removal(node, actor=request.user, names=names, confirm=node.name),
         done="The agent is asked to delete them.",
+        result_url=f"{back}#data-tasks",
     )
 
 
@@ -236,11 +242,16 @@ def registry_forget(request: HttpRequest, name: str) -> HttpResponse:
     )
 
 
-def _ask(request: HttpRequest, name: str, service: Any, page: str, **values: str) -> HttpResponse:
+def _card(node: Node, anchor: str) -> str:
+    """Where on the node's page one sees what becomes of it."""
+    return f"{reverse('nodes:node_detail', args=[node.name])}#{anchor}"
+
+
+def _ask(request: HttpRequest, name: str, service: Any, page: str, anchor: str, **values: str) -> HttpResponse:
     node = _node(request, name)
     try:
         task = service(node, actor=request.user, **values)
-        messages.success(request, f"{task}: the agent is asked.")
+        tell(request, f"{task}: the agent is asked.", f"{reverse(page, args=[node.name])}#{anchor}")
         _warn_if_silent(request, node)
     except (Conflict, Invalid) as error:
         messages.error(request, error.message)

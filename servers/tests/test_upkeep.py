@@ -169,7 +169,7 @@ def test_button_works_with_and_without_scripts(orphan_name: str, admin: User, cl
     scripted = client.post("/nodes/n1/drift/remove", key, headers={"HX-Request": "true", "HX-Target": "node-drift"})
 
     assert plain.status_code == 302
-    assert b"the agent is asked" in scripted.content
+    assert b'the agent is asked. <a href="/nodes/n1/#node-drift">Show</a>' in scripted.content
     assert set(NodeTask.objects.values_list("verb", flat=True)) == {"look", "remove"}
 
 
@@ -203,7 +203,7 @@ def test_images_page_shows_tasks_and_takes_credentials(
     client.post("/nodes/n1/registries/forget?registry=ghcr.io")
 
     assert stored.status_code == 302
-    assert "Pull image nginx:1" in page
+    assert 'Pull image nginx:1: the agent is asked. <a href="/nodes/n1/images#image-tasks">Show</a>' in page
     assert "ghcr.io" in page
     assert "Pull image nginx:1" in piece
     node.refresh_from_db()
