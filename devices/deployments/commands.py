@@ -8,15 +8,18 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from devices.bundles.choices import BundleStatus
+from devices.bundles.models import Bundle
 from devices.choices import Health
 from devices.models import Device
 from devices.offers import Command, Source
 from devices.packaging.manifest import is_older
 from devices.reports import Report
+from hub.statements import column_names, statement
 
 from . import moves
 from .choices import (
@@ -29,10 +32,12 @@ from .choices import (
     ErrorCode,
     TargetStatus,
 )
-from .models import DeploymentTarget
+from .models import Deployment, DeploymentTarget
 from .suits import candidates
 
 T = TargetStatus
+SAMPLE_DEVICE = UUID(int=1)
+TARGET, DEPLOYMENT, BUNDLE = (column_names(model) for model in (DeploymentTarget, Deployment, Bundle))
 _STATUSES = ", ".join(f"'{status.value}'" for status in CONCERNS_DEVICE)
 SOURCE = Source(
     name="deployments",
@@ -55,21 +60,33 @@ def commands_for(device_id: UUID, report: Report) -> list[Command]:
 
 
 def _next_command(device_id: UUID, report: Report) -> Command | None:
-    rows = (
-        DeploymentTarget.objects.filter(device=device_id, status__in=CONCERNS_DEVICE)
-        .select_related("deployment", "bundle")
-        .select_for_update(of=("self",), no_key=True)
-        .annotate(now=Now())
-        .order_by("id")
-    )
-    found = list(rows)
+    found, now = _lock_targets(device_id)
     active = next((each for each in found if each.status in ACTIVE), None)
     if active is not None:
-        command = _go_on(active, report, active.now)
+        command = _go_on(active, report, now)
         if command is not None or active.status in ACTIVE:
             return command
     waiting = next((each for each in found if each.status == T.WAITING), None)
-    return _offer_first(waiting, waiting.now, report) if waiting is not None else None
+    return _offer_first(waiting, now, report) if waiting is not None else None
+
+
+def _lock_targets(device_id: UUID) -> tuple[list[DeploymentTarget], datetime]:
+    """What concerns a device, locked, with deployment and bundle; and the database's time."""
+    kept = statement("devices.targets_to_answer", _targets_to_answer, SAMPLE_DEVICE)
+    found, now = [], timezone.now()
+    for row in kept.rows(device_id):
+        target = DeploymentTarget.from_db(kept.alias, TARGET, row[: len(TARGET)])
+        target.deployment = Deployment.from_db(kept.alias, DEPLOYMENT, row[len(TARGET) : -len(BUNDLE) - 1])
+        target.bundle = Bundle.from_db(kept.alias, BUNDLE, row[-len(BUNDLE) - 1 : -1])
+        now = row[-1]
+        found.append(target)
+    return found, now
+
+
+def _targets_to_answer(device_id: UUID) -> QuerySet[DeploymentTarget, Any]:
+    rows = DeploymentTarget.objects.filter(device=device_id, status__in=CONCERNS_DEVICE).order_by("id")
+    names = [*TARGET, *(f"deployment__{name}" for name in DEPLOYMENT), *(f"bundle__{name}" for name in BUNDLE)]
+    return rows.select_for_update(of=("self",), no_key=True).values_list(*names, Now())
 
 
 def _go_on(target: DeploymentTarget, report: Report, now: datetime) -> Command | None:
