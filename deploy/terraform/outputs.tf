@@ -23,6 +23,11 @@ output "database_networks" {
   value       = [for subnet in aws_subnet.database : subnet.cidr_block]
 }
 
+output "machine_networks" {
+  description = "Networks of machines and pods, the ingress controller's among them, for HUB_TRUSTED_PROXIES in deploy/kubernetes/cloud/kustomization.yaml."
+  value       = [for subnet in aws_subnet.private : subnet.cidr_block]
+}
+
 output "file_system" {
   description = "File system of the storage class in deploy/kubernetes/cloud/files.yaml."
   value       = aws_efs_file_system.hub.id

@@ -313,6 +313,19 @@ def test_everything_is_denied_and_then_what_is_needed_allowed_d75() -> None:
     assert ports == {5432, 6379}
 
 
+def test_pods_that_prove_the_host_name_are_reached_where_everything_is_denied() -> None:
+    """cert-manager makes them beside the certificate, and Let's Encrypt asks them through the ingress (port 8089)."""
+    spec = found("cloud", "NetworkPolicy")["certificate-solver"]["spec"]
+    issuers = found("cloud", "ClusterIssuer").values()
+    (rule,) = spec["ingress"]
+
+    assert all("http01" in solver for each in issuers for solver in each["spec"]["acme"]["solvers"])
+    assert spec["podSelector"] == {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}
+    assert spec["policyTypes"] == ["Ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8089}]
+    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}]
+
+
 def test_no_role_reads_secrets_and_no_secret_is_in_a_manifest_d76() -> None:
     kinds = {document["kind"] for name in SETS for _, document in documents(name)}
 
