@@ -57,8 +57,8 @@ load: ## many people at once on a hub on scratch data; ARGS="mixed" chooses the 
 docs: ## build the documentation into build/site; a link that leads nowhere is an error
 	$(LAUNCH) docs $(ARGS)
 
-sbom: ## list what the hub is made of, with licences, in build/sbom.json (CycloneDX)
-	$(LAUNCH) sbom $(ARGS)
+sbom: ## list what the hub is made of, with licences, in build/sbom.json (CycloneDX); IMAGE=… what an image has in it
+	$(if $(IMAGE),@mkdir -p build && docker run --rm "$(IMAGE)" cat /usr/share/kutanga-hub/sbom.json >build/sbom.json,$(LAUNCH) sbom $(ARGS))
 
 deploy: ## bring IMAGE=… to the cluster of kubectl's context and wait; SET=base, k3s or cloud
 	@deploy/kubernetes/apply "$(SET)" "$(IMAGE)"
