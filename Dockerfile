@@ -13,8 +13,9 @@ RUN apt-get update \
 
 FROM system AS packages
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends python3-venv \
-    && rm -rf /var/lib/apt/lists/*
+    && apt-get install --yes --no-install-recommends locales python3-venv \
+    && rm -rf /var/lib/apt/lists/* \
+    && localedef --no-archive --inputfile=en_US --charmap=UTF-8 /usr/lib/locale/en_US.utf8
 WORKDIR /app
 # npm brings a list of authorities of its own; a base image may know more, such as a company's.
 ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
@@ -30,6 +31,8 @@ WORKDIR /app
 COPY --from=packages /app/.venv .venv
 COPY . .
 COPY --from=packages /app/static/vendor static/vendor
+# What PostgreSQL's own image, and many a machine, makes its databases with: a server that lacks it cannot read a backup of them.
+COPY --from=packages /usr/lib/locale/en_US.utf8 /usr/lib/locale/en_US.utf8
 ENV PATH=/app/.venv/bin:$PATH \
     DJANGO_SETTINGS_MODULE=hub.settings \
     HUB_DATA=/data \

@@ -44,6 +44,7 @@ PAGE = 8192
 LATEST = "latest"
 LONGEST_SECONDS = 6 * 3600
 LAST_CHANGE = re.compile(r"last completed transaction was at log time (.+)")
+NOT_YET = "the database system is"  # starting up, not yet accepting connections, shutting down
 REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
 Progress = Callable[[str], None]
 Login = tuple[str, str]
@@ -281,10 +282,21 @@ def _await(process: subprocess.Popen[bytes], address: str, log: Path, found: Pla
             with psycopg.connect(address, autocommit=True) as connected:
                 if connected.execute("SELECT NOT pg_is_in_recovery()").fetchone() == (True,):
                     return
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            if reason := _refusal(str(error)):
+                raise Unavailable(f"The recovered database cannot be read here: {reason}") from None
             if time.monotonic() > deadline:
                 raise Unavailable(f"The replay did not end in {LONGEST_SECONDS // 3600} hours.") from None
         time.sleep(0.1)
+
+
+def _refusal(told: str) -> str:
+    """Return why a server lets nobody in; nothing while it is not there yet, or says that it is still replaying."""
+    _, fatal, words = told.partition("FATAL:")
+    if not fatal or words.lstrip().startswith(NOT_YET):
+        return ""
+    reason = " ".join(words.split())
+    return f"{reason} Install that locale on this machine." if "locale" in reason else reason
 
 
 def _explain(log: str, found: Plan) -> Invalid | Unavailable:

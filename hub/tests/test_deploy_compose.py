@@ -68,7 +68,7 @@ def days(text: str) -> float:
 
 def default_of(text: str) -> str:
     """What Compose puts in for `${NAME:-default}` where nobody says another."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+    return re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", text)
 
 
 @needs_compose
@@ -157,7 +157,7 @@ def test_secrets_are_files_and_nothing_else_d85(tmp_path: Path) -> None:
         for variable, value in service.get("environment", {}).items():
             is_secret = re.search(r"PASSWORD|TOKEN|SECRET|KEY", variable) and not variable.endswith("_FILE")
             assert not is_secret or value in ("${HUB_ADMIN_PASSWORD:-}", "<<"), f"{name} {variable}"
-        files = {value for value in service.get("environment", {}).values() if "/run/secrets/" in value}
+        files = {default_of(value) for value in service.get("environment", {}).values() if "/run/secrets/" in value}
         assert files <= {f"/run/secrets/{each}" for each in service.get("secrets", ())}, name
     grafana = plain["services"]["grafana"]["environment"]
     assert grafana["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_password"
@@ -275,6 +275,111 @@ def test_each_part_logs_in_as_who_may_no_more_than_it_needs() -> None:
     assert {name: database(name) for name in webs} == dict.fromkeys(webs, "web_database_url")
     assert database("wal") == "backup_database_url"
     assert services()["scheduler"]["environment"]["HUB_BACKUP_DATABASE_URL_FILE"] == "/run/secrets/backup_database_url"
+
+
+def test_databases_are_made_so_that_the_hubs_image_can_read_a_backup_of_them() -> None:
+    """PostgreSQL's image makes them with en_US.utf8 unless it is told; a server without that locale lets nobody in."""
+    made = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["postgres"]["environment"]
+    embedded = (ROOT / "hub/launcher/embedded.py").read_text()
+    dockerfile = (ROOT / "Dockerfile").read_text()
+
+    for word in ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"):
+        assert word in made["POSTGRES_INITDB_ARGS"].split()
+        assert f'"{word}"' in embedded
+    assert "--encoding=UTF8" in made["POSTGRES_INITDB_ARGS"].split()
+    assert "localedef --no-archive --inputfile=en_US --charmap=UTF-8 /usr/lib/locale/en_US.utf8" in dockerfile
+    assert "COPY --from=packages /usr/lib/locale/en_US.utf8 /usr/lib/locale/en_US.utf8" in dockerfile
+
+
+@pytest.mark.parametrize(("first", "is_well"), [("postgres", True), ("docker-entrypoi", False)])
+def test_database_that_is_still_being_made_is_not_well(first: str, is_well: bool, tmp_path: Path) -> None:
+    """Its entrypoint is the first process then, and the server that answers ends again."""
+    (kind, text) = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["postgres"]["healthcheck"][
+        "test"
+    ]
+    (tmp_path / "comm").write_text(f"{first}\n")
+    (tmp_path / "pg_isready").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "pg_isready").chmod(0o755)
+    command = text.replace("$$", "$").replace("/proc/1/comm", str(tmp_path / "comm"))
+
+    done = subprocess.run(["sh", "-c", command], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False, timeout=10)
+
+    assert kind == "CMD-SHELL"
+    assert (done.returncode == 0) is is_well
+
+
+FAKE_DOCKER = """#!/bin/sh
+echo "$*" | tr '\\n' ' ' >>"$TOLD"
+echo >>"$TOLD"
+case "$*" in
+  *"ps --services"*) printf '%s\\n' postgres valkey wal web scheduler agent ;;
+  *"ps --all --quiet"*) echo "id-$5" ;;
+  *" run --rm --no-deps "*) exit "${RECOVERY:-0}" ;;
+  "run "*) exit "${PLACES:-0}" ;;
+esac
+"""
+
+
+def recover(there: Path, *words: str, **outcome: str) -> tuple[int, list[str]]:
+    """Run `recover` with a docker that writes down what it is told: exit code, and what changes things."""
+    (there / "docker").write_text(FAKE_DOCKER)
+    (there / "docker").chmod(0o755)
+    told = there / "told"
+    done = subprocess.run(
+        [DEPLOY / "compose" / "recover", *words],
+        env={"PATH": f"{there}:/usr/bin:/bin", "TOLD": str(told), **outcome},
+        input="no\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    lines = told.read_text().splitlines() if told.exists() else []
+    changes = [each for each in lines if not re.search(r" ps | version|^inspect", each)]
+    return done.returncode, [each.removeprefix("compose ").rstrip() for each in changes]
+
+
+STOPPED = ["stop valkey web scheduler agent", "stop postgres", "stop wal"]
+STARTED = "up --detach postgres valkey wal web scheduler agent"
+
+
+def test_compose_is_brought_back_beside_what_runs_and_the_last_write_is_waited_for(tmp_path: Path) -> None:
+    code, told = recover(tmp_path, "pitr", "2026-11-29", "12:34:56", "--yes")
+    assert code == 0
+    assert told[0].startswith(
+        "run --rm --no-deps -T scheduler python manage.py pitr 2026-11-29 12:34:56 --into /data/recovered-"
+    )
+    assert told[1:4] == STOPPED
+    # Both have /data where the image declares it; that of the last one named counts.
+    assert "--volumes-from id-postgres --volumes-from id-scheduler" in told[4]
+    assert told[5:] == [STARTED]
+
+    (tmp_path / "told").unlink()
+    code, told = recover(tmp_path, "restore", "latest", "--store", "--yes")
+    assert code == 0
+    assert told[:3] == STOPPED
+    assert "manage.py restore latest --store --into" in told[3]
+
+
+@pytest.mark.parametrize("outcome", [{"RECOVERY": "1"}, {"PLACES": "1"}])
+def test_compose_that_is_not_brought_back_runs_again_as_it_was(outcome: dict[str, str], tmp_path: Path) -> None:
+    code, told = recover(tmp_path, "restore", "latest", "--yes", **outcome)
+
+    assert code == 1
+    assert told[:3] == STOPPED
+    assert told[-1] == STARTED
+    assert any(each.startswith("run --rm --network none") for each in told) == ("PLACES" in outcome)
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("restore",), ("backup", "now"), ("restore", "files"), ("restore", "hub-1.dump")]
+)
+def test_compose_is_not_touched_by_words_that_bring_nothing_back(words: tuple[str, ...], tmp_path: Path) -> None:
+    assert recover(tmp_path, *words) == (2, [])
+
+
+def test_compose_is_brought_back_after_a_yes_only(tmp_path: Path) -> None:
+    assert recover(tmp_path, "restore", "latest") == (1, [])
 
 
 FORBIDDEN = ("FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "MONITOR", "SHUTDOWN", "CLIENT KILL TYPE normal")

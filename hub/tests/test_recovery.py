@@ -119,6 +119,34 @@ def test_back_to_a_second_between_two_writes(world: World, there: Path) -> None:
     assert "regretted" not in seen[1]
 
 
+def test_server_that_lets_nobody_in_says_why_and_is_not_waited_for(
+    world: World, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "LONGEST_SECONDS", 60)
+
+    with pytest.raises(Unavailable, match='cannot be read here: role "stranger" does not exist'):
+        recovery.recover(recovery.plan(Target(immediate=True)), there, login=("hub", "stranger"), durable=False)
+
+    assert not there.exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ("connection failed: No such file or directory", ""),
+        ("connection failed: FATAL:  the database system is starting up", ""),
+        ("failed: FATAL:  the database system is not accepting connections\nDETAIL:  Hot standby is disabled.", ""),
+        ('failed: FATAL:  role "hub" does not exist', 'role "hub" does not exist'),
+        (
+            'failed: FATAL:  locale is incompatible\nDETAIL:  Made with LC_COLLATE "de_DE.utf8".',
+            'locale is incompatible DETAIL: Made with LC_COLLATE "de_DE.utf8". Install that locale on this machine.',
+        ),
+    ],
+)
+def test_only_what_waiting_does_not_mend_is_a_reason_to_give_up(told: str, reason: str) -> None:
+    assert recovery._refusal(told) == reason
+
+
 def test_backup_by_name_comes_back_as_it_was(world: World, there: Path) -> None:
     before = world.sql(CONTENT)
     made = base.create_base("incremental")
