@@ -142,7 +142,7 @@ class EntryForm(forms.Form):
     """A challenge to offer."""
 
     challenge = forms.ModelChoiceField(Challenge.objects.none(), to_field_name="slug")
-    points_override = forms.IntegerField(required=False, min_value=1, max_value=1_000_000, label="Points, if others")
+    points_override = forms.IntegerField(required=False, min_value=1, max_value=1_000_000, label="Points in this event")
 
     def __init__(self, event: Event, data: Any = None) -> None:
         super().__init__(data)
@@ -179,10 +179,11 @@ class EntrySettingsForm(forms.ModelForm):
             "allowed_teams",
         )
         labels = {
-            "points_override": "Points, if others",
-            "max_attempts": "Attempts, if others",
+            "points_override": "Points in this event",
+            "max_attempts": "Attempts in this event",
             "release_at": "Released",
         }
+        help_texts = {"points_override": "Empty: as the challenge says."}
         widgets = {"release_at": forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")}
 
     def __init__(self, *args: Any, **values: Any) -> None:
