@@ -20,6 +20,7 @@ from challenges import flags, services
 from challenges.models import Challenge, Instance
 from hub.engines.kubernetes import KubernetesEngine
 from hub.engines.kubernetes.names import SECRET
+from hub.engines.kubernetes.pools import Pools
 from hub.nodes import ips, reconcile, steps
 from hub.nodes.choices import AddressState
 from hub.nodes.engines import engine_for
@@ -334,6 +335,22 @@ def test_an_address_that_no_pool_of_the_cluster_has_is_left_at_once(arena: OnClu
 
     assert arena.fresh(instance).connections[0].ip == "192.168.250.102"
     assert ips.count(arena.node)["blocked"] == 2
+
+
+def test_a_cluster_that_has_none_of_the_addresses_is_waited_for_and_none_is_blocked(arena: OnCluster) -> None:
+    players = next(one for one in arena.cluster.objects("ipaddresspools") if one["metadata"]["name"] == "players")
+    players["spec"]["addresses"] = ["10.9.9.0/24"]
+    instance = arena.launch(arena.teams[0], runs(arena.event))
+
+    arena.settle(lambda: arena.fresh(instance).status_reason, "what it waits for")
+    told, count = arena.fresh(instance), ips.count(arena.node)
+    engine_of(arena).pools = Pools(engine_of(arena).gateway)  # they are asked for once a minute
+    players["spec"]["addresses"] = ["192.168.250.100-192.168.250.130"]
+    arena.run(instance)
+
+    text = "No pool of the cluster's load balancer has any of this node's addresses: see its examination."
+    assert (told.observed_status, told.status_reason) == ("queued", f"{text} The hub tries again.")
+    assert (count["blocked"], count["leased"]) == (0, 1)
 
 
 def test_granted_powers_run_on_a_marked_cluster_and_nowhere_else(arena: OnCluster) -> None:

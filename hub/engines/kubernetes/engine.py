@@ -30,7 +30,7 @@ from ..base import (
 )
 from . import console, manifests, names
 from .ends import GONE_SECONDS, KILL_GRACE_SECONDS, Ends
-from .errors import Raced, Refused, refusal, translate
+from .errors import Raced, Refused, refusal, translate, unavailable
 from .examine import Examination
 from .gateway import PAUSE_SECONDS, Gateway
 from .launches import Launches
@@ -101,6 +101,7 @@ class KubernetesEngine(Engine):
         self.launches = Launches(self.gateway, self.looks, self.registries)
         self.ends = Ends(self.gateway)
         self._half_removed: list[str] | None = None
+        self._leased: Sequence[str] = ()
 
     @classmethod
     def preload(cls) -> None:
@@ -281,10 +282,20 @@ class KubernetesEngine(Engine):
             raise EngineError("Given up.", reason=Reason.CANCELLED)
         return ""
 
+    def hold_addresses(self, ips: Sequence[str]) -> None:
+        """The load balancer announces them; noted is what the hub could lease, for when it has none of these."""
+        self._leased = ips
+
     @_verb
     def probe_address(self, ip: str, port: int) -> str:
-        """Whether a pool has the address, and whether a service of others uses it; leases know of our own."""
+        """Whether a pool has the address, and whether a service of others uses it; leases know of our own.
+
+        Where no pool has any that the hub could lease, to go through them one after the other would not help.
+        """
         if self.policy.exposure == LOAD_BALANCER and not self.pools.have(ip):
+            if ip in self._leased and not any(self.pools.have(one) for one in self._leased):
+                text = "No pool of the cluster's load balancer has any of this node's addresses: see its examination."
+                raise unavailable(text)
             raise EngineError(f"No pool of the cluster's load balancer has {ip}.", reason=Reason.ADDRESS_MISSING, ip=ip)
         node_ports = self.policy.exposure != LOAD_BALANCER
         return self.pools.user_of(ip, port, hub=self.policy.hub, node_ports=node_ports)
