@@ -48,7 +48,7 @@ def set_kubeconfig(node: Node, *, actor: Any, kubeconfig: str) -> None:
         stored = _stored(locked)
         locked.credentials = json.dumps({**stored, "kubeconfig": kubeconfig})
         locked.save(update_fields=["credentials"])
-        NodeReport.objects.filter(node=locked, kind=ReportKind.CLUSTER).delete()
+        examine_anew(locked)
         audit.record(actor, "node.kubeconfig_set", locked, replaces="kubeconfig" in stored)
 
 
@@ -63,7 +63,7 @@ def forget_kubeconfig(node: Node, *, actor: Any) -> None:
         del stored["kubeconfig"]
         locked.credentials = json.dumps(stored)
         locked.save(update_fields=["credentials"])
-        NodeReport.objects.filter(node=locked, kind=ReportKind.CLUSTER).delete()
+        examine_anew(locked)
         audit.record(actor, "node.kubeconfig_forgotten", locked)
 
 
@@ -114,6 +114,12 @@ def check_kubeconfig(engine: str, kubeconfig: str) -> None:
         parse_kubeconfig(kubeconfig)
     except EngineError as error:
         raise Invalid(str(error), field="kubeconfig") from None
+
+
+def examine_anew(node: Node) -> None:
+    """Forget what an examination has found: something that it looks at has changed, and the agent soon asks again."""
+    if is_cluster(node):
+        NodeReport.objects.filter(node=node, kind=ReportKind.CLUSTER).delete()
 
 
 def ask_if_due(node: Node) -> bool:

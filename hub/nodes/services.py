@@ -98,6 +98,8 @@ def update_node(node: Node, *, actor: Any, **changes: Any) -> Node:
             setattr(locked, name, value)
         _clean_and_save(locked)
         after = {name: _plain(value) for name, value in changes.items()}
+        if before.get("options") != after.get("options"):
+            clusters.examine_anew(locked)
         audit.record(actor, "node.updated", locked, before=before, after=after)
     return locked
 
@@ -131,6 +133,7 @@ def create_pool(*, actor: Any, node: Node, name: str, first_ip: str, **values: A
         except ValidationError as error:
             raise _invalid(error) from None
         count = leases.fill_pool(pool)
+        clusters.examine_anew(node)
         audit.record(actor, "pool.created", pool, addresses=count)
     return pool
 
@@ -145,6 +148,7 @@ def delete_pool(pool: AddressPool, *, actor: Any) -> None:
             raise Conflict("Some of its addresses are leased.", code="pool_in_use")
         audit.record(actor, "pool.deleted", locked)
         locked.delete()
+        clusters.examine_anew(locked.node)
 
 
 def set_pool_enabled(pool: AddressPool, *, actor: Any, is_enabled: bool) -> None:
@@ -152,6 +156,7 @@ def set_pool_enabled(pool: AddressPool, *, actor: Any, is_enabled: bool) -> None
     require(actor, "pools.change", pool)
     with transaction.atomic():
         AddressPool.objects.filter(pk=pool.pk).update(is_enabled=is_enabled)
+        clusters.examine_anew(pool.node)
         audit.record(actor, "pool.enabled" if is_enabled else "pool.disabled", pool)
 
 

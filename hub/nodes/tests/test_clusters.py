@@ -19,7 +19,7 @@ from hub.engines.fake import FakeEngine
 from hub.exceptions import Invalid, NotAllowed, NotFound
 from hub.nodes import clusters, services
 from hub.nodes.choices import ReportKind
-from hub.nodes.models import Node, NodeReport
+from hub.nodes.models import AddressPool, Node, NodeReport
 from hub.tests.cluster.server import kubeconfig
 
 from .factories import NodeFactory
@@ -102,6 +102,29 @@ def test_an_examination_is_asked_once_a_day(node: Node, monkeypatch: pytest.Monk
     assert asked == [True, False, False]
     assert clusters.ask_if_due(node)
     assert sent == [("hub.nodes.jobs.examine_cluster", node.pk)] * 2
+
+
+def test_a_change_of_what_is_examined_has_it_examined_anew(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.jobs.enqueue", lambda *args, **kwargs: None)
+    pools: list[AddressPool] = []
+    asked = {}
+    for what, change in {
+        "a new node": lambda: None,
+        "nothing": lambda: None,
+        "memory": lambda: services.update_node(node, actor=SYSTEM, memory_mb=4096),
+        "an option": lambda: services.update_node(node, actor=SYSTEM, options={"egress": False}),
+        "the same option": lambda: services.update_node(node, actor=SYSTEM, options={"egress": False}),
+        "a pool": lambda: pools.append(
+            services.create_pool(
+                actor=SYSTEM, node=node, name="p", first_ip="192.0.2.1", first_port=25565, last_port=25570
+            )
+        ),
+        "its end": lambda: services.set_pool_enabled(pools[0], actor=SYSTEM, is_enabled=False),
+    }.items():
+        change()
+        asked[what] = clusters.ask_if_due(node)
+
+    assert [what for what, was_asked in asked.items() if was_asked] == ["a new node", "an option", "a pool", "its end"]
 
 
 def test_what_was_found_is_on_the_nodes_page_with_what_to_do(client: Client, node: Node) -> None:
