@@ -130,6 +130,8 @@ class Sampler:
             self.looks = looks
         except Node.DoesNotExist:
             self.caps = {}
+        except EngineError as error:
+            logger.warning("engine of %s: %s", self.node_name, error)
         except (DatabaseError, OSError) as error:
             self._note_away(error)
             return False

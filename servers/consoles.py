@@ -55,7 +55,7 @@ def carry_out(commands: ConsoleCommandQuerySet, pk: uuid.UUID, *, engine: Engine
     server = command.server
     try:
         failpoint("console.before_send")
-        answer = ask(server, engine or engine_for(server.node), command.text.reveal(), kind=command.kind)
+        answer = ask(server, engine, command.text.reveal(), kind=command.kind)
         failpoint("console.after_send")
     except ConsoleError as error:
         sentence = mask(str(error), launching.secrets_of(server))[:300]
@@ -77,9 +77,10 @@ def take_up(commands: ConsoleCommandQuerySet, node: Node, engine: Engine) -> Non
         carry_out(commands, pk, engine=engine)
 
 
-def ask(server: GameServer, engine: Engine, text: str, *, kind: str) -> str:
+def ask(server: GameServer, engine: Engine | None, text: str, *, kind: str) -> str:
     """Send one line and return what the server says to it, secrets masked. Raises ConsoleError."""
     try:
+        engine = engine or engine_for(server.node)
         seen = engine.inspect(server.engine_name)
         if seen is None or not seen.is_running or server.desired_status != DesiredStatus.RUNNING:
             raise ConsoleError("not_running", "The server does not run.")

@@ -47,6 +47,7 @@ BEAT_SECONDS = 10
 FIRST_RESTART_SECONDS, LONGEST_RESTART_SECONDS = 0.5, 30.0
 STOP_SECONDS = 20.0
 PR_SET_PDEATHSIG = 1
+SWEEP, WORKER = "sweep", "worker-"
 
 
 _more_children: dict[str, Callable[[str], None]] = {}
@@ -86,11 +87,11 @@ class Agent:
 
     def __init__(self, node_name: str, *, workers: int) -> None:
         self.node_name = node_name
-        self.is_stopping = False
+        self.is_stopping = self.is_preloaded = False
         self.engine: Engine | None = None  # of the sweep loop, for when the database does not answer
         self.next_reaping = 0.0
-        self.children = [Child(f"worker-{n}", self._worker) for n in range(workers)]
-        self.children.append(Child("sweep", self._sweep_loop))
+        self.children = [Child(f"{WORKER}{n}", self._worker) for n in range(workers)]
+        self.children.append(Child(SWEEP, self._sweep_loop))
         self.children += [Child(name, partial(run, node_name)) for name, run in _more_children.items()]
 
     def run(self) -> None:
@@ -98,8 +99,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self.preload()
-        connections.close_all()
-        connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's: children must not share what it holds
+        _hang_up()
         while not self.is_stopping:
             for child in self.children:
                 if not child.pid and time.monotonic() >= child.not_before:
@@ -113,8 +113,17 @@ class Agent:
         try:
             kind = Node.objects.values_list("engine", flat=True).get(name=self.node_name)
         except (Node.DoesNotExist, DatabaseError, OSError):
-            return  # the children wait for it; what they import then is only paid more often
+            return  # the child that sweeps waits for it, and ends once it is there
         engine_class(kind).preload()
+        self.is_preloaded = True
+
+    def _preload_late(self) -> None:
+        """The node has come: have what its engine needs, and workers that are forked from here once they are idle."""
+        self.preload()
+        _hang_up()
+        for child in self.children:
+            if self.is_preloaded and child.pid and child.name.startswith(WORKER):
+                os.kill(child.pid, signal.SIGTERM)
 
     def _stop(self, *_: Any) -> None:
         self.is_stopping = True
@@ -142,8 +151,10 @@ class Agent:
 
     def _reap(self) -> None:
         for child in self.children:
-            if child.pid and os.waitpid(child.pid, os.WNOHANG)[0]:
+            if child.pid and (ended := os.waitpid(child.pid, os.WNOHANG))[0]:
                 lived = time.monotonic() - child.started
+                if child.name == SWEEP and ended[1] == 0 and not self.is_preloaded:
+                    self._preload_late()
                 child.wait = FIRST_RESTART_SECONDS if lived > 60 else min(child.wait * 2, LONGEST_RESTART_SECONDS)
                 child.pid, child.not_before = 0, time.monotonic() + child.wait
                 logger.warning("agent child %s ended after %.0f s; again in %.1f s", child.name, lived, child.wait)
@@ -169,14 +180,18 @@ class Agent:
         )
 
     def _sweep_loop(self) -> None:
-        """Ticks, sweeps and beats; a database that is away is waited for."""
+        """Ticks, sweeps and beats; a database that is away is waited for, and so is the node.
+
+        Ends when that has come after the agent, which then loads what the node's engine needs.
+        """
         next_sweep = next_beat = next_look = next_lists = 0.0
         while True:
             now = time.monotonic()
             alive.sign(settings.HUB_ALIVE)
             try:
                 node = Node.objects.select_related("region").get(name=self.node_name)
-                self.engine = engine_for(node)
+                if not self.is_preloaded:
+                    return
                 if now >= next_beat:
                     beat(node)
                     next_beat = now + BEAT_SECONDS
@@ -184,6 +199,7 @@ class Agent:
                     sweep(node)
                     next_sweep = now + settings.HUB_SWEEP_SECONDS
                 tick(node)
+                self.engine = engine_for(node)
                 chores.take_up(node)
                 if now >= next_look:
                     chores.look_around(node, with_lists=now >= next_lists)
@@ -214,6 +230,12 @@ class Agent:
             logger.warning("janitor of %s: %s", self.node_name, trouble)
 
 
+def _hang_up() -> None:
+    """Children must not share what their parent holds of PostgreSQL."""
+    connections.close_all()
+    connection.close_pool()  # type: ignore[attr-defined]
+
+
 def beat(node: Node) -> None:
     """Tell the hub that this node's agent lives, and what it sees of its machine."""
     facts = {
@@ -237,11 +259,11 @@ def beat(node: Node) -> None:
 
 def _limits(node: Node) -> dict[str, str]:
     """How each limit is kept here; what the engine declares while it does not answer."""
-    engine = engine_for(node)
     try:
-        return {name: str(kept) for name, kept in engine.limits().items()}
+        limits = engine_for(node).limits()
     except EngineError:
-        return {name: str(kept) for name, kept in engine.capabilities.limits.items()}
+        limits = engine_class(node.engine).capabilities.limits
+    return {name: str(kept) for name, kept in limits.items()}
 
 
 def _ephemeral_ports() -> list[int]:

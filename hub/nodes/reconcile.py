@@ -78,7 +78,7 @@ def reconcile(model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = N
         if workload is None:
             return
         try:
-            step = take_step(workload, engine or engine_for(workload.node))
+            step = take_step(workload, engine)
             stored = store(workload, step)
         except Exception:
             let_go(workload, check_in=steps.RETRY_SECONDS)
@@ -89,10 +89,11 @@ def reconcile(model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = N
             return
 
 
-def take_step(workload: Workload, engine: Engine) -> Step:
+def take_step(workload: Workload, engine: Engine | None = None) -> Step:
     """Look, and do the one thing that brings the workload nearer to what was asked."""
     failpoint("reconcile.before_inspect")
     try:
+        engine = engine or engine_for(workload.node)
         seen = engine.inspect(workload.engine_name)
         if seen is not None and seen.state == State.EXITED:
             workload.after_end(engine, seen)

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from hub.nodes import reconcile
+from hub.nodes.agent import beat
 from hub.nodes.choices import AddressState, OperationStatus
 from hub.nodes.models import Address, Node, Operation
 from hub.nodes.sweep import sweep, tick
@@ -78,6 +79,26 @@ def settle(server: GameServer, done: Callable[[], object]) -> None:
         wait_until(look, SECONDS, pause=0.05, what="the agent's work")
     except AssertionError as error:
         raise AssertionError(f"{error}: {server.observed_status}, {server.status_reason}") from None
+
+
+def test_a_kubeconfig_that_cannot_be_opened_is_told_until_it_can(node: Node, owner: User, settings: Any) -> None:
+    server, ring = make_game(node, owner), settings.HUB_KEY_RING
+    key = next(iter(ring))
+    told = f"The credentials of the node {node.name} cannot be opened: There is no key for k{key} in HUB_SECRET_KEYS."
+
+    settings.HUB_KEY_RING = {"other": b"n" * 32}
+    sweep(node)
+    reconcile.reconcile(GameServer, server.pk)
+    beat(node)
+    for one in (server, node):
+        one.refresh_from_db()
+    waiting = (server.observed_status, server.status_reason)
+    GameServer.objects.update(next_check_at=timezone.now())
+    settings.HUB_KEY_RING = ring
+    settle(server, lambda: server.observed_status == "running")
+
+    assert (node.engine_error, node.is_agent_alive) == (told, True)
+    assert waiting == ("queued", f"{told} The hub tries again.")
 
 
 def test_a_game_lives_on_a_cluster_from_the_click_to_nothing(node: Node, cluster: Cluster, owner: User) -> None:
