@@ -12,7 +12,7 @@ from hub.admin_base import ReadOnlyAdmin, SettledAdmin
 from hub.exceptions import Invalid
 
 from . import admin_parts, part_forms, services
-from .choices import ChallengeState
+from .choices import CHALLENGE_MOVES, ChallengeState
 from .models import (
     Announcement,
     AnnouncementRead,
@@ -64,15 +64,15 @@ class ChallengeAdmin(SettledAdmin[Challenge]):
                 admin_parts.store_files(challenge, formset, request.user)
             admin_parts.note(formset)
 
-    @admin.action(description="Publish")
+    @admin.action(description=CHALLENGE_MOVES[ChallengeState.PUBLISHED])
     def publish(self, request: HttpRequest, queryset: QuerySet[Challenge]) -> None:
         self._move(request, queryset, ChallengeState.PUBLISHED)
 
-    @admin.action(description="To test")
+    @admin.action(description=CHALLENGE_MOVES[ChallengeState.TEST])
     def test(self, request: HttpRequest, queryset: QuerySet[Challenge]) -> None:
         self._move(request, queryset, ChallengeState.TEST)
 
-    @admin.action(description="Back to draft")
+    @admin.action(description=CHALLENGE_MOVES[ChallengeState.DRAFT])
     def withdraw(self, request: HttpRequest, queryset: QuerySet[Challenge]) -> None:
         self._move(request, queryset, ChallengeState.DRAFT)
 

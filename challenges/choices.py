@@ -44,6 +44,12 @@ CHALLENGE_TRANSITIONS = Transitions(
         ChallengeState.PUBLISHED: [ChallengeState.TEST],
     },
 )
+CHALLENGE_MOVES: Final = {
+    ChallengeState.DRAFT: "Back to draft",
+    ChallengeState.TEST: "To test",
+    ChallengeState.PUBLISHED: "Publish",
+}
+"""What the buttons that lead to a state say."""
 
 
 class Difficulty(models.TextChoices):

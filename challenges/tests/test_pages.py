@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -520,3 +521,15 @@ def test_organisers_are_chosen_in_the_form_of_an_event(admin: Client) -> None:
     page(admin, f"/events/{event.slug}/edit", **{**sent, "organisers": ["ada"]})
 
     assert list(event.organisers.all()) == [ada]
+
+
+@pytest.mark.parametrize(
+    ("state", "buttons"),
+    [("draft", {"To test"}), ("test", {"Back to draft", "Publish"}), ("published", {"To test"})],
+)
+def test_page_of_the_library_offers_the_states_that_come_next(admin: Client, state: str, buttons: set[str]) -> None:
+    challenge = ChallengeFactory(state=state)
+
+    page = admin.get(challenge.get_absolute_url()).content.decode()
+
+    assert set(re.findall(r'name="state" value="\w+">([^<]+)<', page)) == buttons

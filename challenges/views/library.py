@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.permissions import can, require
 from challenges import lists, scoring, services
-from challenges.choices import CHALLENGE_TRANSITIONS, ChallengeState
+from challenges.choices import CHALLENGE_MOVES, CHALLENGE_TRANSITIONS
 from challenges.forms import ChallengeForm
 from challenges.models import Challenge, Instance, Team
 from challenges.part_forms import Parts
@@ -45,7 +45,7 @@ def challenge_list(request: HttpRequest) -> HttpResponse:
 def challenge_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """What a challenge is made of, all but its answers."""
     challenge = find_challenge(request, slug)
-    states = [(value, label) for value, label in ChallengeState.choices if value != challenge.state]
+    moves = CHALLENGE_TRANSITIONS.table[challenge.state]
     points = scoring.curve(challenge.scoring, challenge.points, challenge.minimum_points, challenge.decay)
     context = {
         "challenge": challenge,
@@ -61,7 +61,7 @@ def challenge_detail(request: HttpRequest, slug: str) -> HttpResponse:
         .alive()
         .filter(challenge=challenge, event=None)
         .with_details(),
-        "states": [each for each in states if CHALLENGE_TRANSITIONS.allows(challenge.state, each[0])],
+        "states": [(state, label) for state, label in CHALLENGE_MOVES.items() if state in moves],
     }
     return live.private(render(request, "challenges/challenge_detail.html", context))
 
