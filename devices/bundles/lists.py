@@ -1,4 +1,4 @@
-"""What the list of bundles can do."""
+"""What the lists of bundles and of publishers' keys can do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from hub.pages import states
-from hub.pages.lists import Chip, Column, Spec
+from hub.pages.lists import YES_NO, Chip, Column, Spec
 
 
 def find_bundle(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
@@ -21,6 +21,20 @@ def find_publisher(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     return rows.filter(Q(name__icontains=text) | Q(fingerprint__startswith=text.lower()))
 
 
+PUBLISHERS = Spec(
+    key="publisher-keys",
+    columns=(
+        Column("name", "Name", order="name", value=lambda row: row.name, is_fixed=True),
+        Column("state", "State", order="is_enabled", value=lambda row: row.is_enabled, is_fixed=True),
+        Column("fingerprint", "Fingerprint", value=lambda row: row.fingerprint),
+        Column("created", "Added", order="created_at", value=lambda row: row.created_at),
+        Column("by", "Added by", value=lambda row: row.created_by, is_default=False),
+    ),
+    chips=(Chip("is_enabled", "Trusted", lambda request: YES_NO),),
+    search=find_publisher,
+    search_hint="Name or fingerprint",
+    order="name",
+)
 BUNDLES = Spec(
     key="bundles",
     columns=(

@@ -263,7 +263,9 @@ def test_page_sends_shows_and_takes_back(client: Client, device: Device, operato
     assert f'is told when it calls next. <a href="{url}">Show</a>' in page
     assert "Take back diagnose" in page
     client.post(reverse("devices:device_command_cancel", args=[device.pk, command.pk]))
-    assert "Cancelled" in client.get(url).content.decode()
+    assert "Cancelled" in client.get(url, {"status": "cancelled"}).content.decode()
+    assert "Cancelled</span>" not in client.get(url, {"status": "done"}).content.decode()
+    assert "diagnose two words three,cancelled" in client.get(url, {"csv": "1"}).content.decode()
 
 
 def test_ticked_devices_are_told_together(client: Client, operator: Any) -> None:

@@ -176,6 +176,7 @@ def test_publishers_are_the_admins(staff: Client) -> None:
     assert "Signatures of factory are trusted" in text
     assert not key.is_enabled
     assert "<textarea" not in page(staff, "/publisher-keys/")
+    assert f"{key.name},False,{key.fingerprint}" in page(staff, "/publisher-keys/?is_enabled=False&csv=1")
 
 
 # --- Deployments

@@ -19,7 +19,7 @@ from accounts.permissions import can, require
 from devices.bundles import services
 from devices.bundles.choices import UPLOAD_PIECE_BYTES, BundleKind, BundleStatus
 from devices.bundles.forms import PublisherForm, UploadForm
-from devices.bundles.lists import BUNDLES
+from devices.bundles.lists import BUNDLES, PUBLISHERS
 from devices.bundles.models import Bundle, PublisherKey
 from devices.bundles.serving import send_plain
 from devices.models import Deployment
@@ -206,8 +206,10 @@ def publisher_list(request: HttpRequest) -> HttpResponse:
             if key:
                 messages.success(request, f"Signatures of {key.name} are trusted from now on.")
                 return redirect("devices:publisher_list")
-    rows = PublisherKey.objects.visible_to(request.user)
-    context = {"publishers": rows, "form": form, "may_change": may_change}
+    page = ListPage(request, PUBLISHERS, PublisherKey.objects.visible_to(request.user))
+    if "csv" in request.GET:
+        return page.as_csv()
+    context = {"list": page, "form": form, "may_change": may_change}
     return live.private(render(request, "devices/publisher_list.html", context, status=422 if form.errors else 200))
 
 

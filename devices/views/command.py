@@ -15,26 +15,28 @@ from django.views.decorators.http import require_POST
 from accounts.permissions import can, require
 from devices.manual import services
 from devices.manual.forms import CommandForm
+from devices.manual.lists import COMMANDS
 from devices.manual.models import ManualCommand
 from devices.models import Device
 from hub.exceptions import Conflict
 from hub.pages import forms as page_forms
 from hub.pages import live
+from hub.pages.lists import ListPage
 from hub.pages.requests import me, tell
 
 from .common import find_device, show
-
-LATEST = 50
 
 
 @login_required
 def device_commands(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What it was told by hand and what came of it, and a form for more."""
     device = find_device(request, pk)
-    context: dict[str, Any] = {"device": device, "commands": list(device.manual_commands.all()[:LATEST])}
-    if live.is_fragment(request, "commands"):
-        facts = [(row.pk, row.status, row.offers) for row in context["commands"]]
-        tag = live.etag(device.pk, me(request).pk, facts)
+    page = ListPage(request, COMMANDS, device.manual_commands.all())
+    if "csv" in request.GET:
+        return page.as_csv()
+    context: dict[str, Any] = {"device": device, "list": page}
+    if live.is_fragment(request, "list"):
+        tag = live.etag(device.pk, me(request).pk, page.shown, page.fingerprint("pk", "status", "offers"))
         context["may_decide"] = _may(request, device)
         return live.answer(request, "devices/partials/device_commands.html", context, tag=tag)
     if request.method == "POST":

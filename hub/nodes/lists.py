@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -174,4 +175,12 @@ OPERATIONS = Spec(
     search=find_operation,
     search_hint="Server, person or request id",
     order="-created_at",
+)
+OPERATIONS_OF_ONE = replace(
+    OPERATIONS,
+    key="operations-of-one",
+    columns=tuple(column for column in OPERATIONS.columns if column.key != "node"),
+    chips=tuple(chip for chip in OPERATIONS.chips if chip.name != "node"),
+    tabs=(),
+    search_hint="Person or request id",
 )

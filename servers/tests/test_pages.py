@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry
 from accounts.tests.factories import QuotaFactory, UserFactory
+from hub.nodes import operations
 from hub.nodes.choices import DesiredStatus, ObservedStatus
 from hub.nodes.models import Node, Operation
 from hub.pages.templatetags.forms import control
@@ -524,6 +526,22 @@ def test_resize_speaks_gibibytes_and_cores(web, server):
 
     server.refresh_from_db()
     assert (server.memory_mb, server.disk_mb, server.cpu_percent) == (2560, 8000, 150)
+
+
+def test_operations_of_a_server_are_a_list_like_others(web, server):
+    for _ in range(30):
+        operations.record(server, verb="restart", actor=server.owner)
+    Operation.objects.filter(verb="create").update(status="failed", error="No room.")
+    at_page = partial(web.get, at("server_operations", server))
+
+    pages = [at_page({"page_size": 25, "page": page}).context["list"].page for page in (1, 2)]
+    failed = at_page({"status": "failed"}).content.decode()
+    table = at_page({"csv": "1"}).content.decode().splitlines()
+
+    assert [len(page.object_list) for page in pages] == [25, 6]
+    assert "Create" in failed
+    assert "Restart" not in failed.split('id="list"')[1]
+    assert (len(table), table[0]) == (32, "Asked for,Fate,By,Took,When")
 
 
 @pytest.mark.parametrize(

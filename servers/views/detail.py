@@ -17,9 +17,11 @@ from django.views.decorators.http import require_POST
 from accounts.models import AuditEntry
 from accounts.permissions import can
 from hub.exceptions import HubError
+from hub.nodes.lists import OPERATIONS_OF_ONE
 from hub.nodes.models import Operation
 from hub.pages import forms as page_forms
 from hub.pages import live
+from hub.pages.lists import ListPage
 from hub.pages.requests import me
 from servers import services
 from servers.forms import RenameForm, ResizeForm, VariablesForm
@@ -30,7 +32,6 @@ from .common import find_server, show
 
 REVEALED_SECONDS = 30
 LATEST_OPERATIONS = 6
-ALL_OPERATIONS = 100
 ACTIVITIES = 100
 LOG_TAIL_LINES = 12
 SECRETS_GO_HERE = "<!-- secrets -->"
@@ -88,11 +89,13 @@ def server_charts(request: HttpRequest, pk: UUID) -> HttpResponse:
 def server_operations(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What was asked of it, newest first."""
     server = find_server(request, pk)
-    operations = list(Operation.objects.filter(workload_id=server.pk)[:ALL_OPERATIONS])
-    context = {"operations": operations, "server": server}
-    if live.is_fragment(request, "server-operations"):
-        tag = live.etag(server.pk, [(row.pk, row.status) for row in operations])
-        return live.answer(request, "servers/partials/operations.html", context, tag=tag, is_final=server.is_deleted)
+    page = ListPage(request, OPERATIONS_OF_ONE, Operation.objects.filter(workload_id=server.pk))
+    if "csv" in request.GET:
+        return page.as_csv()
+    context = {"list": page, "server": server, "is_of_one": True}
+    if live.is_fragment(request, "list"):
+        tag = live.etag(server.pk, page.shown, page.fingerprint("pk", "status", "error"))
+        return live.answer(request, "nodes/partials/operation_table.html", context, tag=tag, is_final=server.is_deleted)
     return show(request, server, "operations", context)
 
 
