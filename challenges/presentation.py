@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.http import FileResponse
+
 from challenges import scoring
 from challenges.choices import FlagLogic, Outcome, ScoreKind
-from challenges.models import Event, EventChallenge, Participation, ScoreEvent, Submission
+from challenges.models import ChallengeFile, Event, EventChallenge, Participation, ScoreEvent, Submission
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,13 @@ def play_of(event: Event, entry: EventChallenge, participation: Participation | 
             for hint in challenge.hints.all()
         ],
         files=list(challenge.files.all()),
+    )
+
+
+def as_download(file: ChallengeFile) -> FileResponse:
+    """A file to be stored, whatever it holds: no browser shows it on the hub's own pages."""
+    return FileResponse(
+        file.content.open(), as_attachment=True, filename=file.name, content_type="application/octet-stream"
     )
 
 

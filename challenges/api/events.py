@@ -172,6 +172,7 @@ class EventViewSet(HubViewSet):
         "retrieve": "events.view",
         "board": "events.view",
         "scoreboard": "events.view",
+        "history": "events.view",
         "score": "events.play",
         "enter": "events.play",
         "withdraw": "events.play",
@@ -186,7 +187,7 @@ class EventViewSet(HubViewSet):
 
     def get_object(self) -> Any:
         """What a crowd looks at again and again is found by a statement that is kept."""
-        if self.action not in ("board", "scoreboard", "score"):
+        if self.action not in ("board", "scoreboard", "history", "score"):
             return super().get_object()
         self.shown = event = services.find_event(self.request.user, self.kwargs["slug"])
         if event is None:
@@ -299,6 +300,16 @@ class EventViewSet(HubViewSet):
         rows = scoring.board_as_json(event, is_live=can(request.user, "events.change", event))
         is_frozen = b"true" if event.is_frozen else b"false"
         return HttpResponse(b'{"is_frozen":%b,"standings":%b}' % (is_frozen, rows), content_type="application/json")
+
+    @extend_schema(summary="The first ten over time", responses=shapes.ScoreHistorySerializer(many=True))
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def history(self, request: Request, slug: str) -> Response:
+        """What each had after every change; frozen like the scoreboard."""
+        event = self.get_object()
+        lines = scoring.history(event, is_live=can(request.user, "events.change", event))
+        return Response(
+            [{**line, "steps": [{"at": at, "points": points} for at, points in line["steps"]]} for line in lines]
+        )
 
     @extend_schema(summary="The own score, line by line", responses=shapes.ScoreSerializer)
     @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])

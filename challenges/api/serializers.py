@@ -234,6 +234,21 @@ class ScoreboardSerializer(serializers.Serializer[Any]):
     standings = StandingSerializer(many=True)
 
 
+class ScoreStepSerializer(serializers.Serializer[Any]):
+    """What a team had from a moment on."""
+
+    at = serializers.DateTimeField()
+    points = serializers.IntegerField()
+
+
+class ScoreHistorySerializer(serializers.Serializer[Any]):
+    """The score of one team over time."""
+
+    team = serializers.CharField()
+    place = serializers.IntegerField()
+    steps = ScoreStepSerializer(many=True)
+
+
 class ScoreLineSerializer(serializers.Serializer[Any]):
     """One thing that changed a team's score."""
 
@@ -300,11 +315,14 @@ class FlagSerializer(serializers.ModelSerializer[Flag]):
 
 
 class HintSerializer(serializers.ModelSerializer[Hint]):
-    """A hint, in the order of the list."""
+    """A hint, in the order of the list. One that is there is known by its `id`, else by its place: by id a hint that
+    teams have taken stays theirs when others are taken out or moved."""
+
+    id = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
 
     class Meta:
         model = Hint
-        fields: ClassVar[tuple[str, ...]] = ("title", "content", "kind", "cost")
+        fields: ClassVar[tuple[str, ...]] = ("id", "title", "content", "kind", "cost")
 
 
 class FileSerializer(serializers.ModelSerializer[ChallengeFile]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.http import FileResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
@@ -15,7 +16,7 @@ from rest_framework.response import Response
 
 from challenges import lists, services
 from challenges.models import Announcement, AnnouncementRead, Challenge, Event, EventChallenge, FileDownload, Team
-from challenges.presentation import play_of
+from challenges.presentation import as_download, play_of
 from hub.api.etags import conditional
 from hub.api.filters import orders_of
 from hub.api.idempotency import idempotent
@@ -175,6 +176,7 @@ class EntryViewSet(HubViewSet):
         "retrieve": "events.view",
         "submit": "events.play",
         "hint": "events.play",
+        "file": "events.play",
         "*": "events.change",
     }
 
@@ -243,6 +245,17 @@ class EntryViewSet(HubViewSet):
         services.unlock_hint(entry.event, entry.challenge.slug, asked["hint"], actor=request.user)
         participation = services.participation_of(entry.event, request.user)
         return Response(shapes.PlaySerializer(play_of(entry.event, entry, participation)).data)
+
+    @extend_schema(
+        summary="Fetch a file of it",
+        parameters=[FILE],
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+    )
+    @action(detail=True, methods=["get"], url_path=rf"files/(?P<file>{UUID})")
+    def file(self, request: Request, pk: str, file: str) -> FileResponse:
+        """For those whose team plays it; who fetches it is noted."""
+        entry = self.get_object()
+        return as_download(services.fetch_file(entry.event, entry.challenge.slug, file, actor=request.user))
 
 
 class AnnouncementViewSet(HubViewSet):

@@ -267,6 +267,9 @@ def _set_hints(challenge: Challenge, rows: list[Mapping[str, Any]]) -> None:
     _limit(rows, MOST_HINTS, "hints")
     known = list(challenge.hints.all())
     by_id = {hint.pk: hint for hint in known}
+    named = [row["id"] for row in rows if row.get("id") in by_id]
+    if len(set(named)) < len(named):
+        raise Invalid("Two are the same hint.", field="hints")
     kept = set()
     for position, row in enumerate(rows):
         values = dict(row)

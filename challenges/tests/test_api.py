@@ -10,8 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from accounts.tests.factories import UserFactory
-from challenges import services
-from challenges.models import Challenge, EventChallenge, Flag, Participation, Team
+from challenges.models import Challenge, Event, EventChallenge, Flag, Participation, Team
 
 from .factories import ChallengeFactory, EntryFactory, EventFactory, HintFactory, TeamFactory, participate
 
@@ -251,15 +250,45 @@ def test_files_of_a_challenge_come_and_go(
 
     made = admin.post(f"{path}/files", {"file": SimpleUploadedFile("a.zip", b"abc")}, format="multipart")
     again = admin.post(f"{path}/files", {"file": SimpleUploadedFile("a.zip", b"abc")}, format="multipart")
-    services.fetch_file(entry.event, entry.challenge.slug, made.json()["id"], actor=mine.team.captain)
+    there = f"/api/v1/event-challenges/{entry.pk}/files/{made.json()['id']}"
+    answer: Any = client_of(mine.team.captain).get(there, headers={"Accept": "application/octet-stream"})
+    stranger = client_of(TeamFactory().captain).get(there)
     (fetched,) = admin.get(f"{path}/downloads").json()
     shown = admin.get(path).json()["files"]
 
     assert (made.status_code, made.json()["size_bytes"], again.status_code) == (201, 3, 409)
+    assert (b"".join(answer.streaming_content), stranger.status_code) == (b"abc", 404)
+    assert answer["Content-Disposition"] == 'attachment; filename="a.zip"'
     assert (fetched["file"], fetched["event"], fetched["team"]) == ("a.zip", entry.event.slug, mine.team.name)
     assert [each["name"] for each in shown] == ["a.zip"]
     assert admin.delete(f"{path}/files/{made.json()['id']}").status_code == 204
     assert admin.delete(f"{path}/files/{made.json()['id']}").status_code == 404
+
+
+def test_hint_is_known_by_its_id_when_another_is_taken_out(admin: APIClient) -> None:
+    challenge = ChallengeFactory()
+    first, second = (HintFactory(challenge=challenge, content=text, position=n) for n, text in enumerate("ab"))
+    path = f"/api/v1/challenges/{challenge.slug}"
+    hints = admin.get(path).json()["hints"]
+
+    twice = admin.patch(path, {"hints": [hints[1], hints[1]]})
+    admin.patch(path, {"hints": [hints[1]]})
+
+    assert ([each["id"] for each in hints], twice.status_code) == ([first.pk, second.pk], 400)
+    assert list(challenge.hints.values_list("pk", "content")) == [(second.pk, "b")]
+
+
+def test_scores_over_time_stand_still_with_the_board(entry: EventChallenge, mine: Participation) -> None:
+    player = client_of(mine.team.captain)
+    path = f"/api/v1/events/{entry.event.slug}/history"
+    player.post(f"/api/v1/event-challenges/{entry.pk}/submit", {"answer": "flag{right}"})
+
+    (line,) = player.get(path).json()
+    Event.objects.update(freeze_at=entry.event.starts_at)
+    (frozen,) = player.get(path).json()
+
+    assert (line["team"], line["place"], [step["points"] for step in line["steps"]]) == (mine.team.name, 1, [100, 100])
+    assert frozen["steps"] == []
 
 
 def test_unread_announcements_are_counted(admin: APIClient) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
@@ -17,7 +17,7 @@ from challenges import scoring, services
 from challenges.choices import STARTED, HintKind, Outcome
 from challenges.models import Event, EventChallenge, Participation
 from challenges.play_board import Board
-from challenges.presentation import play_of
+from challenges.presentation import as_download, play_of
 from hub.exceptions import HubError
 from hub.pages import live
 from hub.pages.requests import me
@@ -120,9 +120,7 @@ def play_hint(request: HttpRequest, slug: str, challenge: str, hint: int) -> Htt
 def play_file(request: HttpRequest, slug: str, challenge: str, file: UUID) -> HttpResponseBase:
     """Fetch a file."""
     found = services.fetch_file(find_event(request, slug), challenge, file, actor=me(request))
-    answer = FileResponse(found.content.open(), as_attachment=True, filename=found.name)
-    answer["Content-Type"] = "application/octet-stream"
-    return answer
+    return as_download(found)
 
 
 @login_required

@@ -16,7 +16,8 @@ from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import User
 from accounts.tests.factories import UserFactory, token_for
-from hub.api.client import generator
+from challenges.tests.factories import EntryFactory, TeamFactory, participate
+from hub.api.client import generator, runtime
 from hub.api.schema import rendered_document
 from hub.management.commands import api_client
 from hub.testing import replace_sleep
@@ -104,8 +105,6 @@ def test_every_operation_has_a_method() -> None:
 
     for operations in document["paths"].values():
         for operation in operations.values():
-            if generator._is_form(operation):
-                continue  # it takes a file
             group = operation["tags"][0].replace("-", "_")
             name = operation["operationId"].removeprefix(f"{group}_")
             assert callable(getattr(getattr(hub, group), name)), operation["operationId"]
@@ -168,6 +167,36 @@ def test_results_of_many_come_as_rows(hub: Any) -> None:
     (row,) = hub.servers.bulk(verb="stop", ids=[server["id"]])
 
     assert (row["status"], row["error"]) == (202, None)
+
+
+def test_file_goes_up_and_comes_down(live_server: LiveServer, settings: Any, tmp_path: Any) -> None:
+    settings.HUB_CHALLENGE_FILES = tmp_path / "kept"
+    entry, player = EntryFactory(), UserFactory()
+    participate(entry.event, TeamFactory(captain=player))
+    staff = client_module.Hub(live_server.url, token_for(UserFactory(role="Operator"))[1])
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"\r\n--\x00\xff")
+
+    made = staff.challenges.files(entry.challenge.slug, file=path)
+    named = staff.challenges.files(entry.challenge.slug, file=('b".txt', b"b"), name="notes.txt")
+    hub = client_module.Hub(live_server.url, token_for(player)[1])
+    fetched = hub.event_challenges.file(id=entry.pk, file=made["id"])
+
+    assert ((made["name"], fetched), named["name"]) == (("a.zip", b"\r\n--\x00\xff"), "notes.txt")
+
+
+def test_piece_of_an_upload_is_sent(script: Any) -> None:
+    script.answers += [(200, {}, {"received": 3})]
+
+    client_module.Hub(script.url).bundles.piece("7", offset=0, content="YWJj")
+
+    assert script.asked[0][:2] == ("POST", "/api/v1/bundles/7/piece")
+
+
+def test_name_of_a_file_ends_no_line_of_a_form() -> None:
+    content = runtime._form({"file": ('a"\r\nX: y', b"z")})[1]
+
+    assert b'filename="a%22%0D%0AX: y"' in content
 
 
 def test_creation_without_an_answer_is_asked_again_with_the_same_key(script: Any) -> None:

@@ -85,6 +85,7 @@ UNOPENED = {  # no scope alone gets into these
     "GET api/v1/events/{slug}/score": "the Admin plays in no team",
     "POST api/v1/event-challenges/{id}/hint": "likewise",
     "POST api/v1/event-challenges/{id}/submit": "likewise",
+    "GET api/v1/event-challenges/{id}/files/{file}": "likewise",
     "POST api/v1/events/{slug}/withdraw": "likewise",
     "POST api/v1/teams/{id}/leave": "likewise",
     "DELETE api/v1/challenges/{slug}/files/{file}": "there is no file",

@@ -169,7 +169,7 @@ def make_deployment() -> dict[str, Any]:
 
 
 def make_event(owner: User, node: Node) -> dict[str, Any]:
-    """A running event with one challenge and a hint, in which the owner's team takes part."""
+    """A running event with two challenges, a hint and an instance, in which the owner's team takes part."""
     event = EventFactory(name="Night of flags", slug="night-of-flags")
     challenge = ChallengeFactory(name="Leaky shop", slug="leaky-shop")
     HintFactory(id=7007, challenge=challenge)
@@ -188,9 +188,11 @@ def make_event(owner: User, node: Node) -> dict[str, Any]:
         disk_mb=256,
         expires_at=timezone.now() + timedelta(minutes=10),
     )
+    entry = EntryFactory(event=event, challenge=challenge)
+    EntryFactory(event=event, challenge=jar, position=1)
     return {
         "team": team,
-        "entry": EntryFactory(event=event, challenge=challenge),
+        "entry": entry,
         "announcement": announcement,
         "instance": instance,
     }

@@ -14,7 +14,13 @@ from . import runtime
 WIDTH = 120
 METHODS = ("get", "post", "put", "patch", "delete")
 TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "object": "Mapping[str, Any]"}
-ASKS = {"Answer": "return self._answer", "Rows": "return self._rows", "None": "self._nothing"}
+ASKS = {
+    "Answer": "return self._answer",
+    "Rows": "return self._rows",
+    "bytes": "return self._content",
+    "None": "self._nothing",
+}
+FORM, BINARY = "multipart/form-data", "application/octet-stream"
 PAGING = {"format"}  # what `Listing` does by itself
 HEAD = '''"""Client of the Kutanga Hub API, in one file that needs nothing but Python 3.11.
 
@@ -47,7 +53,7 @@ class Argument:
     def declared(self) -> str:
         if self.is_required:
             return f"{self.word}: {self.hint}"
-        if self.place == "body":
+        if self.place in ("body", "form"):
             words = [word for word in self.hint.split(" | ") if word != "None"]
             return f"{self.word}: {' | '.join([*words, 'Unset', *(['None'] if 'None' in self.hint else [])])} = UNSET"
         return f"{self.word}: {self.hint} | None = None"
@@ -58,7 +64,7 @@ def generate(document: dict[str, Any]) -> str:
     groups: dict[str, list[str]] = {}
     for path, operations in sorted(document["paths"].items()):
         for method in METHODS:
-            if (operation := operations.get(method)) and not _is_form(operation):
+            if operation := operations.get(method):
                 name, text = _method(document, path, method, operation)
                 groups.setdefault(name, []).append(text)
     classes = [_group(name, methods) for name, methods in sorted(groups.items())]
@@ -66,7 +72,7 @@ def generate(document: dict[str, Any]) -> str:
 
 
 def _is_form(operation: dict[str, Any]) -> bool:
-    """Whether it takes a file and nothing else, which the client does not send."""
+    """Whether it takes a file and nothing else."""
     content = operation.get("requestBody", {}).get("content", {})
     return bool(content) and "application/json" not in content
 
@@ -106,7 +112,7 @@ def _method(document: dict[str, Any], path: str, method: str, operation: dict[st
     group = operation["tags"][0].replace("-", "_")
     name = operation["operationId"].removeprefix(f"{group}_")
     arguments = list(_arguments(document, operation))
-    is_list = any(each.name == "offset" for each in arguments)
+    is_list = any(each.name == "offset" and each.place == "query" for each in arguments)
     result = "Listing" if is_list else _result(document, operation)
     lines = [_signature(name, arguments, result), f'        """{operation["summary"].rstrip(".")}."""']
     lines += _call(path, method, operation, arguments, result)
@@ -121,8 +127,9 @@ def _arguments(document: dict[str, Any], operation: dict[str, Any]) -> Iterator[
             is_required = each["in"] == "path" or each.get("required", False)
             found.append(Argument(each["name"], _hint(document, each["schema"]), each["in"], is_required))
     shape = _resolved(document, _body(operation))
+    place = "form" if _is_form(operation) else "body"
     for name, schema in shape.get("properties", {}).items():
-        found.append(Argument(name, _hint(document, schema), "body", name in shape.get("required", ())))
+        found.append(Argument(name, _hint(document, schema), place, name in shape.get("required", ())))
     in_path = {each.word for each in found if each.place == "path"}  # a key that stays is no input of a change
     kept = [each for each in found if each.place == "path" or each.word not in in_path]
     return iter(sorted(kept, key=lambda each: (each.place != "path", not each.is_required)))
@@ -143,12 +150,14 @@ def _call(path: str, method: str, operation: dict[str, Any], arguments: list[Arg
         if each.place == "path":
             path = path.replace(f"{{{each.name}}}", f"{{_part({each.word})}}")
     text = f'f"{path}"' if "{" in path else f'"{path}"'
-    places = {place: [each for each in arguments if each.place == place] for place in ("query", "header", "body")}
+    places = {
+        place: [each for each in arguments if each.place == place] for place in ("query", "header", "body", "form")
+    }
     if result == "Listing":
         lines = ["        return Listing(", "            self._client,", f"            {text},"]
         return [*lines, *_mapping("            ", places["query"]), "        )"]
     parts = [f'            "{method.upper()}",', f"            {text},"]
-    for place, word in (("query", "query="), ("body", "body="), ("header", "headers=")):
+    for place, word in (("query", "query="), ("body", "body="), ("form", "form="), ("header", "headers=")):
         if places[place]:
             parts += _mapping(f"            {word}", places[place])
     if any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", [])):
@@ -173,7 +182,7 @@ def _result(document: dict[str, Any], operation: dict[str, Any]) -> str:
         if status.startswith("2"):
             content = answer.get("content", {}).get("application/json")
             if not content:
-                return "None"
+                return "bytes" if BINARY in answer.get("content", {}) else "None"
             return "Rows" if content["schema"].get("type") == "array" else "Answer"
     return "None"
 
@@ -191,6 +200,8 @@ def _hint(document: dict[str, Any], schema: dict[str, Any]) -> str:
 
 
 def _one_hint(document: dict[str, Any], word: str, schema: dict[str, Any]) -> str:
+    if schema.get("format") == "binary":
+        return "File"
     if word == "array":
         return f"Sequence[{_hint(document, schema.get('items', {}))}]"
     return TYPES[word]
@@ -203,5 +214,6 @@ def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any
 
 
 def _body(operation: dict[str, Any]) -> dict[str, Any]:
-    schema: dict[str, Any] = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    content = operation.get("requestBody", {}).get("content", {})
+    schema: dict[str, Any] = content.get("application/json") or content.get(FORM, {})
     return schema.get("schema", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import urllib.error
 import urllib.parse
@@ -45,6 +46,8 @@ class Answer(dict[str, Any]):
 
 
 Rows = list[dict[str, Any]]
+File = tuple[str, bytes] | os.PathLike[str]
+"""What is uploaded: a name with its content, or the path of a file."""
 
 
 class Client:
@@ -67,17 +70,23 @@ class Client:
         *,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
+        form: Mapping[str, Any] | None = None,
         headers: Mapping[str, str | None] | None = None,
         is_keyed: bool = False,
     ) -> Any:
         """One call: what the answer holds, or `HubError`. `is_keyed` adds an Idempotency-Key, the same in each try."""
         sent = {name: value for name, value in (headers or {}).items() if value}
+        data: bytes | None = None
+        if body is not None:
+            sent["Content-Type"], data = "application/json", json.dumps(_given(body)).encode()
+        elif form is not None:
+            sent["Content-Type"], data = _form(_given(form))
         if is_keyed:
             sent["Idempotency-Key"] = str(uuid.uuid4())
         may_repeat = method == "GET" or is_keyed
         for attempt in range(self.retries + 1):
             try:
-                return self._ask(method, path, query or {}, body, sent)
+                return self._ask(method, path + _query(query or {}), data, sent)
             except HubError as error:
                 wait = _wait(error, attempt, may_repeat=may_repeat)
                 if wait is None or attempt == self.retries:
@@ -85,16 +94,10 @@ class Client:
                 time.sleep(wait)
         raise AssertionError("unreachable")
 
-    def _ask(
-        self, method: str, path: str, query: Mapping[str, Any], body: Mapping[str, Any] | None, headers: dict[str, str]
-    ) -> Any:
-        request = urllib.request.Request(self.url + path + _query(query), method=method)  # noqa: S310 - the hub's own URL
+    def _ask(self, method: str, path: str, data: bytes | None, headers: dict[str, str]) -> Any:
+        request = urllib.request.Request(self.url + path, data, method=method)  # noqa: S310 - the hub's own URL
         for name, value in {**self._headers, **headers}.items():
             request.add_header(name, value)
-        if body is not None:
-            given = {name: value for name, value in body.items() if value is not UNSET}
-            request.data = json.dumps(given).encode()
-            request.add_header("Content-Type", "application/json")
         try:
             with self._opener.open(request, timeout=self.timeout) as response:
                 return _read(response.read(), response.headers)
@@ -153,6 +156,10 @@ class Group:
         rows: Rows = self._client.request(method, path, **options)
         return rows
 
+    def _content(self, method: str, path: str, **options: Any) -> bytes:
+        content: bytes = self._client.request(method, path, **options)
+        return content or b""
+
     def _nothing(self, method: str, path: str, **options: Any) -> None:
         self._client.request(method, path, **options)
 
@@ -182,9 +189,35 @@ def _query(values: Mapping[str, Any]) -> str:
     return f"?{urllib.parse.urlencode(pairs, doseq=True)}" if pairs else ""
 
 
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not UNSET}
+
+
+def _form(values: Mapping[str, Any]) -> tuple[str, bytes]:
+    """As a browser sends a form with files: its type and the whole of it."""
+    mark, parts = uuid.uuid4().hex, []
+    for name, value in values.items():
+        head, content = f'Content-Disposition: form-data; name="{name}"', value
+        if isinstance(value, tuple | os.PathLike):
+            file_name, content = value if isinstance(value, tuple) else _file(value)
+            for sign in '"\r\n':
+                file_name = file_name.replace(sign, f"%{ord(sign):02X}")
+            head += f'; filename="{file_name}"\r\nContent-Type: application/octet-stream'
+        data = content if isinstance(content, bytes) else str(content).encode()
+        parts.append(f"--{mark}\r\n{head}\r\n\r\n".encode() + data + b"\r\n")
+    return f"multipart/form-data; boundary={mark}", b"".join([*parts, f"--{mark}--\r\n".encode()])
+
+
+def _file(path: os.PathLike[str]) -> tuple[str, bytes]:
+    with open(path, "rb") as file:
+        return os.path.basename(path), file.read()
+
+
 def _read(content: bytes, headers: Any) -> Any:
     if not content:
         return None
+    if headers.get("Content-Type", "").startswith("application/octet-stream"):
+        return content
     if not headers.get("Content-Type", "").startswith("application/json"):
         return content.decode()
     value = json.loads(content)
