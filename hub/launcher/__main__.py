@@ -5,7 +5,7 @@ import sys
 
 from . import bootstrap, up, watch
 from .console import Console
-from .errors import LaunchError
+from .errors import LaunchError, full_disk, is_full_disk
 from .place import Place
 from .tools import TOOLS, run_tool
 
@@ -21,6 +21,11 @@ def main(arguments: list[str] | None = None) -> int:
         return _dispatch(chosen, rest, place, console)
     except LaunchError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        print(full_disk(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

@@ -32,7 +32,6 @@ NETWORK_TROUBLE = re.compile(
     r"|Connection refused|Could not resolve|ProxyError|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH",
     re.IGNORECASE,
 )
-NO_SPACE = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded", re.IGNORECASE)
 
 
 def prepare(place: Place, console: Console, *, development: bool = False) -> None:
@@ -43,6 +42,8 @@ def prepare(place: Place, console: Console, *, development: bool = False) -> Non
             console.say("  Another command is installing packages in this checkout: waiting for it ...")
             lock.take(wait=True)
     except OSError as error:
+        if errors.is_full_disk(error):
+            raise
         raise errors.LaunchError(
             f"The checkout {place.checkout} cannot be written by this user: use your own clone."
         ) from error
@@ -214,7 +215,7 @@ def run_installer(
         process.wait()
     if process.returncode == 0:
         return
-    if NO_SPACE.search(output):
+    if errors.NO_SPACE.search(output):
         raise errors.no_space(place.checkout, INSTALLED_MB, shutil.disk_usage(place.checkout).free // 2**20)
     if "ensurepip is not available" in output:
         raise errors.venv_missing()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from .errors import LaunchError, foreign_owner, not_reachable
+from .errors import NO_SPACE, LaunchError, foreign_owner, full_disk, not_reachable
 from .processes import Identity, command_line
 from .users import Account, run_as, service_user
 
@@ -233,6 +233,8 @@ class Embedded:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, cwd="/", env=CLEAN_ENVIRONMENT, **run_as(self.account)
         )
+        if done.returncode != 0 and NO_SPACE.search(done.stderr):
+            raise full_disk(path=self.cluster)
         if done.returncode != 0:
             raise LaunchError(f"PostgreSQL could not create its data directory {self.cluster}: {_last_line(done)}")
         draft.rename(self.cluster)

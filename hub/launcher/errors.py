@@ -1,6 +1,12 @@
 """What can stop a start, each as one sentence that names the way out."""
 
+import errno
+import re
+import shutil
 from pathlib import Path
+
+NO_SPACE = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded", re.IGNORECASE)
+LEAST_ROOM = 2**20
 
 
 class LaunchError(Exception):
@@ -48,6 +54,17 @@ def no_space(path: Path, needed_mb: int, free_mb: int) -> LaunchError:
     return LaunchError(f"{path} has {free_mb} MB free and {needed_mb} MB are needed: make room and run this again.")
 
 
+def is_full_disk(error: OSError) -> bool:
+    """Whether there was no room left; a copy of many files says so in its words alone."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or bool(NO_SPACE.search(str(error)))
+
+
+def full_disk(error: OSError | None = None, path: Path | None = None) -> LaunchError:
+    name = path or (error.filename if error else None)
+    where = f" ({name} could not be written)" if isinstance(name, str | Path) else ""
+    return LaunchError(f"The disk is full{where}: make room and run this again.")
+
+
 def no_network(what: str, log: Path) -> LaunchError:
     return LaunchError(
         f"{what} could not be downloaded because the package index cannot be reached: check the network or proxy "
@@ -59,7 +76,9 @@ def install_failed(what: str, log: Path) -> LaunchError:
     return LaunchError(f"{what} could not be installed: the reason stands at the end of {log}.")
 
 
-def not_writable(path: Path) -> LaunchError:
+def not_writable(path: Path, error: OSError | None = None) -> LaunchError:
+    if error is not None and is_full_disk(error):
+        return full_disk(error)
     return LaunchError(
         f"The data directory {path} cannot be written by this user: choose another with HUB_DATA=/some/directory."
     )
@@ -80,11 +99,19 @@ def foreign_directory(path: Path) -> LaunchError:
 
 
 def service_failed(name: str, reason: str, log: Path) -> LaunchError:
-    return LaunchError(f"{name} did not start ({reason}): {_last_words(log)}see {log}.")
+    return _if_full(log) or LaunchError(f"{name} did not start ({reason}): {_last_words(log)}see {log}.")
 
 
 def step_failed(name: str, reason: str, log: Path) -> LaunchError:
-    return LaunchError(f"The step {name} failed ({reason}): {_last_words(log)}see {log}.")
+    return _if_full(log) or LaunchError(f"The step {name} failed ({reason}): {_last_words(log)}see {log}.")
+
+
+def _if_full(log: Path) -> LaunchError | None:
+    """A disk without room explains every failure, and no log could say so."""
+    try:
+        return full_disk(path=log) if shutil.disk_usage(log.parent).free < LEAST_ROOM else None
+    except OSError:
+        return None
 
 
 def _last_words(log: Path) -> str:

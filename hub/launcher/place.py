@@ -102,7 +102,7 @@ class Place:
             if not self.is_ours():
                 self._adopt()
         except OSError as error:
-            raise errors.not_writable(self.data) from error
+            raise errors.not_writable(self.data, error) from error
         if not os.access(self.data, os.W_OK | os.X_OK):
             raise errors.not_writable(self.data)
         for name in ("logs", "backups", "static"):
@@ -145,7 +145,7 @@ class Place:
                 raise errors.foreign_directory(self.data)
             self._mark(created=False)
         except OSError as error:
-            raise errors.not_writable(self.data) from error
+            raise errors.not_writable(self.data, error) from error
 
     def _mark(self, *, created: bool) -> None:
         write_json(self.data / MARKER, {"program": "kutanga-hub", "created": created})

@@ -99,6 +99,7 @@ def _serve(place: Place, console: Console, tell: int | None = None) -> int:
     logging.basicConfig(
         filename=place.log("hub"), level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", force=True
     )
+    logging.raiseExceptions = False  # a line that a full disk refuses is lost, and no traceback takes its place
     supervisor = Supervisor(place, console.say)
     start = Start(place, console, supervisor)
     failure = ""
@@ -112,6 +113,10 @@ def _serve(place: Place, console: Console, tell: int | None = None) -> int:
         pass
     except errors.LaunchError as error:
         failure = str(error)
+    except OSError as error:
+        if not errors.is_full_disk(error):
+            raise
+        failure = str(errors.full_disk(error))
     finally:
         with suppress(OSError):  # whoever closed the terminal reads nothing, and all must stop the same
             start.tell_login()

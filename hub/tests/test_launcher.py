@@ -1,6 +1,7 @@
 """What stops a start is one sentence that names the way out."""
 
 import dataclasses
+import errno
 import importlib.util
 import json
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.launcher import bootstrap, plan, up, watch
+from hub.launcher import bootstrap, errors, plan, up, watch
 from hub.launcher.__main__ import main
 from hub.launcher.bootstrap import Packages, check_venv_module, run_installer
 from hub.launcher.console import Console, columns
@@ -24,6 +25,7 @@ from hub.launcher.errors import AlreadyRunning, LaunchError
 from hub.launcher.place import Lock, Place, check_address, check_space, read_json, write_json
 from hub.launcher.processes import Identity
 from hub.launcher.supervisor import Stopped
+from hub.testing import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -170,6 +172,34 @@ def test_data_directory_that_may_not_be_looked_into_is_named(command, monkeypatc
     assert main(command) == 1
 
     assert "cannot be written by this user" in capsys.readouterr().err
+
+
+def test_disk_that_is_full_from_the_beginning_is_named(monkeypatch, tmp_path, capsys):
+    def full(path, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setenv("HUB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("HUB_PORT", str(free_port()))
+    monkeypatch.setattr(Path, "mkdir", full)
+
+    assert main(["up"]) == 1
+
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"The disk is full \(.+ could not be written\): make room and run this again\.\n", told)
+
+
+@pytest.mark.parametrize("free", [0, 2**20])
+def test_step_that_fails_on_a_full_disk_is_not_blamed(free, monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2**30, 2**30 - free, free))
+
+    for failed in (errors.step_failed, errors.service_failed):
+        assert ("The disk is full" in str(failed("migrate", "exit code 1", tmp_path / "migrate.log"))) == (free == 0)
+
+
+def test_copy_that_fills_the_disk_and_another_trouble_are_told_apart():
+    copying = shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
+
+    assert [errors.is_full_disk(each) for each in (copying, OSError(errno.EIO, "Input/output error"))] == [True, False]
 
 
 def test_sentence_goes_to_standard_error_and_the_exit_code_is_not_zero(busy_port, monkeypatch, tmp_path, capsys):
@@ -360,7 +390,15 @@ def test_down_leaves_another_program_under_an_old_number_alone(place, sleeper, m
     assert sleeper.poll() is None
 
 
-@pytest.mark.parametrize(("ending", "code"), [(LaunchError("It does not come up."), 1), (Stopped(), 0), (None, 0)])
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        (LaunchError("It does not come up."), 1),
+        (OSError(errno.ENOSPC, "No space left on device", "secrets.json"), 1),
+        (Stopped(), 0),
+        (None, 0),
+    ],
+)
 def test_generated_password_is_told_once_however_the_start_ends(place, monkeypatch, capsys, ending, code):
     class Quiet:
         """Starts nothing; its command makes the first records, and the one for the first server ends as it is told."""
@@ -387,12 +425,15 @@ def test_generated_password_is_told_once_however_the_start_ends(place, monkeypat
 
     monkeypatch.setattr(up, "Supervisor", Quiet)
     monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+    monkeypatch.setattr("logging.raiseExceptions", True)  # and back to what it was
     place.claim()
     elsewhere = dataclasses.replace(place, database_url="postgresql://elsewhere/", redis_url="redis://elsewhere/")
 
     assert up._serve(elsewhere, Console()) == code
 
-    assert capsys.readouterr().out.count("admin / Generated-Once ") == 1
+    told = capsys.readouterr()
+    assert told.out.count("admin / Generated-Once ") == 1
+    assert ("The disk is full (secrets.json could not be written)" in told.err) == isinstance(ending, OSError)
 
 
 # --- packages ---
