@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import FileResponse
+from django.conf import settings
+from django.http import FileResponse, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.http import content_disposition_header
 
 from challenges import scoring
 from challenges.choices import FlagLogic, Outcome, ScoreKind
@@ -87,8 +90,13 @@ def play_of(event: Event, entry: EventChallenge, participation: Participation | 
     )
 
 
-def as_download(file: ChallengeFile) -> FileResponse:
+def as_download(file: ChallengeFile) -> HttpResponseBase:
     """A file to be stored, whatever it holds: no browser shows it on the hub's own pages."""
+    if settings.HUB_CHALLENGE_FILE_ACCEL:
+        left_to_proxy = HttpResponse(content_type="application/octet-stream")
+        left_to_proxy["X-Accel-Redirect"] = f"{settings.HUB_CHALLENGE_FILE_ACCEL}{file.content.name}"
+        left_to_proxy["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=file.name)
+        return left_to_proxy
     return FileResponse(
         file.content.open(), as_attachment=True, filename=file.name, content_type="application/octet-stream"
     )

@@ -425,6 +425,15 @@ HUB_QUARANTINE_SECONDS = env.integer("HUB_QUARANTINE_SECONDS", 60, minimum=0, he
 HUB_CREATES_PER_HOUR = env.integer("HUB_CREATES_PER_HOUR", 10, minimum=1, help="Servers a user may create in an hour.")
 HUB_CHALLENGE_FILES = HUB_DATA / "challenge-files"
 HUB_CHALLENGE_FILE_MB = env.integer("HUB_CHALLENGE_FILE_MB", 200, minimum=1, help="Largest file of a challenge.")
+HUB_CHALLENGE_FILE_ACCEL = env.text(
+    "HUB_CHALLENGE_FILE_ACCEL",
+    "",
+    help="Internal location of nginx that serves HUB_DATA/challenge-files; unset: we send files.",
+)
+if HUB_CHALLENGE_FILE_ACCEL and not (
+    HUB_CHALLENGE_FILE_ACCEL.startswith("/") and HUB_CHALLENGE_FILE_ACCEL.endswith("/")
+):
+    raise EnvError("HUB_CHALLENGE_FILE_ACCEL", "must begin and end with a slash")
 HUB_SAMPLE_SECONDS = env.integer("HUB_SAMPLE_SECONDS", 10, minimum=1, help="How often agents measure.")
 HUB_SAMPLES_DAYS = env.integer("HUB_SAMPLES_DAYS", 2, minimum=1, help="How long samples are kept as measured.")
 HUB_MINUTES_DAYS = env.integer("HUB_MINUTES_DAYS", 30, minimum=1, help="How long rollups to one minute are kept.")

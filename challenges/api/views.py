@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import FileResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
@@ -252,7 +252,7 @@ class EntryViewSet(HubViewSet):
         responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
     )
     @action(detail=True, methods=["get"], url_path=rf"files/(?P<file>{UUID})")
-    def file(self, request: Request, pk: str, file: str) -> FileResponse:
+    def file(self, request: Request, pk: str, file: str) -> HttpResponseBase:
         """For those whose team plays it; who fetches it is noted."""
         entry = self.get_object()
         return as_download(services.fetch_file(entry.event, entry.challenge.slug, file, actor=request.user))

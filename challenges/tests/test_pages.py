@@ -195,6 +195,28 @@ def test_file_is_fetched_as_an_attachment_and_noted(entry: EventChallenge, mine:
     assert FileDownload.objects.get().user_name == mine.team.captain.username
 
 
+def test_file_is_left_to_the_proxy_once_it_is_clear_who_asks(
+    entry: EventChallenge, mine: Participation, admin: Client, settings: Any
+) -> None:
+    settings.HUB_CHALLENGE_FILE_ACCEL = "/challenge-files-internal/"
+    page(admin, "/challenges/leaky-shop/files", file=SimpleUploadedFile("größe.zip", b"PK"))
+    file = entry.challenge.files.get()
+    path = f"/events/{entry.event.slug}/play/leaky-shop/files/{file.pk}"
+
+    answer: Any = browser(mine.team.captain).get(path)
+    stranger: Any = browser(UserFactory()).get(path)
+
+    assert (
+        answer["X-Accel-Redirect"]
+        == f"/challenge-files-internal/{entry.challenge.pk}/{file.content.name.split('/')[1]}"
+    )
+    assert answer["Content-Disposition"] == "attachment; filename*=utf-8''gr%C3%B6%C3%9Fe.zip"
+    assert (answer["Content-Type"], answer.content) == ("application/octet-stream", b"")
+    assert FileDownload.objects.get().user_name == mine.team.captain.username
+    assert stranger.status_code == 404
+    assert "X-Accel-Redirect" not in stranger
+
+
 def test_board_answers_304_until_something_changes(entry: EventChallenge, mine: Participation) -> None:
     client, path = browser(mine.team.captain), f"/events/{entry.event.slug}/play"
     headers = {"HX-Request": "true", "HX-Target": "board"}

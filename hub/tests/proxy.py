@@ -72,6 +72,7 @@ class Proxy:
             HUB_SOCKETS=self.sockets,
             HUB_CERTIFICATES=self.root,
             HUB_BUNDLES=self.bundles,
+            HUB_CHALLENGE_FILES=self.root / "data" / "challenge-files",
             HUB_MAX_BODY="8m",
             HUB_MAX_FILE="201m",
         )

@@ -277,6 +277,24 @@ def test_each_part_logs_in_as_who_may_no_more_than_it_needs() -> None:
     assert services()["scheduler"]["environment"]["HUB_BACKUP_DATABASE_URL_FILE"] == "/run/secrets/backup_database_url"
 
 
+def test_proxy_sends_the_files_that_the_hub_leaves_to_it_and_keeps_little_in_memory() -> None:
+    plain = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    proxy, web = plain["proxy"]["environment"], plain["web-1"]["environment"]
+    text = (DEPLOY / "nginx" / "hub.conf.template").read_text()
+    inner = dict(re.findall(r"location (/\S+) \{\n +internal;\n +alias \$\{(\w+)\}/;", text))
+
+    assert {place: proxy[name] for place, name in inner.items()} == {
+        web["HUB_BUNDLE_ACCEL"]: "/data/bundles",
+        web["HUB_CHALLENGE_FILE_ACCEL"]: "/data/challenge-files",
+    }
+    assert (
+        not {"HUB_BUNDLE_ACCEL", "HUB_CHALLENGE_FILE_ACCEL"} & plain["web"]["environment"].keys()
+    )  # nothing before it
+    # What nginx keeps aside is memory in its container, whose limit ends it.
+    assert "/var/cache/nginx" in plain["proxy"]["tmpfs"]
+    assert "proxy_max_temp_file_size 8m;" in text
+
+
 def test_databases_are_made_so_that_the_hubs_image_can_read_a_backup_of_them() -> None:
     """PostgreSQL's image makes them with en_US.utf8 unless it is told; a server without that locale lets nobody in."""
     made = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["postgres"]["environment"]

@@ -49,7 +49,12 @@ def test_address_that_a_client_invents_is_not_believed(proxy: Proxy) -> None:
     assert AuditEntry.objects.latest("id").ip == "127.0.0.1"
 
 
-def test_figures_for_prometheus_are_not_for_the_world(proxy: Proxy) -> None:
+def test_figures_for_prometheus_and_files_of_challenges_are_not_for_the_world(proxy: Proxy) -> None:
+    files = proxy.root / "data" / "challenge-files"
+    files.mkdir(exist_ok=True)
+    (files / "flag").write_text("flag{}")
+
+    assert proxy.ask("/challenge-files-internal/flag")[0] == 404
     assert proxy.ask("/metrics")[0] == 404
 
 
