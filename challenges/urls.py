@@ -23,6 +23,8 @@ urlpatterns = [
     path(f"{EVENT}/reject", events.event_reject, name="event_reject"),
     path(f"{EVENT}/enter", events.event_enter, name="event_enter"),
     path(f"{EVENT}/withdraw", events.event_withdraw, name="event_withdraw"),
+    path(f"{EVENT}/delete", events.event_delete, name="event_delete"),
+    path(f"{EVENT}/administrator", events.event_administrator, name="event_administrator"),
     path(f"{EVENT}/announce", events.event_announce, name="event_announce"),
     *(
         path(f"{EVENT}/teams/<int:team>/{verb}", events.event_team, {"verb": verb}, name=f"event_team_{verb}")
@@ -58,6 +60,7 @@ urlpatterns = [
     path(f"{TEAM}/code", teams.team_code, name="team_code"),
     path(f"{TEAM}/leave", teams.team_leave, name="team_leave"),
     path(f"{TEAM}/ban", teams.team_ban, name="team_ban"),
+    path(f"{TEAM}/move", teams.team_move, name="team_move"),
     *(
         path(f"{TEAM}/members/<int:user>/{verb}", teams.team_member, {"verb": verb}, name=f"team_{verb}")
         for verb in teams.MEMBER_VERBS

@@ -136,7 +136,7 @@ def leave_team(team: Team, *, actor: Any) -> None:
         membership = locked.memberships.filter(user=actor).first()
         if membership is None or locked.is_personal:
             raise NotFound("You are not in this team.")
-        _refuse_banned(locked, actor)  # who leaves it would play on in another
+        _refuse_escape(locked, actor)
         if locked.captain_id == actor.pk:
             if locked.memberships.exclude(user=actor).exists():
                 raise Conflict("Hand the team over to somebody first.", code="captain_leaves")
@@ -151,7 +151,7 @@ def kick_member(team: Team, user: User, *, actor: Asker) -> None:
     require(actor, "teams.change", team)
     with transaction.atomic():
         locked = lock_team(team)
-        _refuse_banned(locked, actor)
+        _refuse_escape(locked, actor)
         if user.pk == locked.captain_id:
             raise Conflict("This is the captain. Hand the team over first.", code="captain_leaves")
         if not locked.memberships.filter(user=user).delete()[0]:
@@ -294,6 +294,16 @@ def _refuse_banned(team: Team, actor: Any) -> None:
     """A banned team is out of its members' hands; those who may ban may still change it."""
     if team.is_banned and not can(actor, "teams.moderate", team):
         raise NotAllowed(f"The team is banned: {team.ban_reason}", code="team_banned")
+
+
+def _refuse_escape(team: Team, actor: Any) -> None:
+    """Nobody leaves a team that is banned, or banned from an event that is not over: he would play on in another."""
+    _refuse_banned(team, actor)
+    if can(actor, "teams.moderate", team):
+        return
+    for each in team.participations.filter(banned_at__isnull=False).select_related("event"):
+        if each.event.state not in OVER:
+            raise NotAllowed(f"The team is banned from {each.event.name}: {each.ban_reason}", code="team_banned")
 
 
 def _refuse_other_region(team: Team, actor: Any) -> None:

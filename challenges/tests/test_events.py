@@ -250,14 +250,20 @@ def test_captain_withdraws_before_the_start_only() -> None:
 
 
 def test_ban_is_not_shaken_off_by_entering_again() -> None:
-    event = EventFactory(**times())
-    banned = participate(event)
+    event, member = EventFactory(**times()), UserFactory()
+    banned = participate(event, TeamFactory(members=[member]))
     Participation.objects.filter(pk=banned.pk).update(banned_at=timezone.now(), ban_reason="Shared flags")
 
     with pytest.raises(NotAllowed, match="Shared flags"):
         services.withdraw(event, actor=banned.team.captain)
+    with pytest.raises(NotAllowed, match="Shared flags"):  # nor with another team
+        services.leave_team(banned.team, actor=member)
+    with pytest.raises(NotAllowed, match="Shared flags"):
+        services.kick_member(banned.team, member, actor=banned.team.captain)
 
     assert Participation.objects.get(pk=banned.pk).is_banned
+    type(event).objects.update(status="completed")
+    services.leave_team(banned.team, actor=member)
 
 
 def test_administrator_who_is_banned_or_has_left_looks_after_nothing(admin: Any) -> None:

@@ -555,3 +555,40 @@ def test_page_of_the_library_offers_the_states_that_come_next(admin: Client, sta
     page = admin.get(challenge.get_absolute_url()).content.decode()
 
     assert set(re.findall(r'name="state" value="\w+">([^<]+)<', page)) == buttons
+
+
+def test_organiser_names_and_unnames_the_administrator_of_an_event(mine: Participation, admin: Client) -> None:
+    path, player = f"/events/{mine.event.slug}", mine.team.captain.username
+
+    named = page(admin, f"{path}/administrator", username=player)
+    refused = [page(admin, f"{path}/administrator", username=name) for name in (UserFactory().username, "nobody")]
+    kept = Event.objects.get().administrator
+    page(admin, f"{path}/administrator", username="")
+
+    assert f'value="{player}"' in named
+    assert all("This person takes no part in the event." in shown for shown in refused)
+    assert (kept, Event.objects.get().administrator) == (mine.team.captain, None)
+
+
+def test_event_without_teams_is_deleted_when_its_name_is_typed(admin: Client) -> None:
+    event = EventFactory()
+    path = f"/events/{event.slug}"
+    offered = f"{path}/delete" in page(admin, path)
+
+    asked = admin.post(f"{path}/delete", {"typed": "x"})
+    admin.post(f"{path}/delete", {"typed": event.name})
+
+    assert (offered, asked.status_code, Event.objects.count()) == (True, 422, 0)
+
+
+def test_staff_moves_a_member_on_the_page_of_the_team(admin: Client) -> None:
+    member = UserFactory()
+    TeamFactory(members=[member])
+    team = TeamFactory()
+
+    moved = page(admin, f"/teams/{team.pk}/move", username=member.username)
+    unknown = page(admin, f"/teams/{team.pk}/move", username="nobody")
+
+    assert member.username in moved
+    assert "There is nobody of this name." in unknown
+    assert browser(team.captain).post(f"/teams/{team.pk}/move", {"username": "x"}).status_code == 403

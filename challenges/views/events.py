@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
+from accounts.models import User
 from accounts.permissions import can, require
 from challenges import lists, services
 from challenges.choices import EVENT_TRANSITIONS, EventStatus, Visibility
@@ -143,8 +144,9 @@ def event_cancel(request: HttpRequest, slug: str) -> HttpResponse:
         text="It will not take place. Teams that have entered see that it is off.",
         action="Cancel event",
         back=event.get_absolute_url(),
-        do=lambda: services.cancel_event(event, actor=request.user, reason="Called off."),
+        do=lambda: services.cancel_event(event, actor=request.user, reason=request.POST.get("reason") or "Called off."),
         done=f"{event.name} is cancelled.",
+        reason_label="Why; the teams read it",
     )
 
 
@@ -251,6 +253,36 @@ def entry_update(request: HttpRequest, slug: str, entry: int) -> HttpResponse:
             messages.success(request, f"{row.challenge.name} saved.")
             return redirect(event)
     return _part(request, event, form, f"{row.challenge.name} in {event.name}", "Save")
+
+
+@login_required
+@require_POST
+def event_administrator(request: HttpRequest, slug: str) -> HttpResponse:
+    """Let a participant look after the teams; without a name nobody does."""
+    event, name = find_event(request, slug), request.POST.get("username", "").strip()
+    require(request.user, "events.change", event)
+    somebody = User.objects.filter(username=name).first() if name else None
+    if name and somebody is None:
+        messages.error(request, "This person takes no part in the event.")
+        return redirect(event)
+    return _done(request, event, lambda: services.set_administrator(event, somebody, actor=request.user), "Saved.")
+
+
+@login_required
+def event_delete(request: HttpRequest, slug: str) -> HttpResponse:
+    """Remove one that nobody has entered, after asking."""
+    event = find_event(request, slug)
+    require(request.user, "events.change", event)
+    return page_forms.confirm(
+        request,
+        title=f"Delete {event.name}",
+        text="It goes with all that it says of its challenges; the challenges themselves stay.",
+        action="Delete event",
+        back="challenges:event_list",
+        do=lambda: services.delete_event(event, actor=request.user),
+        done=f"{event.name} is deleted.",
+        must_type=event.name,
+    )
 
 
 @login_required

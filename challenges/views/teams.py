@@ -152,6 +152,19 @@ def team_member(request: HttpRequest, pk: int, user: int, verb: str) -> HttpResp
 
 @login_required
 @require_POST
+def team_move(request: HttpRequest, pk: int) -> HttpResponse:
+    """Put somebody into it, out of the team he is in; for staff."""
+    team = find_team(request, pk)
+    require(request.user, "teams.moderate", team)
+    somebody = User.objects.filter(username=request.POST.get("username", "").strip()).first()
+    if somebody is None:
+        messages.error(request, "There is nobody of this name.")
+        return redirect(team)
+    return _done(request, team, lambda: services.move_member(somebody, team, actor=request.user), "In the team.")
+
+
+@login_required
+@require_POST
 def team_ban(request: HttpRequest, pk: int) -> HttpResponse:
     """Ban a team from everything, or lift that."""
     team = find_team(request, pk)
