@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from hub.env import Variable
@@ -28,3 +31,16 @@ def test_bars_do_not_break_the_table() -> None:
     page = settings_table.table([Variable("A", "x | y", "", "One | two.")])
 
     assert page.endswith("| `A` | x \\| y |  | One \\| two. |\n")
+
+
+def test_variables_that_deployment_names_are_declared() -> None:
+    page = (settings.BASE_DIR / "docs" / "deployment.md").read_text()
+    named = {*re.findall(r"`((?:HUB_|DATABASE_|REDIS_)[A-Z_]+)[`=]", page)}
+
+    assert len(named) > 15
+    assert named - settings_table.env.declared.keys() == set()
+
+
+@pytest.mark.parametrize("asked", ["Platform services", "Three zones with Terraform", "Shipping logs", "Further nodes"])
+def test_deployment_says_how_for_each_place_that_was_asked_for(asked: str) -> None:
+    assert f"\n## {asked}\n" in (settings.BASE_DIR / "docs" / "deployment.md").read_text()
