@@ -242,7 +242,8 @@ class Observation:
 
     `host` is where the agent reaches ports that are not published; `exit_code` is None while running or when the exit
     was not seen; a code below zero is the negative signal number. `detail` of a running one tells what is wrong
-    with it, such as a sidecar that has ended. `engine_restarted` marks an exit that the engine's or the host's own
+    with it, such as a sidecar that has ended; `restart_cause` why the engine itself has last started it again, which it
+    goes on telling however well it runs. `engine_restarted` marks an exit that the engine's or the host's own
     restart explains. `image` is the very image it was made from, as `pin` names it. `labels` are
     those of `labels_for`. `obstacle` belongs to a workload that was made and does not run yet. `is_ready` is what the
     engine's own probe says, None where it has none.
@@ -260,6 +261,7 @@ class Observation:
     engine_restarted: bool = False
     restart_count: int = 0
     detail: str = ""
+    restart_cause: str = ""
     ports: Sequence[PortBinding] = ()
     image: str = ""
     image_digest: str = ""

@@ -90,8 +90,8 @@ def name_cause(workload: Workload, seen: Observation | None) -> str:
         return "It was removed outside the hub."
     if seen.oom_killed:
         return f"Out of memory: it needed more than its {workload.memory_mb} MB."
-    if seen.detail:
-        return seen.detail if seen.detail.endswith(".") else f"{seen.detail}."
+    if cause := seen.restart_cause or seen.detail:
+        return cause if cause.endswith(".") else f"{cause}."
     before = " before it was ready" if workload.observed_status == ObservedStatus.STARTING else ""
     if seen.exit_code is None:
         return f"It ended{before}; its exit code was not seen."

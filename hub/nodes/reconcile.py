@@ -155,12 +155,10 @@ def _watch(workload: Workload, engine: Engine, seen: Observation) -> Step:
         **_image_of(seen),
     }
     if health.is_ok:
-        # A cluster tells for ever why it has restarted something: `_restarted` says that once.
-        trouble = "" if engine.capabilities.restarts_by_itself else seen.detail
         changes |= {"health_misses": 0, "facts": health.facts, "ready_deadline_at": None}
         return Step(
             S.RUNNING,
-            health.detail or trouble,
+            health.detail or seen.detail,
             check_in=settings.HUB_SWEEP_SECONDS,
             operation=OperationStatus.DONE,
             changes=changes,
@@ -462,4 +460,6 @@ def _after_error(workload: Workload, error: EngineError) -> Step:
         return Step(S.QUEUED, "", again=True)
     if status in (S.STOPPED, S.FAILED) and workload.desired_status == DesiredStatus.RUNNING:
         status = S.QUEUED
+    if workload.desired_status == DesiredStatus.DELETED:
+        status = S.DELETING
     return Step(status, f"{error} The hub tries again.", check_in=steps.RETRY_SECONDS)

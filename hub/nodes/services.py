@@ -223,11 +223,16 @@ def _refuse_unusable(pool: AddressPool) -> None:
 
 def _refuse_unusable_in_cluster(pool: AddressPool) -> None:
     """Addresses of a cluster are not those of the machine its agent runs on."""
-    if pool.node.options.get("exposure") != "node_ports" or pool.kind != PoolKind.HOST_PORTS:
+    options, node = pool.node.options, pool.node.name
+    if pool.kind != PoolKind.HOST_PORTS:
         return
-    if not all(port and port in NODE_PORTS for port in (pool.first_port, pool.last_port)):
-        text = f"{pool.node.name} exposes node ports: its pools lie within {NODE_PORTS[0]}–{NODE_PORTS[-1]}."
-        raise Invalid(text, field="first_port")
+    if options.get("exposure") == "node_ports":
+        if not all(port and port in NODE_PORTS for port in (pool.first_port, pool.last_port)):
+            text = f"{node} exposes node ports: its pools lie within {NODE_PORTS[0]}–{NODE_PORTS[-1]}."
+            raise Invalid(text, field="first_port")
+    elif not options.get("share_addresses", True) and pool.first_port != pool.last_port:
+        text = f"Nobody shares an IP on {node} (`share_addresses`), so that only one port of each can be used."
+        raise Invalid(text, field="last_port")
 
 
 def _clean_and_save(row: Any) -> None:

@@ -33,7 +33,8 @@ def run(engine: Engine, spec: WorkloadSpec) -> WorkloadSpec:
 def told(engine: Engine, spec: WorkloadSpec, words: str) -> Any:
     """Wait until the workload says this of itself."""
     return wait_until(
-        lambda: seen if (seen := engine.inspect(spec.name)) and words in seen.detail else None, what=repr(words)
+        lambda: seen if (seen := engine.inspect(spec.name)) and words in f"{seen.detail}{seen.restart_cause}" else None,
+        what=repr(words),
     )
 
 

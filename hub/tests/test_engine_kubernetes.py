@@ -70,7 +70,7 @@ def test_a_container_that_came_back_says_why_it_went(cluster: Cluster, engine: K
 
     seen = told(engine, spec, "was started again by the cluster")
     wait_until(lambda: (s := engine.inspect(spec.name)) and s.is_running and s.restart_count == 1)
-    assert "exit code -9" in seen.detail
+    assert ("exit code -9" in seen.restart_cause, seen.detail) == (True, "")
 
 
 def test_a_pod_over_the_quota_is_refused_in_words(
@@ -102,6 +102,28 @@ def test_a_quota_that_another_pod_uses_is_waited_for(
 
     obstacle = told(engine, spec, "exceeded quota").obstacle
     assert (obstacle is not None and obstacle.permanent) is is_final
+
+
+@pytest.mark.parametrize(
+    ("message", "is_final"),
+    [
+        ('pods "w" is forbidden: violates PodSecurity "restricted:latest": seccompProfile', True),
+        ('admission webhook "policy.example.org" denied the request: no latest tags', True),
+        ("ValidatingAdmissionPolicy 'images' with binding 'all' denied request: no latest tags", True),
+        ('pods "w" is forbidden: maximum memory usage per Container is 64Mi, but limit is 1Gi', True),
+        ('pods "w" is forbidden: pod rejected: RuntimeClass "gvisor" not found', True),
+        (
+            'pods "w" is forbidden: error looking up service account a/default: serviceaccount "default" not found',
+            False,
+        ),
+    ],
+)
+def test_what_admission_says_for_good_is_not_waited_for(message: str, is_final: bool) -> None:
+    condition = {"type": "ReplicaFailure", "status": "True", "message": message}
+
+    told = _without_pod(View({"metadata": {}}, deployment={"status": {"conditions": [condition]}}))
+
+    assert (told["obstacle"] is not None, message in told["detail"]) == (is_final, True)
 
 
 @pytest.mark.parametrize(("age", "quota", "is_final"), [(1, "bounds", False), (60, "bounds", True), (1, "team", True)])
@@ -195,6 +217,27 @@ def test_a_pool_that_the_node_names_must_have_the_address(cluster: Cluster) -> N
     assert "no pool named nowhere" in verdicts(engine_of(cluster, address_pool="nowhere"))["Addresses"].found
 
 
+def test_what_was_said_of_an_address_before_is_not_held_against_it_now(
+    cluster: Cluster, engine: KubernetesEngine
+) -> None:
+    with cluster.store.lock:
+        cluster.put("namespaces", "", "others")
+        theirs = cluster.put("services", "others", "web", type="ClusterIP", ports=[])
+        theirs["status"] = {"loadBalancer": {"ingress": [{"ip": GAME.ip}]}}
+    spec = spec_of(ports=(GAME,))
+    engine.ensure(spec)
+    told(engine, spec, "can't change sharing key")
+    cluster.take_away("services", "others", "web")
+    cluster.take_away("services", spec.name, "ip-192-168-250-100")
+    engine.kill(spec.name)
+    wait_until(lambda: not engine.inspect(spec.name).is_running, what="its end")
+    cluster.address_seconds = 3600
+
+    engine.ensure(replace(spec, generation=2))
+
+    assert told(engine, spec, "Waiting for the load balancer").obstacle.reason is Reason.UNAVAILABLE
+
+
 def test_an_address_of_the_other_family_is_given(cluster: Cluster, engine: KubernetesEngine) -> None:
     cluster.put("ipaddresspools", "metallb-system", "six", addresses=["fd00::100-fd00::1ff"])
 
@@ -212,7 +255,7 @@ def test_one_that_shares_is_not_let_onto_an_address_of_another_teams(
 
     engine.ensure(other)
 
-    assert told(engine, other, "can't change sharing key").obstacle.reason is Reason.ADDRESS_TAKEN
+    assert told(engine, other, "can't change sharing key").obstacle.reason is Reason.ADDRESS_MISSING
 
 
 def test_a_quota_that_is_not_counted_yet_is_waited_for(cluster: Cluster, engine: KubernetesEngine) -> None:
@@ -273,7 +316,7 @@ def test_pods_that_the_cluster_has_ended_and_replaced_are_counted(cluster: Clust
     seen = engine.looks.observe(replace(view, pods=[lost, lost, pod]))
 
     assert (seen.is_running, seen.restart_count) == (True, 2)
-    assert seen.detail == "The cluster has ended its pod (Evicted): It used more disk than it may."
+    assert seen.restart_cause == "The cluster has ended its pod (Evicted): It used more disk than it may."
 
 
 # Deleting.

@@ -46,7 +46,9 @@ class Cluster(FakeEngine):
             return replace(seen, state=State.CREATED, started_at=None, detail="On its way.", obstacle=self.obstacle)
         if self.restarts and seen.is_running:
             later = seen.started_at + timedelta(seconds=self.restarts)
-            return replace(seen, started_at=later, restart_count=self.restarts, detail="It ended with exit code 3.")
+            return replace(
+                seen, started_at=later, restart_count=self.restarts, restart_cause="It ended with exit code 3."
+            )
         return seen
 
 
@@ -138,6 +140,21 @@ def test_what_another_wish_has_made_is_not_taken_back(server: GameServer, cluste
 
     assert mine.generation == server.generation == 2
     assert cluster.inspect(server.engine_name).generation == 1
+
+
+def test_what_its_engine_takes_its_time_to_delete_is_being_deleted(server: GameServer, cluster: Cluster) -> None:
+    look(server, cluster)
+    services.stop_server(server, actor=server.owner)
+    look(server, cluster)
+    services.delete_server(server, actor=server.owner)
+    cluster.fail("remove", EngineError("The cluster is deleting it.", reason=Reason.TIMED_OUT))
+
+    look(server, cluster)
+    told = server.observed_status, server.status_reason
+    look(server, cluster)
+
+    assert told == (S.DELETING, "The cluster is deleting it. The hub tries again.")
+    assert server.observed_status == S.DELETED
 
 
 def test_an_address_that_is_not_given_is_blocked_and_another_one_leased(server: GameServer, cluster: Cluster) -> None:

@@ -10,6 +10,11 @@ from ..base import EngineError, Reason
 from .names import QUOTA
 
 MAX_SENTENCE = 300
+# How admission says that it does not let something in: quotas, Pod Security, webhooks, policies of the API server,
+# limit ranges of others, and the runtime class.
+OF_ADMISSION = re.compile(
+    r"exceeded quota|failed quota|PodSecurity|denied (?:the )?request|(?:minimum|maximum) \S+ usage per|pod rejected:"
+)
 USED = re.compile(r"\bused: (.*?)(?:, limited: |$)")
 
 
@@ -88,7 +93,7 @@ def translate(error: Refused) -> EngineError:
 
 def is_about_limits(message: str) -> bool:
     """Whether a refusal of a pod comes from admission (quota, limits, Pod Security), not from rights."""
-    return any(words in message for words in ("exceeded quota", "failed quota", "PodSecurity", "denied the request"))
+    return OF_ADMISSION.search(message) is not None
 
 
 def is_of_own_quota(message: str) -> bool:

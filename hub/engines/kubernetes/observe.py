@@ -33,6 +33,8 @@ SIGNALS = 32
 STUCK_SECONDS = 300
 NOTED = timedelta(seconds=20)
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+# No pool has the IP, or somebody has it who does not share it with us: then no other port on it can be had either.
+NO_PORT_OF_IT = ("not compatible", "not allowed in config", "no available", "sharing key")
 CONFIG_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
@@ -200,9 +202,9 @@ def _running(view: View, pod: Object, status: Object, facts: dict[str, Any], *, 
         facts |= {"host": _host(pod), "started_at": moment(running["startedAt"])}
         if exposure == LOAD_BALANCER and (missing := address_fault(view)) is not None:
             return Observation(state=State.CREATED, detail=missing.message, obstacle=missing, **facts)
-        detail = sidecar_trouble(pod) or (_after_restart(last) if last else _after_loss(view.lost_pods))
+        facts["restart_cause"] = _after_restart(last) if last else _after_loss(view.lost_pods)
         is_ready = bool(status.get("ready")) if _has_probe(pod) else None
-        return Observation(state=State.RUNNING, detail=detail, is_ready=is_ready, **facts)
+        return Observation(state=State.RUNNING, detail=sidecar_trouble(pod), is_ready=is_ready, **facts)
     waiting = state.get("waiting") or {}
     if last and waiting.get("reason") == "CrashLoopBackOff":
         end = end_of(status) or {}
@@ -269,33 +271,36 @@ def _is_fresh(condition: Object) -> bool:
 def address_fault(view: View) -> Obstacle | None:
     """What stands between the leased addresses and what the load balancer has given; None when they are the same."""
     public = [binding for binding in names.load_ports(view.notes) if binding.public]
-    given = {service["metadata"]["name"]: _addresses_of(service) for service in view.services}
+    services = {service["metadata"]["name"]: service for service in view.services}
     for binding in public:
         ip = str(ipaddress.ip_address(binding.ip))
-        found = given.get(service_name(ip))
-        if found is None:
+        service = services.get(service_name(ip))
+        if service is None:
             return Obstacle(Reason.UNAVAILABLE, f"The service for {binding.ip} is missing.")
-        if not found:
-            return _pending(view, binding)
+        if not (found := _addresses_of(service)):
+            return _pending(view, service, binding)
         if ip not in found:
             text = f"The cluster gave {found[0]} instead of the leased address {binding.ip}."
             return Obstacle(Reason.REFUSED, text, permanent=True)  # by a load balancer that does not read our wish
     return None
 
 
-def _pending(view: View, binding: PortBinding) -> Obstacle:
-    """An address that was not given (yet); the load balancer's own event says why."""
-    name = service_name(str(ipaddress.ip_address(binding.ip)))
+def _pending(view: View, service: Object, binding: PortBinding) -> Obstacle:
+    """An address that was not given (yet); the load balancer's own event says why.
+
+    Events outlive what they are about: one of a service of that name from before says nothing of this one.
+    """
     failed = [
         event
         for event in view.events
-        if event.get("reason") == "AllocationFailed" and event["involvedObject"].get("name") == name
+        if event.get("reason") == "AllocationFailed"
+        and event["involvedObject"].get("uid") == service["metadata"]["uid"]
     ]
     if not failed:
         return Obstacle(Reason.UNAVAILABLE, f"Waiting for the load balancer to give {binding.ip}.")
     message = sentence(failed[-1].get("message") or "")
-    is_unknown = "not compatible" in message or "not allowed in config" in message or "no available" in message.lower()
-    reason = Reason.ADDRESS_MISSING if is_unknown else Reason.ADDRESS_TAKEN
+    is_whole = any(words in message.lower() for words in NO_PORT_OF_IT)
+    reason = Reason.ADDRESS_MISSING if is_whole else Reason.ADDRESS_TAKEN
     text = f"The load balancer does not give {binding.ip}:{binding.port}: {message}"
     return Obstacle(reason, text, ip=binding.ip, port=binding.port)
 

@@ -169,6 +169,17 @@ USUAL = {"cluster-exposure": "load_balancer", "cluster-user": "1000:1000", "clus
 USUAL |= {"cluster-egress": "on", "cluster-reach_pods": "on"}
 
 
+def test_where_nobody_shares_an_ip_a_pool_has_one_port_of_each() -> None:
+    node = NodeFactory(engine="kubernetes", options={"share_addresses": False})
+    asked = {"actor": SYSTEM, "node": node, "first_ip": "192.168.250.100", "last_ip": "192.168.250.109"}
+
+    with pytest.raises(Invalid, match="only one port of each"):
+        services.create_pool(name="many", first_port=25565, last_port=26000, **asked)
+    pool = services.create_pool(name="players", first_port=25565, last_port=25565, **asked)
+
+    assert pool.addresses.count() == 10
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [({"expozure": "x"}, "no option `expozure`"), ({"exposure": "magic"}, "`exposure`"), ({"user": "root"}, "`user`")],

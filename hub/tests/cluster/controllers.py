@@ -108,7 +108,7 @@ def _give_address(cluster: Cluster, service: Object) -> bool:
         if key not in cluster.failed:
             cluster.failed.add(key)
             with contextlib.suppress(Refusal):
-                cluster.store.event(key[0], "Service", key[1], "AllocationFailed", fault)
+                cluster.store.event(key[0], service, "AllocationFailed", fault)
         return True
     given = cluster.other_address or wanted
     service["status"] = {"loadBalancer": {"ingress": [{"ip": given}]}}

@@ -245,12 +245,13 @@ class Store:
         ]
         return sum(_amount(one["resources"]["limits"][name]) for pod in pods for one in pod["spec"]["containers"])
 
-    def event(self, namespace: str, kind: str, name: str, reason: str, message: str) -> None:
+    def event(self, namespace: str, about: Object, reason: str, message: str) -> None:
+        kind, name, uid = about["kind"], about["metadata"]["name"], about["metadata"]["uid"]
         event = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"name": f"{name}.{uuid.uuid4().hex[:12]}", "namespace": namespace},
-            "involvedObject": {"kind": kind, "name": name, "namespace": namespace},
+            "involvedObject": {"kind": kind, "name": name, "namespace": namespace, "uid": uid},
             "reason": reason,
             "message": message,
             "type": "Warning",
