@@ -43,6 +43,13 @@ def end(instance: Instance, *, actor: Asker, verb: str, reason: str) -> Operatio
     return operation
 
 
+def end_all(rows: InstanceQuerySet, *, actor: Asker, verb: str, reason: str) -> None:
+    """The same for all of these that nobody has ended yet."""
+    held = rows.wanted().select_for_update(no_key=True, of=("self",)).select_related("node__region", "event")
+    for instance in held.order_by("pk"):
+        end(instance, actor=actor, verb=verb, reason=reason)
+
+
 def forget_copies(rows: InstanceQuerySet) -> None:
     """Delete the rows of test copies that are gone, so that their challenge or team can go.
 

@@ -180,13 +180,12 @@ def withdraw(event: Event, *, actor: Any) -> None:
             raise Conflict("The event has begun.", code="event_begun")
         audit.record(actor, "event.withdrawn", locked, team=found.team.name)
         found.delete()  # and then its copies: a launch that holds it is waited for
-        copies = Instance.objects.select_for_update(no_key=True, of=("self",)).wanted()
-        for copy in copies.filter(event=locked, team=found.team).select_related("node__region", "event"):
-            expiry.end(copy, actor=actor, verb="delete", reason="The team has withdrawn.")
+        copies = Instance.objects.filter(event=locked, team=found.team)
+        expiry.end_all(copies, actor=actor, verb="delete", reason="The team has withdrawn.")
 
 
 def ban_from_event(participation: Participation, *, actor: Asker, reason: str) -> Participation:
-    """Take a team out of one event; its score is not counted while it is."""
+    """Take a team out of one event; its score is not counted while it is, and what it runs there goes."""
     require(actor, "events.moderate", participation.event)
     if not reason.strip():
         raise Invalid("Say why: the team reads it.", field="reason")
@@ -307,6 +306,9 @@ def _set_ban(participation: Participation, actor: Asker, reason: str) -> Partici
             locked.save(update_fields=["banned_at", "ban_reason"])
             action = "event.team_banned" if reason else "event.team_unbanned"
             audit.record(actor, action, locked.event, team=locked.team.name, reason=reason)
+            if reason:
+                copies = Instance.objects.filter(event=locked.event, team=locked.team)
+                expiry.end_all(copies, actor=actor, verb="expire", reason="The team is banned.")
     return locked
 
 

@@ -199,7 +199,7 @@ def move_member(user: User, team: Team, *, actor: Asker) -> None:
 
 
 def ban_team(team: Team, *, actor: Asker, reason: str) -> Team:
-    """Let a team play nowhere until it is unbanned."""
+    """Let a team play nowhere until it is unbanned; what it runs goes."""
     require(actor, "teams.moderate", team)
     if not reason.strip():
         raise Invalid("Say why: the team reads it.", field="reason")
@@ -209,6 +209,8 @@ def ban_team(team: Team, *, actor: Asker, reason: str) -> Team:
             locked.banned_at, locked.ban_reason = timezone.now(), reason.strip()[:300]
             locked.save(update_fields=["banned_at", "ban_reason"])
             audit.record(actor, "team.banned", locked, reason=locked.ban_reason)
+            copies = Instance.objects.filter(team=locked, event__isnull=False)
+            expiry.end_all(copies, actor=actor, verb="expire", reason="The team is banned.")
     return locked
 
 

@@ -174,6 +174,20 @@ def test_banned_team_launches_nothing_and_loses_what_it_has(arena: Arena):
         arena.launch(arena.teams[0], runnable(arena.event))
 
 
+@pytest.mark.parametrize("scope", ["event", "everywhere"])
+def test_ban_ends_what_the_team_runs_at_once(arena: Arena, operator: Any, scope: str):
+    challenge = runnable(arena.event)
+    own, other = (arena.launch(team, challenge) for team in arena.teams)
+
+    if scope == "event":
+        services.ban_from_event(arena.teams[0].participations.get(), actor=operator, reason="Shared flags")
+    else:
+        services.ban_team(arena.teams[0], actor=operator, reason="Shared flags")
+
+    own, other = arena.fresh(own), arena.fresh(other)
+    assert (own.desired_status, own.end_reason, other.desired_status) == ("deleted", "The team is banned.", "running")
+
+
 def test_nobody_launches_for_another_team_but_organisers(arena: Arena, operator: Any):
     challenge = runnable(arena.event)
 
@@ -520,9 +534,10 @@ def test_what_is_deployed_early_shows_to_its_team_when_the_challenge_does(arena:
     def seen() -> list[str]:
         return [one.challenge.slug for one in Instance.objects.visible_to(team.captain)]
 
+    rows = Instance.objects.visible_to(team.captain)  # its SQL is kept, so the time in it is the database's
     before = seen()
     Event.objects.update(starts_at=timezone.now())
-    begun = seen()
+    begun = [one.challenge.slug for one in rows]
     entry = arena.event.entries.get(challenge=challenge)
     entry.requires.add(first)
     locked = seen()
