@@ -1,5 +1,5 @@
 # Where the hub's own backups go, besides the database's snapshots: encrypted, versioned, closed to the public, and not to be
-# had without TLS. What is overwritten or deleted by mistake can be had back for a month.
+# had without TLS. What is overwritten or deleted, by mistake or with a stolen key, can be had back for a month.
 
 resource "aws_s3_bucket" "backups" {
   bucket_prefix = "${var.name}-backups-"
@@ -53,12 +53,14 @@ resource "aws_s3_bucket_lifecycle_configuration" "backups" {
 
     filter {}
 
+    # Nothing ends by its age: the salt without which nothing opens (store.json) is written once, and a file that never changes is
+    # sent once for all snapshots. What is no longer kept the hub itself deletes; here it goes when it can no longer be had back.
     expiration {
-      days = var.backup_days
+      expired_object_delete_marker = true
     }
 
     noncurrent_version_expiration {
-      noncurrent_days = 30
+      noncurrent_days = var.backup_days
     }
 
     abort_incomplete_multipart_upload {

@@ -149,9 +149,11 @@ resource "aws_eks_node_group" "hub" {
 
 # The network policies of deploy/kubernetes are enforced by the network plug-in, and only if it is told to.
 resource "aws_eks_addon" "network" {
-  cluster_name         = aws_eks_cluster.hub.name
-  addon_name           = "vpc-cni"
-  configuration_values = jsonencode({ enableNetworkPolicy = "true" })
+  cluster_name = aws_eks_cluster.hub.name
+  addon_name   = "vpc-cni"
+  # A new cluster comes with one that nobody manages; without this it would be a conflict.
+  resolve_conflicts_on_create = "OVERWRITE"
+  configuration_values        = jsonencode({ enableNetworkPolicy = "true" })
 }
 
 resource "aws_eks_addon" "others" {
@@ -160,4 +162,6 @@ resource "aws_eks_addon" "others" {
   cluster_name = aws_eks_cluster.hub.name
   addon_name   = each.key
   depends_on   = [aws_eks_node_group.hub]
+
+  resolve_conflicts_on_create = "OVERWRITE"
 }

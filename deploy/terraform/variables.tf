@@ -157,7 +157,7 @@ variable "redis_token" {
 }
 
 variable "backup_days" {
-  description = "Days after which backups in the bucket are deleted."
+  description = "Days that what was overwritten or deleted in the bucket can be had back; how many backups are kept is the hub's setting."
   type        = number
   default     = 35
 

@@ -178,6 +178,7 @@ def test_cluster_stands_in_all_zones_with_small_rights_d49_d99() -> None:
     assert template["block_device_mappings"][0]["ebs"][0]["encrypted"] is True
     assert only("aws_eks_cluster")["encryption_config"][0]["resources"] == ["secrets"]
     assert 'enableNetworkPolicy = "true"' in text()  # else the policies of deploy/kubernetes are decoration
+    assert {body["resolve_conflicts_on_create"] for body in resources("aws_eks_addon").values()} == {"OVERWRITE"}
     assert "AdministratorAccess" not in text()
 
 
@@ -211,7 +212,10 @@ def test_bucket_is_encrypted_versioned_and_closed_d24() -> None:
     assert rule["apply_server_side_encryption_by_default"][0]["sse_algorithm"] == "aws:kms"
     assert only("aws_s3_bucket")["force_destroy"] is False
     (rule,) = only("aws_s3_bucket_lifecycle_configuration")["rule"]
-    assert rule["noncurrent_version_expiration"][0]["noncurrent_days"] >= 30
+    # By age the store's salt would go, and whatever has not changed since: nothing that is left would open.
+    assert rule["expiration"] == [{"expired_object_delete_marker": True}]
+    assert rule["noncurrent_version_expiration"] == [{"noncurrent_days": "${var.backup_days}"}]
+    assert variables()["backup_days"]["default"] >= 30
     (closed,) = (
         named["backups_over_tls"] for block in blocks("data") for named in block.values() if "backups_over_tls" in named
     )
