@@ -9,7 +9,6 @@ from django.apps import apps
 from django.db import models
 from django.db.models import Case, Q, Value, When
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from accounts.permissions import can, region_limit
 
@@ -59,22 +58,23 @@ class EventQuerySet(models.QuerySet["Event"]):
         seen = self.filter(Q(status__in=ANNOUNCED) & (open_to_him | mine) | Q(status=EventStatus.CANCELLED) & mine)
         return self.filter(pk__in=seen.order_by().values("pk"))
 
-    def begun(self, now: datetime | Now | None = None) -> EventQuerySet:
+    def begun(self) -> EventQuerySet:
         """Those whose challenges are to be seen: running, paused, over."""
-        now = now or timezone.now()
-        by_clock = Q(status__in=WAITING, starts_at__lte=now)
+        by_clock = Q(status__in=WAITING, starts_at__lte=Now())
         return self.filter(by_clock | Q(status__in=(EventStatus.RUNNING, EventStatus.PAUSED, EventStatus.COMPLETED)))
 
     def in_state(self, state: str, now: datetime | None = None) -> EventQuerySet:
-        """Those that are in a state at this moment; see `Event.state`."""
-        now = now or timezone.now()
-        over = Q(status__in=CLOCKED, ends_at__lte=now)
+        """Those that are in a state at a moment, else by the database's clock, as the SQL of lists is kept; see
+        `Event.state`.
+        """
+        moment = now or Now()
+        over = Q(status__in=CLOCKED, ends_at__lte=moment)
         if state == EventStatus.COMPLETED:
             return self.filter(over | Q(status=state))
         if state == EventStatus.RUNNING:
-            return self.filter(Q(status=state) | Q(status__in=WAITING, starts_at__lte=now)).exclude(over)
+            return self.filter(Q(status=state) | Q(status__in=WAITING, starts_at__lte=moment)).exclude(over)
         if state in WAITING:
-            return self.filter(status__in=WAITING, starts_at__gt=now).exclude(over)
+            return self.filter(status__in=WAITING, starts_at__gt=moment).exclude(over)
         return self.filter(status=state).exclude(over)
 
 
@@ -91,20 +91,18 @@ class EventChallengeQuerySet(models.QuerySet["EventChallenge"]):
         events = apps.get_model("challenges", "Event").objects
         if can(user, "events.view_any"):
             return self.filter(event__in=events.visible_to(user).order_by().values("pk"))
-        entered = events.filter(participations__team__memberships__user=user.pk).begun(Now())
+        entered = events.filter(participations__team__memberships__user=user.pk).begun()
         scores = apps.get_model("challenges", "ScoreEvent").objects
         solved = scores.filter(completes=True, team__memberships__user=user.pk)
         links = self.model.requires.through._default_manager
         locked = links.exclude(to_eventchallenge__in=solved.values("entry")).values("from_eventchallenge")
         allowed = Q(allowed_teams=None) | Q(allowed_teams__memberships__user=user.pk)
         open_ones = self.model._default_manager.filter(allowed).order_by().values("pk")
-        return (
-            self.shown(Now()).filter(event__in=entered.order_by().values("pk"), pk__in=open_ones).exclude(pk__in=locked)
-        )
+        return self.shown().filter(event__in=entered.order_by().values("pk"), pk__in=open_ones).exclude(pk__in=locked)
 
-    def shown(self, now: datetime | Now | None = None) -> EventChallengeQuerySet:
+    def shown(self, now: datetime | None = None) -> EventChallengeQuerySet:
         """Visible, published and released."""
-        released = Q(release_at=None) | Q(release_at__lte=now or timezone.now())
+        released = Q(release_at=None) | Q(release_at__lte=now or Now())
         return self.filter(released, visibility=Visibility.VISIBLE, challenge__state=ChallengeState.PUBLISHED)
 
     def for_team(self, team: Any) -> EventChallengeQuerySet:

@@ -46,6 +46,13 @@ def test_state_follows_the_clock_alike_on_a_row_and_in_a_query(
     assert found == (["approved", "scheduled"] if state == "scheduled" else [state])
 
 
+def test_list_of_a_state_that_is_kept_follows_the_clock() -> None:
+    running = Event.objects.in_state(EventStatus.RUNNING)
+    event = EventFactory(starts_at=timezone.now())
+
+    assert list(running) == [event]
+
+
 def test_nobody_is_in_two_teams() -> None:
     user = UserFactory()
     TeamFactory(members=[user])
