@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -87,6 +88,18 @@ def test_every_service_has_limits_rotated_logs_and_comes_back() -> None:
         assert service["logging"]["options"].keys() >= {"max-size", "max-file"}, name
         assert ":" in service["image"] or service["image"] == "kutanga-hub", name
         assert not service["image"].endswith(":latest"), name
+
+
+def test_what_this_machine_has_made_does_not_come_into_the_image() -> None:
+    """What git leaves out, secrets and built documentation among it, the image leaves out as well."""
+    made = {
+        line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines() if line and not line.startswith("#")
+    }
+    left_out = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    patterns = [line.removeprefix("**/") for line in left_out]
+
+    assert {name for name in made if not any(fnmatch(name, each) or name == each for each in patterns)} == set()
+    assert {".git", ".env*", "secrets", "certificates"} <= {*left_out}
 
 
 def test_every_image_can_be_named_by_its_digest() -> None:
