@@ -33,6 +33,16 @@ class Book:
     lines: list[Line]
     waiting: list[Instance]
 
+    @property
+    def facts(self) -> tuple[Any, ...]:
+        """What changes its page, for its fingerprint."""
+        shown = [
+            (at.ip, at.state, at.reason, at.leased_at, at.rest_until, line.team, [one.pk for one in line.instances])
+            for line in self.lines
+            for at in [line.address]
+        ]
+        return (self.node.name, self.counts, shown, [one.pk for one in self.waiting])
+
 
 def books(user: Any) -> list[Book]:
     """One for each node that has such addresses and that the person may see."""

@@ -263,8 +263,16 @@ def test_ledger_names_the_team_of_each_address_and_who_waits():
     waiting = arena.launch(arena.teams[1], runnable(arena.event))
     url = reverse("challenges:address_ledger")
 
-    page = signed_in(UserFactory(role="Viewer")).get(url).content.decode()
+    viewer, asks = signed_in(UserFactory(role="Viewer")), {"HX-Request": "true", "HX-Target": "books"}
+    page = viewer.get(url).content.decode()
+    part = viewer.get(url, headers=asks)
+    same = viewer.get(url, headers={**asks, "If-None-Match": part["ETag"]})
+    services.stop_instance(waiting, actor=arena.teams[1].captain)
+    arena.work()
+    after = viewer.get(url, headers={**asks, "If-None-Match": part["ETag"]})
 
+    assert (same.status_code, after.status_code) == (304, 200)
+    assert "0 waiting" in after.content.decode()
     assert "0 free, 1 leased, 0 resting, 0 blocked, 1 waiting" in page
     assert arena.teams[0].name in page
     assert waiting.name in page

@@ -592,3 +592,17 @@ def test_staff_moves_a_member_on_the_page_of_the_team(admin: Client) -> None:
     assert member.username in moved
     assert "There is nobody of this name." in unknown
     assert browser(team.captain).post(f"/teams/{team.pk}/move", {"username": "x"}).status_code == 403
+
+
+def test_own_score_comes_by_itself(entry: EventChallenge, mine: Participation) -> None:
+    client, path = browser(mine.team.captain), f"/events/{entry.event.slug}/score"
+    headers = {"HX-Request": "true", "HX-Target": "score"}
+    tag = client.get(path, headers=headers)["ETag"]
+
+    same = client.get(path, headers={**headers, "If-None-Match": tag})
+    services.submit_answer(entry.event, "leaky-shop", actor=mine.team.captain, answer="flag{right}")
+    after = client.get(path, headers={**headers, "If-None-Match": tag})
+
+    assert (same.status_code, after.status_code) == (304, 200)
+    assert (": 100 points" in after.content.decode(), "<html" in after.content.decode()) == (True, False)
+    assert 'id="score" data-live' in page(client, path)

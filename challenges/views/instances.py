@@ -156,9 +156,13 @@ def instance_kill_all(request: HttpRequest, slug: str) -> HttpResponse:
 
 @login_required
 def address_ledger(request: HttpRequest) -> HttpResponse:
-    """Which load-balancer address belongs to whom, which ones rest, and who waits."""
+    """Which load-balancer address belongs to whom, which ones rest, and who waits; refreshes itself."""
     require(request.user, "addresses.view")
-    return live.private(render(request, "challenges/address_ledger.html", {"books": books(request.user)}))
+    context = {"books": books(request.user)}
+    if live.is_fragment(request, "books"):
+        tag = live.etag(request.user.pk, [book.facts for book in context["books"]])
+        return live.answer(request, "challenges/partials/books.html", context, tag=tag)
+    return live.private(render(request, "challenges/address_ledger.html", context))
 
 
 def _show(request: HttpRequest, instance: Instance | None, url: str, context: dict[str, Any]) -> HttpResponse:

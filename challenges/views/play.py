@@ -164,7 +164,7 @@ def _entries(event: Event, participation: Participation | None) -> int:
 
 @login_required
 def own_score(request: HttpRequest, slug: str) -> HttpResponse:
-    """A team's own score, line by line."""
+    """A team's own score, line by line; refreshes itself."""
     event = find_event(request, slug)
     participation = services.participation_of(event, request.user)
     if participation is None:
@@ -172,8 +172,12 @@ def own_score(request: HttpRequest, slug: str) -> HttpResponse:
     lines = scoring.lines(participation)
     context = {
         "event": event,
+        "tab": "score",
         "participation": participation,
         "lines": lines[::-1],
         "total": lines[-1].total if lines else 0,
     }
+    if live.is_fragment(request, "score"):
+        tag = live.etag(me(request).pk, event.is_frozen, lines)
+        return live.answer(request, "challenges/partials/score_lines.html", context, tag=tag)
     return live.private(render(request, "challenges/own_score.html", context))
