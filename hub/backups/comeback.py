@@ -87,6 +87,8 @@ def bring_files(snapshot: files.Snapshot, say: Say) -> Path | None:
             say("the keys are not in the snapshot: bring secrets.json along")
         elif files.restore_keys(snapshot):
             say("the keys of then are in secrets.json again")
+            if named := files.keys_from_elsewhere(snapshot):
+                say(f"this hub takes {' and '.join(named)} from its environment: put those of secrets.json there")
     finally:
         lock.release()
         if was_running:

@@ -154,6 +154,19 @@ def restore_keys(snapshot: Snapshot) -> bool:
     return True
 
 
+def keys_from_elsewhere(snapshot: Snapshot) -> list[str]:
+    """Name the keys of this hub that its environment gives, and that are not those of then."""
+    keys, ours = open_keys(snapshot, settings.HUB_BACKUP_PASSPHRASE), current_keys()
+    given = [name for name in keys if os.environ.get(name) or os.environ.get(f"{name}_FILE")]
+    return [name for name in given if keys[name] != ours.get(name)]
+
+
+def current_keys() -> dict[str, str]:
+    """Return signing key and ring as the environment would name them."""
+    ring = ",".join(f"{name}:{base64.urlsafe_b64encode(key).decode()}" for name, key in settings.HUB_KEY_RING.items())
+    return {"HUB_SECRET_KEY": settings.SECRET_KEY, "HUB_SECRET_KEYS": ring}
+
+
 def open_keys(snapshot: Snapshot, passphrase: str) -> dict[str, str]:
     """Decrypt the keys. Raises Invalid when there are none or the passphrase is another."""
     sealed = read_json(snapshot.path / KEYS)
@@ -172,8 +185,7 @@ def _seal_keys(draft: Path) -> None:
     """Encrypt signing key and ring; without a passphrase they stay out, because who has them reads every secret."""
     if not settings.HUB_BACKUP_PASSPHRASE:
         return
-    ring = ",".join(f"{name}:{base64.urlsafe_b64encode(key).decode()}" for name, key in settings.HUB_KEY_RING.items())
-    plain = json.dumps({"HUB_SECRET_KEY": settings.SECRET_KEY, "HUB_SECRET_KEYS": ring}).encode()
+    plain = json.dumps(current_keys()).encode()
     salt, nonce = os.urandom(16), os.urandom(12)
     body = AESGCM(derive_key(settings.HUB_BACKUP_PASSPHRASE, salt)).encrypt(nonce, plain, PURPOSE)
     parts = {"salt": salt, "nonce": nonce, "body": body}

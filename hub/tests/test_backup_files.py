@@ -102,6 +102,22 @@ def test_keys_come_back_under_their_passphrase(data: Path, settings: Any) -> Non
     assert settings.SECRET_KEY not in (made.path / files.KEYS).read_text()
 
 
+def test_keys_that_the_environment_gives_are_named_when_they_are_others_than_those_of_then(
+    data: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In containers secrets.json is not read: what was sealed under the former keys would never open again."""
+    monkeypatch.delenv("HUB_SECRET_KEY", raising=False)
+    monkeypatch.setenv("HUB_SECRET_KEYS_FILE", "/run/secrets/secret_keys")
+    made = files.take_snapshot()
+
+    assert files.keys_from_elsewhere(made) == []
+    settings.HUB_KEY_RING = {"1": b"k" * 32}
+    assert files.keys_from_elsewhere(made) == ["HUB_SECRET_KEYS"]
+    monkeypatch.delenv("HUB_SECRET_KEYS_FILE")
+    monkeypatch.delenv("HUB_SECRET_KEYS", raising=False)
+    assert files.keys_from_elsewhere(made) == []
+
+
 def test_keys_do_not_open_under_another_passphrase(data: Path) -> None:
     made = files.take_snapshot()
 
