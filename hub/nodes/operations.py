@@ -84,14 +84,19 @@ def record(workload: Workload, *, verb: str, actor: Any, kill: bool = False) -> 
         request_id=context.current().request_id,
     )
     insert(operation)
+    send(workload, kill=kill)
+    failpoint("operations.before_commit")
+    return operation
+
+
+def send(workload: Workload, *, kill: bool = False) -> None:
+    """Send the job that closes a workload's gap, or ends it at once."""
     jobs.enqueue(
         "hub.nodes.jobs.kill_workload" if kill else "hub.nodes.jobs.reconcile_workload",
         workload.kind,
         str(workload.pk),
         queue=jobs.node_queue(workload.node.name),
     )
-    failpoint("operations.before_commit")
-    return operation
 
 
 def begin(workload: Workload) -> None:

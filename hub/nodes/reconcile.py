@@ -44,6 +44,7 @@ HEALTH_MISSES_ALLOWED = 3
 START_SECONDS = 300
 START_POLL_SECONDS = 1.0
 PULL_PATIENCE = timedelta(minutes=30)
+HANDED_OVER_SECONDS = 30.0
 
 declare(
     "reconcile.before_inspect",
@@ -68,15 +69,19 @@ declare(
 )
 
 
-def reconcile(model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = None) -> None:
-    """Take the steps that can be taken now.
+def reconcile(
+    model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = None, pull_seconds: float | None = None
+) -> bool:
+    """Take the steps that can be taken now; says whether a job was sent for the rest.
 
-    Does nothing while another process holds the lease: it will see the wish.
+    Does nothing while another process holds the lease: it will see the wish. `pull_seconds` is for those who may not
+    wait for an image: after that time the pull is left to a job (the layers that have come stay).
     """
     for _ in range(MAX_STEPS):
         workload = claim(model, pk)
         if workload is None:
-            return
+            return False
+        workload.pull_seconds = pull_seconds
         try:
             step = take_step(workload, engine)
             stored = store(workload, step)
@@ -85,8 +90,12 @@ def reconcile(model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = N
             raise
         if not stored:
             let_go(workload)
+        elif workload.is_handed_over:
+            operations.send(workload)
+            return True
         elif not step.again:
-            return
+            return False
+    return False
 
 
 def take_step(workload: Workload, engine: Engine | None = None) -> Step:
@@ -338,7 +347,7 @@ def _provide_image(workload: Workload, engine: Engine, spec: WorkloadSpec) -> Wo
     began = time.monotonic()
     try:
         digests = [
-            engine.pull(name, progress=lambda event: _note_progress(workload, event))
+            engine.pull(name, progress=lambda event: _has_time(workload, began) and _note_progress(workload, event))
             for name in (image, *(sidecar.image for sidecar in spec.sidecars))
         ]
     finally:
@@ -350,6 +359,13 @@ def _provide_image(workload: Workload, engine: Engine, spec: WorkloadSpec) -> Wo
         for sidecar, digest in zip(spec.sidecars, digests[1:], strict=True)
     ]
     return replace(spec, image=engine.pin(image, digests[0]), sidecars=sidecars)
+
+
+def _has_time(workload: Workload, began: float) -> bool:
+    """Whether the pull goes on here."""
+    limit = workload.pull_seconds
+    workload.is_handed_over = limit is not None and time.monotonic() - began >= limit
+    return not workload.is_handed_over
 
 
 def _image_of(seen: Observation) -> dict[str, Any]:
@@ -456,6 +472,8 @@ def _after_error(workload: Workload, error: EngineError) -> Step:
             reason = f"{error} Given up after {PULL_PATIENCE.seconds // 60} minutes."
         if reason:
             return Step(S.FAILED, reason, operation=OperationStatus.FAILED, changes={"progress_percent": None})
+    if error.reason == Reason.CANCELLED and workload.is_handed_over:
+        return Step(S.PULLING, "Pulling goes on in a moment.", check_in=HANDED_OVER_SECONDS)
     if error.reason == Reason.CANCELLED:
         return Step(S.QUEUED, "", again=True)
     if status in (S.STOPPED, S.FAILED) and workload.desired_status == DesiredStatus.RUNNING:

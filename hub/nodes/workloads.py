@@ -102,6 +102,11 @@ class Workload(models.Model):
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
 
+    pull_seconds: float | None = None
+    """How long whoever takes its step may pull images; None: as long as that takes. No column: it is his, not ours."""
+    is_handed_over = False
+    """That time is over: a job shall pull the rest."""
+
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
 

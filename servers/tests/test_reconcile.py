@@ -13,8 +13,10 @@ from django.utils import timezone
 from accounts.models import AuditEntry
 from hub.engines.base import EngineError, PullProgress, Reason, State
 from hub.engines.fake import Behaviour, FakeEngine, FakeImage
+from hub.jobs import node_queue, rq_queue
 from hub.nodes import leases
 from hub.nodes import reconcile as mechanism
+from hub.nodes import sweep as sweep_module
 from hub.nodes.choices import AddressState, ObservedStatus, OperationStatus
 from hub.nodes.models import Address, Node, Operation
 from hub.nodes.moves import TOO_FEW
@@ -22,7 +24,7 @@ from hub.nodes.reconcile import kill_now, reconcile, take_step
 from hub.nodes.steps import claim, store
 from hub.nodes.sweep import sweep, tick
 from hub.nodes.tests.factories import PoolFactory
-from hub.testing import count_queries
+from hub.testing import count_queries, run_commit_hooks, run_jobs
 from servers import services, variables
 from servers.models import GameServer, Template
 from servers.tests.factories import GAME, TemplateFactory, VariableFactory, make_node, make_server
@@ -722,6 +724,29 @@ def test_pull_is_given_up_when_the_wish_changes(server: GameServer, engine: Fake
 
     assert server.observed_status == S.STOPPED
     assert engine.calls("ensure") == []
+
+
+@pytest.mark.parametrize("is_job_lost", [False, True])
+def test_long_pull_in_a_tick_is_left_to_a_job_once(
+    server: GameServer, node: Node, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, is_job_lost: bool
+) -> None:
+    run_commit_hooks()
+    rq_queue(node_queue(node.name)).empty()  # the job of its creation is lost
+    monkeypatch.setattr(sweep_module, "PULL_SECONDS", 0.0)
+    engine.state.images["kutanga/sample"] = FakeImage("sha256:1", (PullProgress("Downloading", 64),))
+
+    tick(node, engine=engine)
+    server.refresh_from_db()
+    left = (server.observed_status, server.lease_token, len(engine.calls("ensure")))
+    if is_job_lost:
+        GameServer.objects.update(next_check_at=timezone.now())
+        tick(node, engine=engine)
+    else:
+        run_jobs(node_queue(node.name))
+
+    server.refresh_from_db()
+    assert left == (S.PULLING, None, 0)
+    assert (server.observed_status, len(engine.calls("ensure"))) == (S.STARTING, 1)
 
 
 def test_lease_admits_one_worker(server: GameServer, engine: FakeEngine) -> None:
