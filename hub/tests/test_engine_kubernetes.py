@@ -104,6 +104,26 @@ def test_a_quota_that_another_pod_uses_is_waited_for(
     assert (obstacle is not None and obstacle.permanent) is is_final
 
 
+def test_what_keeps_a_pod_from_its_start_is_told_once_it_is_late(
+    cluster: Cluster, engine: KubernetesEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.ready_seconds = 60
+    spec = spec_of(data_path="/data")
+    engine.ensure(spec)
+    (pod,) = wait_until(lambda: cluster.objects("pods"), what="its pod")
+    with cluster.store.lock:
+        cluster.store.event(spec.name, pod, "FailedMount", 'MountVolume.SetUp failed for volume "pvc-1"')
+    cluster.requests.clear()
+
+    early = engine.inspect(spec.name)
+    asked = ("list", "events") in cluster.requests
+    monkeypatch.setattr("hub.engines.kubernetes.observe.LATE", timedelta(seconds=-60))
+    late = engine.inspect(spec.name)
+
+    assert (early.detail, asked) == ("The cluster is preparing it.", False)
+    assert late.detail == 'The cluster is preparing it: MountVolume.SetUp failed for volume "pvc-1"'
+
+
 @pytest.mark.parametrize(
     ("message", "is_final"),
     [
@@ -435,6 +455,20 @@ def test_a_sidecar_that_does_not_run_is_told(cluster: Cluster, engine: Kubernete
     spec = run(engine, spec_of(sidecars=(beside(),)))
 
     assert engine.inspect(spec.name).detail == "Its container db does not run (CrashLoopBackOff)."
+
+
+def test_without_the_image_of_a_program_beside_it_a_workload_is_not_up(
+    cluster: Cluster, engine: KubernetesEngine
+) -> None:
+    from .test_engine_kubernetes_manifests import beside
+
+    cluster.missing_images.add(beside().image)
+    spec = spec_of(sidecars=(beside(),))
+
+    engine.ensure(spec)
+    seen = told(engine, spec, f"The image {beside().image} cannot be pulled")
+
+    assert (seen.state, seen.obstacle.reason, seen.obstacle.permanent) == (State.CREATED, Reason.IMAGE_MISSING, True)
 
 
 def test_programs_beside_the_main_one_run_with_what_is_theirs_and_end_with_it(

@@ -13,7 +13,7 @@ from . import names
 from .errors import refusal
 from .gateway import Gateway
 from .mirror import Listing, Mirror
-from .observe import View, is_ours, observe
+from .observe import PREPARING, View, is_ours, observe
 from .options import Options
 from .resources import DEPLOYMENTS, EVENTS, NAMESPACES, PODS, SERVICES
 
@@ -121,6 +121,9 @@ class Looks:
             return self.seen(view)
         if seen.obstacle is not None and seen.obstacle.reason is Reason.UNAVAILABLE and not view.events:
             view.events = self.gateway.find(EVENTS, name, fields="involvedObject.kind=Service")
+            return self.seen(view)
+        if seen.detail == PREPARING and view.is_late and not view.events:  # a volume, a secret or a network that lacks
+            view.events = self.gateway.find(EVENTS, name, fields="involvedObject.kind=Pod")
             return self.seen(view)
         return seen
 

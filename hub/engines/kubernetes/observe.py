@@ -32,6 +32,8 @@ Object = Mapping[str, Any]
 SIGNALS = 32
 STUCK_SECONDS = 300
 NOTED = timedelta(seconds=20)
+PREPARING = "The cluster is preparing it."
+LATE = timedelta(minutes=1)
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 # No pool has the IP, or somebody has it who does not share it with us: then no other port on it can be had either.
 NO_PORT_OF_IT = ("not compatible", "not allowed in config", "no available", "sharing key")
@@ -96,6 +98,12 @@ class View:
     def pod(self) -> Object | None:
         """The pod of the present run, or the last one that is still there."""
         return self._own[-1] if self._own else None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its pod has been waiting longer than most images take."""
+        made_at = moment(self.pod["metadata"]["creationTimestamp"]) if self.pod else None
+        return made_at is not None and datetime.now(UTC) - made_at > LATE
 
     @property
     def lost_pods(self) -> Sequence[Object]:
@@ -202,6 +210,8 @@ def _running(view: View, pod: Object, status: Object, facts: dict[str, Any], *, 
         facts |= {"host": _host(pod), "started_at": moment(running["startedAt"])}
         if exposure == LOAD_BALANCER and (missing := address_fault(view)) is not None:
             return Observation(state=State.CREATED, detail=missing.message, obstacle=missing, **facts)
+        if (told := _sidecar_not_made(pod)) is not None:
+            return Observation(state=State.CREATED, detail=told[0], obstacle=told[1], **facts)
         facts["restart_cause"] = _after_restart(last) if last else _after_loss(view.lost_pods)
         is_ready = bool(status.get("ready")) if _has_probe(pod) else None
         return Observation(state=State.RUNNING, detail=sidecar_trouble(pod), is_ready=is_ready, **facts)
@@ -218,7 +228,7 @@ def _running(view: View, pod: Object, status: Object, facts: dict[str, Any], *, 
         )
     if over := state.get("terminated") or last:
         return Observation(state=State.CREATED, detail=_after_restart(over), **facts)
-    detail, obstacle = _why_not_yet(pod, waiting)
+    detail, obstacle = _why_not_yet(view, pod, waiting)
     return Observation(state=State.CREATED, detail=detail, obstacle=obstacle, **facts)
 
 
@@ -226,24 +236,43 @@ def _has_probe(pod: Object) -> bool:
     return any(one["name"] == names.CONTAINER and one.get("readinessProbe") for one in pod["spec"]["containers"])
 
 
-def _why_not_yet(pod: Object, waiting: Object) -> tuple[str, Obstacle | None]:
+def _why_not_yet(view: View, pod: Object, waiting: Object) -> tuple[str, Obstacle | None]:
     """Why a pod has no running container: in words, and as an obstacle when waiting will not help."""
-    reason, message = waiting.get("reason") or "", sentence(waiting.get("message") or "")
-    if reason in IMAGE_REASONS:
-        image = pod["spec"]["containers"][0]["image"]
-        text = f"The image {image} cannot be pulled: {message or reason}"
-        is_final = reason in ("InvalidImageName", "ErrImageNeverPull") or _says_missing(message)
-        return text, Obstacle(Reason.IMAGE_MISSING, text, permanent=is_final) if is_final else None
-    if reason in CONFIG_REASONS:
-        text = f"The cluster cannot make the container: {message or reason}"
-        return text, Obstacle(Reason.REFUSED, text, permanent=True) if reason == CONFIG_REASONS[0] else None
+    if (told := _not_made(waiting, pod["spec"]["containers"][0])) is not None:
+        return told
     status = pod.get("status") or {}
     if status.get("phase") == "Failed":
         return _after_loss([pod]), None
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"No machine of the cluster can take it: {sentence(condition.get('message') or '')}", None
-    return "The cluster is preparing it.", None
+    warnings = [one for one in view.events if one.get("type") == "Warning" and _is_about(one, pod)]
+    if warnings:
+        return f"The cluster is preparing it: {sentence(warnings[-1].get('message') or '')}", None
+    return PREPARING, None
+
+
+def _not_made(waiting: Object, container: Object) -> tuple[str, Obstacle | None] | None:
+    """Why there can be no container: its image or what is configured; None when it waits for something else."""
+    reason, message = waiting.get("reason") or "", sentence(waiting.get("message") or "")
+    if reason in IMAGE_REASONS:
+        text = f"The image {container['image']} cannot be pulled: {message or reason}"
+        is_final = reason in ("InvalidImageName", "ErrImageNeverPull") or _says_missing(message)
+        return text, Obstacle(Reason.IMAGE_MISSING, text, permanent=True) if is_final else None
+    if reason in CONFIG_REASONS:
+        text = f"The cluster cannot make the container: {message or reason}"
+        return text, Obstacle(Reason.REFUSED, text, permanent=True) if reason == CONFIG_REASONS[0] else None
+    return None
+
+
+def _sidecar_not_made(pod: Object) -> tuple[str, Obstacle | None] | None:
+    """Why a program beside the workload's own could not be brought up with it."""
+    containers = {one["name"]: one for one in pod["spec"]["containers"]}
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        waiting = status["state"].get("waiting") or {}
+        if status["name"] != names.CONTAINER and (told := _not_made(waiting, containers[status["name"]])) is not None:
+            return told
+    return None
 
 
 def _says_missing(message: str) -> bool:
@@ -258,7 +287,7 @@ def _without_pod(view: View) -> dict[str, Any]:
             text = f"The cluster refused its pod: {sentence(message)}"
             is_final = is_about_limits(message) and not waits_for_another(message) and not _is_fresh(condition)
             return {"detail": text, "obstacle": Obstacle(Reason.REFUSED, text, permanent=True) if is_final else None}
-    return {"detail": "The cluster is preparing it."}
+    return {"detail": PREPARING}
 
 
 def _is_fresh(condition: Object) -> bool:
@@ -303,6 +332,10 @@ def _pending(view: View, service: Object, binding: PortBinding) -> Obstacle:
     reason = Reason.ADDRESS_MISSING if is_whole else Reason.ADDRESS_TAKEN
     text = f"The load balancer does not give {binding.ip}:{binding.port}: {message}"
     return Obstacle(reason, text, ip=binding.ip, port=binding.port)
+
+
+def _is_about(event: Object, one: Object) -> bool:
+    return event["involvedObject"].get("uid") == one["metadata"]["uid"]
 
 
 def _addresses_of(service: Object) -> list[str]:

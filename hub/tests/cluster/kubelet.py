@@ -111,6 +111,8 @@ class Pod:
     def _run_beside(self) -> None:
         """Programs beside the main one, each with what its own container says; one that ends stays ended."""
         for container in self.spec["containers"][1:]:
+            if self.cluster.image_fault(container["image"]):
+                continue
             self.beside[container["name"]] = subprocess.Popen(
                 [self._expanded(word, container) for word in container.get("args") or ("sleep", "300")],
                 stdin=subprocess.DEVNULL,
@@ -127,8 +129,11 @@ class Pod:
         assert output is not None
         return output.read().decode()
 
-    def _state_beside(self, name: str) -> Object:
+    def _state_beside(self, container: Object) -> Object:
+        name = container["name"]
         process = self.beside.get(name)
+        if fault := self.cluster.image_fault(container["image"]):
+            return {"waiting": {"reason": "ErrImagePull", "message": fault}}
         if name in self.cluster.broken_sidecars:
             return {"waiting": {"reason": "CrashLoopBackOff"}}
         if process is None:
@@ -227,8 +232,10 @@ class Pod:
         status: Object = {"name": "main", "state": state, "restartCount": self.restarts, "ready": self._is_ready(state)}
         status |= {"image": self.container["image"], "imageID": self.cluster.image_id(self.container["image"])}
         status["lastState"] = {"terminated": self.last} if self.last else {}
-        names = [container["name"] for container in self.spec["containers"][1:]]
-        beside = [{"name": name, "state": self._state_beside(name), "restartCount": 0} for name in names]
+        beside = [
+            {"name": container["name"], "state": self._state_beside(container), "restartCount": 0}
+            for container in self.spec["containers"][1:]
+        ]
         with self.cluster.store.lock:
             found = self.cluster.store.objects.get(("pods", self.namespace, self.name))
             if found is not None:
