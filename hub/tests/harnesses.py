@@ -24,6 +24,7 @@ from hub.engines.base import Engine, EngineError, Limits, Observation, State, Us
 from hub.engines.docker import DockerEngine
 from hub.engines.fake import Behaviour, FakeEngine
 from hub.engines.kubernetes import KubernetesEngine
+from hub.engines.kubernetes.network import SHARING_KEY
 from hub.engines.process import ProcessEngine
 from hub.testing import wait_until
 
@@ -294,10 +295,11 @@ class KubernetesHarness(Harness):
 
     @contextlib.contextmanager
     def hold(self, ip: str, port: int, kind: socket.SocketKind) -> Iterator[None]:
-        """A service of somebody else has it."""
+        """A service of somebody else has it, and shares the IP: without that no other port of it could be had."""
         protocol = "TCP" if kind == socket.SOCK_STREAM else "UDP"
         ports = [{"port": port, "protocol": protocol}]
         service = self.cluster.put("services", "others", "web", type="ClusterIP", ports=ports)
+        service["metadata"]["annotations"] = {SHARING_KEY: f"contract-{ip}"}
         service["status"] = {"loadBalancer": {"ingress": [{"ip": ip}]}}
         try:
             yield
