@@ -3290,6 +3290,7 @@ class PublisherKeys(Group):
         self,
         *,
         fields: str | None = None,
+        is_enabled: bool | None = None,
         limit: int | None = None,
         offset: int | None = None,
         ordering: str | None = None,
@@ -3299,7 +3300,14 @@ class PublisherKeys(Group):
         return Listing(
             self._client,
             "/api/v1/publisher-keys",
-            {"fields": fields, "limit": limit, "offset": offset, "ordering": ordering, "q": q},
+            {
+                "fields": fields,
+                "is_enabled": is_enabled,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "q": q,
+            },
         )
 
     def create(self, *, name: str, public_key: str) -> Answer:

@@ -28,13 +28,13 @@ class BundleFilter(SearchFilterSet):
 
 
 class PublisherFilter(SearchFilterSet):
-    """By name or the beginning of the fingerprint."""
+    """By name or the beginning of the fingerprint; by whether it is trusted."""
 
     find = staticmethod(find_publisher)
 
     class Meta:
         model = PublisherKey
-        fields: tuple[str, ...] = ()
+        fields = ("is_enabled",)
 
 
 class DeploymentFilter(SearchFilterSet):

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import require
 from hub.api.etags import conditional
+from hub.api.filters import orders_of
 from hub.api.idempotency import idempotent
 from hub.api.shapes import parse
 from hub.api.throttles import ThrottledView
@@ -24,6 +25,7 @@ from hub.api.views import HubViewSet
 from hub.exceptions import Conflict, HubError, Invalid, NotFound
 
 from ..bundles import services as bundles
+from ..bundles.lists import PUBLISHERS
 from ..bundles.models import Bundle, PublisherKey
 from ..deployments import services as deployments
 from ..deployments import suits
@@ -150,7 +152,7 @@ class PublisherViewSet(HubViewSet):
     queryset = PublisherKey.objects.all()
     serializer_class = shapes.PublisherSerializer
     filterset_class = filters.PublisherFilter
-    ordering_fields = ("name", "created_at")
+    ordering_fields = orders_of(PUBLISHERS)
     ordering = ("name",)
     verbs: ClassVar[dict[str, str]] = {"list": "bundles.view", "retrieve": "bundles.view", "*": "publishers.change"}
 

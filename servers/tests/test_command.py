@@ -137,6 +137,8 @@ def test_server_is_created_and_awaited(shell: Shell, node: Node, owner: User, ag
         1536,
         "--set",
         "MOTD=Hi = ho",
+        "--publish",
+        "rcon",
     )
 
     row = shell(*words, "--wait").splitlines()[1]
@@ -144,6 +146,7 @@ def test_server_is_created_and_awaited(shell: Shell, node: Node, owner: User, ag
     server = GameServer.objects.get()
     assert "running" in row
     assert (server.memory_mb, server.values, server.owner) == (1536, {"MOTD": "Hi = ho"}, owner)
+    assert server.published_ports == ["rcon"]
     assert shell.err.getvalue().splitlines()[0].startswith("survival: queued")
     assert shell.err.getvalue().splitlines()[-1].startswith("survival: running")
 

@@ -93,6 +93,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting; may be repeated"
         )
+        parser.add_argument(
+            "--publish", action="append", default=[], metavar="PORT", help="a private port to open; may be repeated"
+        )
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
         with context.use(context.Context(request_id=context.new_request_id(), via="command")):
@@ -140,6 +143,7 @@ class Command(BaseCommand):
             region=_region(region or whose.region_preference),
             values=dict(_pair(text) for text in options["set"]),
             description=options["description"],
+            published_ports=options["publish"],
             **limits,
         )
         self._wait_for(server, Operation.objects.filter(workload_id=server.pk).first(), **options)
