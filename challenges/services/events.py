@@ -169,8 +169,10 @@ def withdraw(event: Event, *, actor: Any) -> None:
     """Leave an event before it begins; what organisers have deployed for the team goes."""
     require(actor, "events.play")
     with transaction.atomic():
+        # The participation before the event, as launches hold them.
+        rows = Participation.objects.of(actor).filter(event=event).select_related("team")
+        found = rows.select_for_update(of=("self",)).first()
         locked = lock_event(event)
-        found = Participation.objects.of(actor).filter(event=locked).select_related("team").first()
         if found is None:
             raise NotFound("You have not entered this event.")
         if found.team.captain_id != actor.pk:
@@ -179,7 +181,7 @@ def withdraw(event: Event, *, actor: Any) -> None:
         if locked.state != EventStatus.SCHEDULED:
             raise Conflict("The event has begun.", code="event_begun")
         audit.record(actor, "event.withdrawn", locked, team=found.team.name)
-        found.delete()  # and then its copies: a launch that holds it is waited for
+        found.delete()
         copies = Instance.objects.filter(event=locked, team=found.team)
         expiry.end_all(copies, actor=actor, verb="delete", reason="The team has withdrawn.")
 
