@@ -246,13 +246,14 @@ def kill(pid: int) -> None:
 
 
 def work(node: Node, until: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
-    """What the sweep loop of an agent does, faster."""
+    """What the sweep loop of an agent does, faster. What is due is looked at once at least: a dead one may hold it."""
     sweep(node)
     deadline = time.monotonic() + seconds
+    tick(node)
     while not until():
         assert time.monotonic() < deadline, "the agent's work did not come to an end"
-        tick(node)
         time.sleep(0.02)
+        tick(node)
 
 
 def recover(house: House) -> None:
