@@ -48,6 +48,7 @@ urlpatterns = [
     path(f"{EVENT}/instances/deploy", instances.instance_deploy, name="instance_deploy"),
     path(f"{EVENT}/instances/kill", instances.instance_kill_all, name="instance_kill_all"),
     path("instances/", instances.instance_list, name="instance_list"),
+    path("instances/kill", instances.instance_kill_all, name="instance_kill_everything"),
     path("instances/bulk", instances.instance_bulk, name="instance_bulk"),
     path("instances/addresses", instances.address_ledger, name="address_ledger"),
     path("instances/<uuid:pk>", instances.instance_detail, name="instance_detail"),

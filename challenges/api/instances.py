@@ -153,9 +153,12 @@ class DeploySerializer(serializers.Serializer[Any]):
 
 
 class KillAllSerializer(serializers.Serializer[Any]):
-    """All instances of an event; the phrase is `kill` and the event's slug."""
+    """All instances of an event; the phrase is `kill` and the event's slug.
 
-    event = serializers.SlugField(max_length=110)
+    Without an event: of all events, and all test copies; the phrase is `kill everything`.
+    """
+
+    event = serializers.SlugField(max_length=110, required=False)
     phrase = serializers.CharField(max_length=200)
 
 
@@ -293,7 +296,7 @@ class InstanceViewSet(HubViewSet):
         return Response(InstanceResultSerializer([bulk_entry(one, status=202) for one in results], many=True).data)
 
     @extend_schema(
-        summary="End all instances of an event at once",
+        summary="End all instances of an event, or of all events, at once",
         request=KillAllSerializer,
         responses=InstanceResultSerializer(many=True),
         filters=False,
@@ -302,7 +305,8 @@ class InstanceViewSet(HubViewSet):
     def kill_all(self, request: Request) -> Response:
         """One entry for each that ran: 202 where it was asked to end, else why it could not be."""
         asked = parse(KillAllSerializer, request)
-        results = services.kill_all(_event(request, asked["event"]), actor=request.user, phrase=asked["phrase"])
+        event = _event(request, asked["event"]) if "event" in asked else None
+        results = services.kill_all(event, actor=request.user, phrase=asked["phrase"])
         return Response(InstanceResultSerializer([bulk_entry(one, status=202) for one in results], many=True).data)
 
     @extend_schema(

@@ -40,6 +40,8 @@ from .instance_fleet import (
     end_for_event,
     kill_all,
     kill_phrase,
+    killed_with,
+    require_kill_all,
     settle_instances,
 )
 from .instances import (
@@ -122,6 +124,7 @@ __all__ = [
     "kick_member",
     "kill_all",
     "kill_phrase",
+    "killed_with",
     "launch_instance",
     "launch_test",
     "leave_team",
@@ -139,6 +142,7 @@ __all__ = [
     "reject_event",
     "remove_entry",
     "remove_file",
+    "require_kill_all",
     "reset_instance",
     "reset_player",
     "resume_event",

@@ -11,17 +11,18 @@ from django.db.models import Exists, OuterRef, Q
 
 from accounts import audit
 from accounts.actors import SYSTEM
-from accounts.permissions import require
+from accounts.permissions import require, sees_all
 from challenges.instances import expiry
 from challenges.models import Event, EventChallenge, Instance, Participation, ScoreEvent, Team
 from hub import bulk
-from hub.exceptions import Invalid, NotFound
+from hub.exceptions import Invalid, NotAllowed, NotFound
 from hub.nodes.choices import DesiredStatus
 
 from . import instances
 
 if TYPE_CHECKING:
     from accounts.actors import Asker
+    from challenges.instances.querysets import InstanceQuerySet
 
 BULK: Final[dict[str, Callable[..., Any]]] = {
     "extend": instances.extend_instance,
@@ -61,21 +62,37 @@ def act_on_many(
     return bulk.for_keys(ids, rows, lambda instance: BULK[verb](instance, actor=actor, **asked))
 
 
-def kill_phrase(event: Event) -> str:
-    """What has to be typed before all instances of an event go."""
-    return f"kill {event.slug}"
+def kill_phrase(event: Event | None) -> str:
+    """What has to be typed before all instances of an event, or of all events, go."""
+    return f"kill {event.slug if event else 'everything'}"
 
 
-def kill_all(event: Event, *, actor: Asker, phrase: str) -> list[bulk.Result[Instance]]:
-    """End every instance of an event at once and remove it, with a result for each."""
-    require(actor, "events.change", event)
+def kill_all(event: Event | None, *, actor: Asker, phrase: str) -> list[bulk.Result[Instance]]:
+    """End every instance of an event at once and remove it, with a result for each.
+
+    Without an event: of all events and all test copies, for those whose right to events has no bounds.
+    """
+    require_kill_all(event, actor=actor)
     if phrase.strip() != kill_phrase(event):
         raise Invalid(f"Type “{kill_phrase(event)}”.", field="phrase")
-    rows = Instance.objects.wanted().filter(event=event).order_by("created_at")
-    results = bulk.for_each(rows, lambda row: _end(row, actor, "kill", f"All were killed by {actor}."))
+    results = bulk.for_each(killed_with(event), lambda row: _end(row, actor, "kill", f"All were killed by {actor}."))
     failed = sum(not result.is_done for result in results)
-    audit.record(actor, "event.instances_killed", event, instances=len(results) - failed, failed=failed)
+    action = "event.instances_killed" if event else "instance.all_killed"
+    audit.record(actor, action, event, instances=len(results) - failed, failed=failed)
     return results
+
+
+def require_kill_all(event: Event | None, *, actor: Asker) -> None:
+    """Raise `NotAllowed` unless the actor may kill all of an event, or of all events."""
+    require(actor, "events.change", event)
+    if event is None and not sees_all(actor, "events.change"):
+        raise NotAllowed("Your role ends at regions. Kill all of one event.")
+
+
+def killed_with(event: Event | None) -> InstanceQuerySet:
+    """What goes when all of an event, or of all events with the test copies, are killed."""
+    rows = Instance.objects.wanted().order_by("created_at")
+    return rows.filter(event=event) if event else rows
 
 
 def end_for_event(event: Event) -> None:

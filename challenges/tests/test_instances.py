@@ -596,6 +596,23 @@ def test_kill_all_wants_the_phrase_and_removes_every_instance(arena: Arena, oper
     assert arena.engine.list_owned() == []
 
 
+def test_kill_everything_ends_all_events_and_test_copies_unless_a_region_bounds_the_role(arena: Arena, operator: Any):
+    challenge = runnable(arena.event)
+    arena.launch(arena.teams[0], challenge)
+    services.launch_test(challenge, actor=operator, team=arena.teams[1])
+    bounded = UserFactory(role="Operator", regions=[arena.node.region.slug])
+    phrase = services.kill_phrase(None)
+    with pytest.raises(NotAllowed, match="ends at regions"):
+        services.kill_all(None, actor=bounded, phrase=phrase)
+    with pytest.raises(Invalid, match="kill everything"):
+        services.kill_all(None, actor=operator, phrase=services.kill_phrase(arena.event))
+
+    results = services.kill_all(None, actor=operator, phrase=phrase)
+
+    assert [result.is_done for result in results] == [True, True]
+    assert not Instance.objects.wanted().exists()
+
+
 def test_many_are_extended_at_once_with_a_result_for_each(arena: Arena, operator: Any):
     made = [arena.launch(team, runnable(arena.event)) for team in arena.teams]
     arena.work()

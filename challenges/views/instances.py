@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from accounts.permissions import can, require
+from accounts.permissions import can, require, sees_all
 from challenges import services
 from challenges.instances.ledger import books
 from challenges.instances.lists import INSTANCES
@@ -93,6 +93,7 @@ def instance_list(request: HttpRequest) -> HttpResponse:
         "may_act": can(request.user, "instances.control"),
         "sees_books": can(request.user, "addresses.view"),
         "event": event if event and can(request.user, "events.change", event) else None,
+        "may_kill_everything": not chosen and sees_all(request.user, "events.change"),
     }
     if is_fragment:
         return live.answer(request, "challenges/partials/instance_table.html", context, tag=tag)
@@ -134,17 +135,22 @@ def instance_deploy(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @login_required
-def instance_kill_all(request: HttpRequest, slug: str) -> HttpResponse:
-    """Ask for the phrase, then end every instance of an event."""
-    event = _event_to_change(request, slug)
+def instance_kill_all(request: HttpRequest, slug: str = "") -> HttpResponse:
+    """Ask for the phrase, then end every instance of an event; without one, of all events, and all test copies."""
+    event = _event_to_change(request, slug) if slug else None
+    services.require_kill_all(event, actor=request.user)
     phrase = services.kill_phrase(event)
-    running = Instance.objects.wanted().filter(event=event).count()
-    instances = f"{reverse('challenges:instance_list')}?event={slug}"
+    running = services.killed_with(event).count()
+    instances = reverse("challenges:instance_list") + (f"?event={slug}" if slug else "")
     return page_forms.confirm(
         request,
-        title=f"Kill all instances of {event.name}?",
+        title=f"Kill all instances of {event.name}?" if event else "Kill all instances of all events?",
         text="Every team loses what it has running, at once. Gone will be:",
-        lost=[f"{running} instances with all that teams have done in them", "Their addresses, which rest first"],
+        lost=[
+            f"{running} instances with all that teams have done in them",
+            "Their addresses, which rest first",
+            *([] if event else ["All test copies"]),
+        ],
         action="Kill all",
         must_type=phrase,
         back=instances,

@@ -2765,12 +2765,12 @@ class Instances(Group):
             body={"event": event, "challenge": challenge, "force": force},
         )
 
-    def kill_all(self, *, event: str, phrase: str) -> Rows:
-        """End all instances of an event at once."""
+    def kill_all(self, *, phrase: str, event: str | Unset = UNSET) -> Rows:
+        """End all instances of an event, or of all events, at once."""
         return self._rows(
             "POST",
             "/api/v1/instances/kill-all",
-            body={"event": event, "phrase": phrase},
+            body={"phrase": phrase, "event": event},
         )
 
     def ledger(self) -> Rows:
