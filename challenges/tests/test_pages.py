@@ -606,3 +606,35 @@ def test_own_score_comes_by_itself(entry: EventChallenge, mine: Participation) -
     assert (same.status_code, after.status_code) == (304, 200)
     assert (": 100 points" in after.content.decode(), "<html" in after.content.decode()) == (True, False)
     assert 'id="score" data-live' in page(client, path)
+
+
+def test_page_of_an_event_says_by_itself_that_it_has_begun_and_what_was_announced(
+    entry: EventChallenge, mine: Participation
+) -> None:
+    Event.objects.update(starts_at=timezone.now() + timedelta(hours=1))
+    client, url = browser(mine.team.captain), entry.event.get_absolute_url()
+    piece = {"HX-Request": "true", "HX-Target": "event-facts"}
+
+    before = client.get(url, headers=piece)
+    same = client.get(url, headers={**piece, "If-None-Match": before["ETag"]})
+    Event.objects.update(starts_at=timezone.now())
+    Announcement.objects.create(event=entry.event, title="Pizza", message="In the hall.", author_name="tendai")
+    after = client.get(url, headers={**piece, "If-None-Match": before["ETag"]})
+
+    assert (same.status_code, after.status_code) == (304, 200)
+    assert ("Withdraw" in before.content.decode(), "Withdraw" in after.content.decode()) == (True, False)
+    assert all(text in after.content.decode() for text in ("Running", "Pizza", 'id="event-head" hx-swap-oob'))
+
+
+def test_page_of_a_team_shows_who_joins_by_itself(mine: Participation) -> None:
+    client, url = browser(mine.team.captain), mine.team.get_absolute_url()
+    piece = {"HX-Request": "true", "HX-Target": "team"}
+
+    before = client.get(url, headers=piece)
+    same = client.get(url, headers={**piece, "If-None-Match": before["ETag"]})
+    member = UserFactory()
+    services.join_team(mine.team.join_code, actor=member)
+    after = client.get(url, headers={**piece, "If-None-Match": before["ETag"]})
+
+    assert (same.status_code, after.status_code) == (304, 200)
+    assert (member.username in before.content.decode(), member.username in after.content.decode()) == (False, True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
@@ -54,11 +55,11 @@ def event_list(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def event_detail(request: HttpRequest, slug: str) -> HttpResponse:
-    """What an event is, and for those who run it its challenges and teams."""
+    """What an event is, and for those who run it its challenges and teams; what changes by itself refreshes itself."""
     event = find_event(request, slug)
     may_change, may_moderate = can(request.user, "events.change", event), can(request.user, "events.moderate", event)
     participation = services.participation_of(event, request.user)
-    context = {
+    context: dict[str, Any] = {
         "event": event,
         "tab": "event",
         "participation": participation,
@@ -77,6 +78,17 @@ def event_detail(request: HttpRequest, slug: str) -> HttpResponse:
         }
     if may_moderate:
         context["teams"] = event.participations.select_related("team", "event")
+    if live.is_fragment(request, "event-facts"):
+        shown = [
+            model_to_dict(event, exclude=["organisers"]),
+            event.state,
+            event.is_frozen,
+            event.is_open_for_registration,
+        ]
+        shown += [participation and (participation.pk, participation.is_banned), context["moves"]]
+        shown += [[told.pk for told in context["announcements"]], bool(context.get("teams"))]
+        tag = live.etag(me(request).pk, *shown)
+        return live.answer(request, "challenges/partials/event_parts.html", {**context, "is_part": True}, tag=tag)
     return live.private(render(request, "challenges/event_detail.html", context))
 
 

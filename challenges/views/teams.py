@@ -84,12 +84,12 @@ def team_join(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def team_detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """Who is in a team, its code, and where it plays."""
+    """Who is in a team, its code, and where it plays; members and events refresh themselves."""
     team = find_team(request, pk)
     members = list(team.memberships.select_related("user"))
     may_change = can(request.user, "teams.change", team)
     is_member = any(membership.user_id == me(request).pk for membership in members)
-    context = {
+    context: dict[str, Any] = {
         "team": team,
         "members": members,
         "participations": team.participations.select_related("event__region"),
@@ -98,6 +98,11 @@ def team_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "is_member": is_member,
         "code": team.join_code if (may_change or is_member) and not team.is_banned else "",
     }
+    if live.is_fragment(request, "team"):
+        shown = [(member.user_id, member.user.username) for member in members]
+        events = [(each.pk, each.event.name, each.event.state) for each in context["participations"]]
+        tag = live.etag(me(request).pk, team.captain_id, team.banned_at, team.ban_reason, may_change, shown, events)
+        return live.answer(request, "challenges/partials/team_parts.html", context, tag=tag)
     return live.private(render(request, "challenges/team_detail.html", context))
 
 
