@@ -69,15 +69,8 @@ def event_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "may_reset": can(request.user, "events.reset", event),
         "may_play": can(request.user, "events.play"),
         "moves": _moves(request, event) if may_change else [],
+        "has_teams": may_change and event.participations.exists(),
     }
-    if may_change:
-        context |= {
-            "entries": event.entries.select_related("challenge"),
-            "entry_form": EntryForm(event),
-            "announce": AnnounceForm(),
-        }
-    if may_moderate:
-        context["teams"] = event.participations.select_related("team", "event")
     if live.is_fragment(request, "event-facts"):
         shown = [
             model_to_dict(event, exclude=["organisers"]),
@@ -86,9 +79,17 @@ def event_detail(request: HttpRequest, slug: str) -> HttpResponse:
             event.is_open_for_registration,
         ]
         shown += [participation and (participation.pk, participation.is_banned), context["moves"]]
-        shown += [[told.pk for told in context["announcements"]], bool(context.get("teams"))]
+        shown += [[told.pk for told in context["announcements"]], context["has_teams"]]
         tag = live.etag(me(request).pk, *shown)
         return live.answer(request, "challenges/partials/event_parts.html", {**context, "is_part": True}, tag=tag)
+    if may_change:
+        context |= {
+            "entries": event.entries.select_related("challenge"),
+            "entry_form": EntryForm(event),
+            "announce": AnnounceForm(),
+        }
+    if may_moderate:
+        context["teams"] = event.participations.select_related("team", "event")
     return live.private(render(request, "challenges/event_detail.html", context))
 
 
