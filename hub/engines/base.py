@@ -246,7 +246,8 @@ class Observation:
     goes on telling however well it runs. `engine_restarted` marks an exit that the engine's or the host's own
     restart explains. `image` is the very image it was made from, as `pin` names it. `labels` are
     those of `labels_for`. `obstacle` belongs to a workload that was made and does not run yet. `is_ready` is what the
-    engine's own probe says, None where it has none.
+    engine's own probe says, None where it has none. `is_ending` marks one that runs although it was asked to end, as
+    far as an engine that restarts by itself has noted it.
     """
 
     kind: str
@@ -268,6 +269,7 @@ class Observation:
     labels: Mapping[str, str] = field(default_factory=dict)
     obstacle: Obstacle | None = None
     is_ready: bool | None = None
+    is_ending: bool = False
 
     @property
     def name(self) -> str:

@@ -132,6 +132,8 @@ def _towards_running(workload: Workload, engine: Engine, seen: Observation | Non
     if seen is not None and seen.is_running:
         if seen.generation < workload.generation:
             return _stop_step(workload, engine, seen, S.STOPPING)
+        if seen.is_ending and workload.observed_status == S.FAILED:  # given up, and within its grace
+            return Step(S.FAILED, workload.status_reason, operation=OperationStatus.FAILED)
         if _was_restarted(workload, engine, seen):
             return _restarted(workload, engine, seen)
         step = _watch(workload, engine, seen)

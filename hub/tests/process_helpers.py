@@ -17,8 +17,8 @@ from .harnesses import BareProcessHarness, ProcessHarness, Program
 
 ALONE = Program("exec sleep 300", Behaviour())
 READY_ALONE = Program("echo ready; exec sleep 300", Behaviour(output=("ready",)))
-ESCAPES = Program(  # its grandchild leaves the session and loses its parent
-    "(setsid sh -c 'echo escaped; exec sleep 300' &); sleep 0.1; echo ready; exec sleep 300",
+ESCAPES = Program(  # its grandchild leaves the session and loses its parent; "ready" comes once it is there
+    """exec 3>&1; : "$(setsid sh -c 'echo escaped >&3; exec sleep 300 >&3' &)"; echo ready; exec sleep 300""",
     Behaviour(output=("ready",)),
 )
 BOTH = [pytest.param(ProcessHarness, id="cgroups"), pytest.param(BareProcessHarness, id="bare")]

@@ -19,7 +19,7 @@ from hub.testing import wait_until
 
 from .cluster import Cluster
 from .cluster.server import kubeconfig
-from .harnesses import ECHOES_INPUT
+from .harnesses import ECHOES_INPUT, STUBBORN
 from .kubernetes_helpers import GAME, engine_of, run, spec_of
 
 ENSURE_POINTS = sorted(name for name in FAILPOINTS if name.startswith("kubernetes.ensure"))
@@ -164,6 +164,17 @@ def test_a_stop_cut_short_is_finished_by_the_next(cluster: Cluster, engine: Kube
     engine.stop(spec.name)
 
     wait_until(lambda: engine.inspect(spec.name).state is State.EXITED, what="an end")
+
+
+def test_what_was_asked_to_end_says_so_as_long_as_it_runs(cluster: Cluster, engine: KubernetesEngine) -> None:
+    spec = run(engine, spec_of(STUBBORN))
+    before = engine.inspect(spec.name)
+
+    engine.stop(spec.name)
+
+    seen = engine.inspect(spec.name)
+    assert (before.is_running, before.is_ending, seen.is_running, seen.is_ending) == (True, False, True, True)
+    engine.kill(spec.name)
 
 
 def test_a_restart_cut_short_is_finished_by_the_next(cluster: Cluster, engine: KubernetesEngine) -> None:

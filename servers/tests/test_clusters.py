@@ -33,6 +33,7 @@ class Cluster(FakeEngine):
     is_slow = True
     obstacle: Obstacle | None = None
     restarts = 0
+    is_ending = False
 
     def ensure(self, spec):
         return self.told(super().ensure(spec))
@@ -46,9 +47,8 @@ class Cluster(FakeEngine):
             return replace(seen, state=State.CREATED, started_at=None, detail="On its way.", obstacle=self.obstacle)
         if self.restarts and seen.is_running:
             later = seen.started_at + timedelta(seconds=self.restarts)
-            return replace(
-                seen, started_at=later, restart_count=self.restarts, restart_cause="It ended with exit code 3."
-            )
+            seen = replace(seen, started_at=later, restart_count=self.restarts)
+            return replace(seen, restart_cause="It ended with exit code 3.", is_ending=self.is_ending)
         return seen
 
 
@@ -194,6 +194,22 @@ def test_the_hub_gives_up_by_stopping_what_the_cluster_would_restart(server: Gam
     assert server.observed_status == S.FAILED
     assert "Given up after 8 crashes" in server.status_reason
     assert any(call.verb == "stop" for call in cluster.state.calls)
+
+
+def test_what_was_given_up_stays_failed_until_it_has_ended(
+    server: GameServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.is_slow = False
+    look(server, cluster)
+    monkeypatch.setattr(cluster, "stop", lambda name: setattr(cluster, "is_ending", True))
+    for count in range(1, 9):
+        cluster.restarts = count
+        look(server, cluster)
+
+    look(server, cluster)
+
+    assert (server.observed_status, server.restart_count) == (S.FAILED, 8)
+    assert "Given up after 8 crashes" in server.status_reason
 
 
 def test_what_ends_by_its_console_and_is_started_again_is_stopped_before_it_is_killed(

@@ -169,7 +169,8 @@ def _observe(view: View, *, exposure: str) -> Observation:
 def _ending(view: View, pod: Object | None, status: Object | None, facts: dict[str, Any]) -> Observation:
     """A workload that was asked to end: as long as its container runs, it does."""
     if status is not None and (running := status["state"].get("running")):
-        return Observation(state=State.RUNNING, host=_host(pod), started_at=moment(running["startedAt"]), **facts)
+        facts |= {"host": _host(pod), "started_at": moment(running["startedAt"])}
+        return Observation(state=State.RUNNING, is_ending=True, **facts)
     noted = view.ended or {}
     if (told := end_of(status)) and "code" not in noted:
         noted = told
