@@ -133,5 +133,18 @@ class ErrorCode(models.TextChoices):
 
 RETRIED: Final = frozenset({ErrorCode.DOWNLOAD, ErrorCode.CORRUPTED, ErrorCode.BUSY, ErrorCode.TIMEOUT})
 """What may go well another time. A bad signature or a failing script will not."""
+UNTOUCHED: Final = frozenset(
+    {
+        ErrorCode.DOWNLOAD,
+        ErrorCode.CORRUPTED,
+        ErrorCode.SIGNATURE,
+        ErrorCode.DECRYPTION,
+        ErrorCode.ARCHIVE,
+        ErrorCode.SPACE,
+        ErrorCode.INCOMPATIBLE,
+        ErrorCode.INVALIDATED,
+    }
+)
+"""What goes wrong before anything on the device is changed: it still runs what it ran, and need not be sent back."""
 RETRY_SECONDS: Final = (60, 3600)
 """Wait before the second attempt, doubling, and the most of it."""

@@ -62,11 +62,11 @@ def commands_for(device_id: UUID, report: Report) -> list[Command]:
 def _next_command(device_id: UUID, report: Report) -> Command | None:
     found, now = _lock_targets(device_id)
     active = next((each for each in found if each.status in ACTIVE), None)
+    waiting = next((each for each in found if each.status == T.WAITING), None)
     if active is not None:
-        command = _go_on(active, report, now)
+        command = _go_on(active, report, now, is_last=waiting is None)
         if command is not None or active.status in ACTIVE:
             return command
-    waiting = next((each for each in found if each.status == T.WAITING), None)
     return _offer_first(waiting, now, report) if waiting is not None else None
 
 
@@ -89,8 +89,8 @@ def _targets_to_answer(device_id: UUID) -> QuerySet[DeploymentTarget, Any]:
     return rows.select_for_update(of=("self",), no_key=True).values_list(*names, Now())
 
 
-def _go_on(target: DeploymentTarget, report: Report, now: datetime) -> Command | None:
-    """What becomes of one that was begun."""
+def _go_on(target: DeploymentTarget, report: Report, now: datetime, *, is_last: bool) -> Command | None:
+    """What becomes of one that was begun; `is_last` when no newer one waits."""
     if target.status == T.SOAKING:
         judge(target, report, now)
     elif target.status == T.CANCELLING:
@@ -100,8 +100,10 @@ def _go_on(target: DeploymentTarget, report: Report, now: datetime) -> Command |
             moves.fail(target, ErrorCode.TIMEOUT, "The device was offered it often and never answered.", now)
         elif target.bundle.status != BundleStatus.READY:
             moves.fail(target, ErrorCode.INVALIDATED, "The bundle was invalidated.", now)
-        else:
+        elif target.deployment.is_window_open(now):
             return _offer(target, now)
+        elif is_last:
+            moves.move(target, T.WAITING, "Nothing was heard of it before its window closed.", lease_until=None)
     elif target.deadline_at is not None and target.deadline_at < now:
         moves.fail(target, ErrorCode.TIMEOUT, "The device did not finish in time.", now)
     return None
@@ -162,8 +164,8 @@ def _ids(target: DeploymentTarget) -> dict[str, Any]:
 
 def judge(target: DeploymentTarget, report: Report, now: datetime) -> None:
     """Whether a device that has installed it proves itself: it runs the version and is well, until the time is over."""
-    if report.bundle_version and report.bundle_version != target.bundle.version:
-        text = f"It says that it runs {report.bundle_version[:100]}."
+    if report.bundle_version is not None and report.bundle_version != target.bundle.version:
+        text = f"It says that it runs {report.bundle_version[:100] or 'nothing'}."
         moves.fail(target, ErrorCode.WRONG_VERSION, text, now)
     elif report.health == Health.ERROR:
         moves.fail(target, ErrorCode.UNHEALTHY, "The device was not well after the update.", now)

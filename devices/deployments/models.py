@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -110,10 +110,12 @@ class Deployment(models.Model):
         """Whether commands may be handed out then; always without a window."""
         if self.window_starts_at is None or self.window_minutes is None:
             return True
-        here = moment.astimezone(ZoneInfo(self.window_timezone or "UTC"))
-        for day in (here.date(), here.date() - timedelta(days=1)):  # one that began yesterday may still be open
-            begins = datetime.combine(day, self.window_starts_at, tzinfo=here.tzinfo)
-            if begins <= here < begins + timedelta(minutes=self.window_minutes):
+        zone = ZoneInfo(self.window_timezone or "UTC")
+        today = moment.astimezone(zone).date()
+        for day in (today, today - timedelta(days=1)):  # one that began yesterday may still be open
+            # Its length is counted in UTC: on the day of another offset the clock there repeats or leaves out an hour.
+            begins = datetime.combine(day, self.window_starts_at, tzinfo=zone).astimezone(UTC)
+            if begins <= moment < begins + timedelta(minutes=self.window_minutes):
                 return True
         return False
 

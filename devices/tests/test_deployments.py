@@ -556,6 +556,33 @@ def test_a_window_may_go_over_midnight(zone: str, hour: int, is_open: bool) -> N
     assert deployment.is_window_open(datetime(2026, 3, 1, hour, 30, tzinfo=UTC)) is is_open
 
 
+@pytest.mark.parametrize(
+    ("start", "moment", "is_open"),
+    [
+        (time(2, 30), datetime(2026, 10, 25, 0, 45, tzinfo=UTC), True),  # 02:45, summer
+        (time(2, 30), datetime(2026, 10, 25, 1, 45, tzinfo=UTC), False),  # 02:45 once more, winter
+        (time(2, 15), datetime(2026, 3, 29, 1, 20, tzinfo=UTC), True),  # 02:15 is left out: it is 03:20
+    ],
+)
+def test_a_window_has_its_length_also_when_the_clock_is_changed(start: time, moment: datetime, is_open: bool) -> None:
+    deployment = Deployment(window_starts_at=start, window_minutes=30, window_timezone="Europe/Berlin")
+
+    assert deployment.is_window_open(moment) is is_open
+
+
+def test_a_lost_offer_is_not_repeated_outside_its_window(device: Device) -> None:
+    soon = (timezone.now() - timedelta(minutes=5)).time()
+    deployment = deploy(make_bundle(), device, window_starts_at=soon, window_minutes=60, max_attempts=1)
+    assert len(beat(device)) == 1
+    age(deployment, 301)
+    Deployment.objects.update(window_starts_at=(timezone.now() + timedelta(hours=6)).time())
+
+    assert beat(device) == []
+    assert (only(deployment).status, only(deployment).attempt) == (T.WAITING, 1)
+    Deployment.objects.update(window_starts_at=soon)
+    assert len(beat(device)) == 1
+
+
 def test_nothing_is_offered_outside_its_window(device: Device) -> None:
     elsewhere = (timezone.now() + timedelta(hours=6)).time().replace(microsecond=0)
     deployment = deploy(make_bundle(), device, window_starts_at=elsewhere, window_minutes=60)
@@ -704,6 +731,47 @@ def test_a_device_that_failed_is_sent_back_when_that_was_asked(device: Device) -
     (command,) = beat(device, bundle_version="2.0", health="error")
     assert (command["type"], command["bundle_version"]) == ("rollback", "1.0")
     assert Deployment.objects.filter(parent=deployment).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "sent"),
+    [
+        ("script", ["2.0"]),
+        ("unhealthy", ["2.0"]),
+        ("other", ["2.0"]),
+        ("download", []),
+        ("signature", []),
+        ("space", []),
+    ],
+)
+def test_a_failed_update_goes_back_to_what_ran_before_it_and_no_further(
+    device: Device, code: str, sent: list[str]
+) -> None:
+    """It still says the version before: where a script failed that is put right, where nothing was begun it runs on."""
+    for version in ("1.0", "2.0"):
+        run_through(make_bundle(version), device)
+    deployment = deploy(make_bundle("3.0"), device, rolls_back_on_failure=True, max_attempts=1)
+    beat(device, bundle_version="2.0")
+    report(device, deployment, "failed", error_code=code)
+
+    services.follow_deployments()
+
+    assert [each["bundle_version"] for each in beat(device, bundle_version="2.0")] == sent
+
+
+@pytest.mark.parametrize(("word", "sent"), [("downloading", []), ("installing", ["1.0"])])
+def test_who_fell_silent_is_sent_back_when_he_had_begun_to_install(device: Device, word: str, sent: list[str]) -> None:
+    run_through(make_bundle("1.0"), device)
+    deployment = deploy(make_bundle("2.0"), device, rolls_back_on_failure=True, max_attempts=1)
+    beat(device, bundle_version="1.0")
+    report(device, deployment, word)
+    age(deployment, 301)
+    beat(device, bundle_version="1.0")
+    assert only(deployment).error_code == "timeout"
+
+    services.follow_deployments()
+
+    assert [each["bundle_version"] for each in beat(device, bundle_version="1.0")] == sent
 
 
 # Cost -------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -15,12 +15,13 @@ from accounts.actors import SCHEDULER
 from devices.deployments import moves
 from devices.deployments.choices import (
     DEPLOYMENT_TRANSITIONS,
+    UNTOUCHED,
     DeploymentKind,
     DeploymentStatus,
     ErrorCode,
     TargetStatus,
 )
-from devices.deployments.models import Deployment, DeploymentTarget
+from devices.deployments.models import Deployment, DeploymentTarget, TargetEvent
 from devices.models import Device
 from hub.exceptions import Conflict
 
@@ -73,12 +74,14 @@ def give_up_late() -> None:
 
 
 def send_back_failed() -> None:
-    """Send devices back on which an update failed that says so; once each."""
+    """Send devices back on which an update failed that says so; once each, and not where nothing was changed yet."""
     sent = DeploymentTarget.objects.filter(
         device=OuterRef("device"), deployment__parent=OuterRef("deployment"), deployment__kind=DeploymentKind.ROLLBACK
     )
-    failed = DeploymentTarget.objects.filter(
+    begun = TargetEvent.objects.filter(target=OuterRef("pk"), status__in=(T.INSTALLING, T.SOAKING))
+    failed = DeploymentTarget.objects.exclude(error_code__in=UNTOUCHED).filter(
         ~Exists(sent),
+        ~Q(error_code=ErrorCode.TIMEOUT) | Exists(begun),
         status=T.FAILED,
         deployment__rolls_back_on_failure=True,
         deployment__kind=DeploymentKind.UPDATE,
@@ -96,7 +99,7 @@ def send_back_failed() -> None:
         )
         rows = Device.objects.filter(pk__in=devices)
         try:
-            rollback_devices(rows, actor=SCHEDULER, terms=terms, parent=parent)
+            rollback_devices(rows, actor=SCHEDULER, terms=terms, failed=parent.bundle, parent=parent)
         except Conflict:  # there is nothing to go back to: said on the page of each device
             continue
 

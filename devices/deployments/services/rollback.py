@@ -39,12 +39,16 @@ class Way:
         return self.bundle is not None and not self.reasons
 
 
-def ways_back(devices: QuerySet[Device], *, to: Bundle | None = None) -> list[Way]:
+def ways_back(devices: QuerySet[Device], *, to: Bundle | None = None, failed: Bundle | None = None) -> list[Way]:
     """For each device the bundle it would be sent back to, its requirements checked: the newest that was proven there
-    and is not what it runs, or `to`, which must have been."""
+    and is not what it runs, or `to`, which must have been.
+
+    Where `failed` was tried it is the newest that was proven, also when the device says that it runs it: a script that
+    failed half-way has left neither.
+    """
     found = suits.candidates(devices)
     good = _good_bundles([each.id for each in found])
-    return [_way(each, good.get(each.id, []), to) for each in found]
+    return [_way(each, good.get(each.id, []), to, failed) for each in found]
 
 
 def reached_by(deployment: Deployment, *, actor: Asker) -> QuerySet[Device]:
@@ -59,12 +63,13 @@ def rollback_devices(
     actor: Asker,
     to: Bundle | None = None,
     terms: Terms | None = None,
+    failed: Bundle | None = None,
     all_or_none: bool = False,
     parent: Deployment | None = None,
 ) -> Made:
     """Send back those that can be; `all_or_none` refuses when one cannot."""
     require(actor, "deployments.change")
-    ways = ways_back(devices, to=to)
+    ways = ways_back(devices, to=to, failed=failed)
     closed = [way for way in ways if not way.is_open]
     if all_or_none and closed:
         text = f"{closed[0].device.name}: {closed[0].reasons[0].text}"
@@ -88,13 +93,13 @@ def rollback_devices(
     return Made(deployment, [(way.device, list(way.reasons)) for way in closed])
 
 
-def _way(device: suits.Candidate, good: Sequence[Bundle], to: Bundle | None) -> Way:
+def _way(device: suits.Candidate, good: Sequence[Bundle], to: Bundle | None, failed: Bundle | None) -> Way:
     if to is not None:
         if to.pk not in {each.pk for each in good}:
             text = f"The device has no successful deployment of version {to.version}."
             return Way(device, to, (suits.Reason("never_proven", text),))
         return Way(device, to, tuple(device.refusals(to, allow_downgrade=True)))
-    others = [each for each in good if not device.runs(each)]
+    others = [each for each in good if (each.pk != failed.pk if failed else not device.runs(each))]
     refused: Way | None = None
     for bundle in others:
         reasons = tuple(device.refusals(bundle, allow_downgrade=True, again=True))
