@@ -46,7 +46,11 @@ class LogShipper(logging.Handler):
             self.state.memory.log_sequence += 1
             self.state.save()
         body = {"sequence": self.state.memory.log_sequence, "lines": self.batch}
-        hub.signed("POST", f"/api/v1/devices/{self.state.memory.device_id}/logs/batch", body)
+        answer = hub.signed("POST", f"/api/v1/devices/{self.state.memory.device_id}/logs/batch", body)
+        if answer.get("sequence", 0) > body["sequence"]:  # our count was lost: nothing was stored, and it goes on above
+            self.state.memory.log_sequence = answer["sequence"] + 1
+            self.state.save()
+            return
         self.batch = []
 
 
@@ -114,9 +118,10 @@ class Agent:
             "cpu_pct": reading.cpu,
             "disk_pct": round(reading.disk, 1),
             "load": round(reading.load, 2),
+            # Also when there is none: after a new installation the hub is not to believe what was said before it.
+            "bundle_version": memory.bundle_version,
+            "config_version": memory.config_version,
         }
-        report |= {"bundle_version": memory.bundle_version} if memory.bundle_version else {}
-        report |= {"config_version": memory.config_version} if memory.config_version else {}
         answer: dict[str, Any] = self.hub.signed("POST", f"/api/v1/devices/{memory.device_id}/heartbeat", report)
         return answer
 

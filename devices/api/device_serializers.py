@@ -8,6 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from hub.api.openapi import example
+from hub.storable import check_storable
 
 from ..choices import DeviceStatus, KeyState, LogLevel
 from ..models.logs import MESSAGE_LENGTH
@@ -28,8 +29,10 @@ class SmallJSONField(serializers.JSONField):
         value = super().to_internal_value(data)
         if not isinstance(value, dict) or len(json.dumps(value)) > MOST_JSON_BYTES:
             raise serializers.ValidationError(f"An object of at most {MOST_JSON_BYTES} bytes.")
-        if "\\u0000" in json.dumps(value):
-            raise serializers.ValidationError("It holds a zero byte.")
+        try:
+            check_storable(value)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from None
         return value
 
 
@@ -108,6 +111,7 @@ class IngestedSerializer(serializers.Serializer[Any]):
     """How many lines were stored; none of a batch that is there already."""
 
     ingested = serializers.IntegerField()
+    sequence = serializers.IntegerField(help_text="Of the last batch that is stored; the next one has a higher one.")
 
 
 class SelfSerializer(serializers.Serializer[Any]):

@@ -117,7 +117,7 @@ class LogBatchView(SignedDeviceView):
         responses=shapes.IngestedSerializer,
     )
     def post(self, request: Request, id: UUID | None = None) -> Response:
-        """A batch with a number that is stored already is answered with `ingested: 0`."""
+        """A batch with a number that is stored already is answered with `ingested: 0`; `sequence` is the highest."""
         asked = parse(shapes.LogBatchSerializer, request)
-        count = store_lines(self.device_id, asked["lines"], sequence=asked.get("sequence"))
-        return Response({"ingested": count})
+        count, last = store_lines(self.device_id, asked["lines"], sequence=asked.get("sequence"))
+        return Response({"ingested": count, "sequence": last})

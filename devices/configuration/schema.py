@@ -12,6 +12,7 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 
 from hub.exceptions import Invalid
+from hub.storable import check_storable
 
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 LONGEST: Final = 32_768
@@ -39,6 +40,10 @@ def clean(values: Mapping[str, Any]) -> dict[str, Any]:
         unknown = error.validator == "additionalProperties"
         name = next(iter(sorted(set(found) - set(NAMES))), "") if unknown else ".".join(path)
         raise Invalid("There is no such setting." if unknown else error.message[:300], field=name)
+    try:
+        check_storable(found)
+    except ValueError as error:
+        raise Invalid(str(error), field="settings") from None
     if len(json.dumps(found)) > LONGEST:
         raise Invalid(f"A configuration has at most {LONGEST} bytes.", field="settings")
     return found

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 
+from hub.storable import check_storable
+
 VERSION: Final = r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}\Z"
 NAME: Final = r"^[0-9A-Za-z][0-9A-Za-z ._-]{0,79}\Z"
 COMMAND: Final = r"^[a-z][a-z0-9_-]{0,39}\Z"
@@ -31,7 +33,7 @@ SCHEMA: Final[dict[str, Any]] = {
         "name": {"type": "string", "pattern": NAME},
         "version": {"type": "string", "pattern": VERSION},
         "description": {"type": "string", "maxLength": 2000},
-        "device_types": {"type": "array", "maxItems": 50, "items": {"type": "string", "minLength": 1, "maxLength": 64}},
+        "device_types": {"type": "array", "maxItems": 50, "items": {"type": "string", "minLength": 1, "maxLength": 50}},
         "min_agent_version": {"type": "string", "maxLength": 50},
         "model": {
             "oneOf": [
@@ -96,6 +98,10 @@ def parse(text: str | bytes) -> Manifest:
 
 def read(raw: Any) -> Manifest:
     """Check a manifest that has been read from JSON."""
+    try:
+        check_storable(raw)
+    except ValueError as why:
+        raise ManifestError(str(why)) from None
     for error in sorted(_validator.iter_errors(raw), key=lambda each: list(map(str, each.absolute_path))):
         raise ManifestError(error.message[:300], ".".join(map(str, error.absolute_path)))
     for kind in ("deploy", "rollback", "health"):

@@ -21,7 +21,7 @@ from monitoring.models import Event
 
 from .. import public_keys
 from ..choices import KEY_TRANSITIONS, KeyState
-from ..models import Device, DeviceKey
+from ..models import Device, DeviceBeat, DeviceKey, DeviceSealingKey
 from .life import check_seen, lock
 
 if TYPE_CHECKING:
@@ -91,8 +91,19 @@ def accept_key(device: Device, *, actor: Asker, fingerprint: str = "") -> Device
             state=KeyState.REVOKED, revoked_at=Now(), revoked_reason="Another key was accepted."
         )
         KEY_TRANSITIONS.apply(key, KeyState.ACTIVE, activated_at=Now())
+        forget_reported(locked)
         audit.record(actor, "device.key_accepted", locked, fingerprint=key.fingerprint, algorithm=key.algorithm)
     return key
+
+
+def forget_reported(device: Device) -> None:
+    """Believe nothing of what was said under keys that were lost: what holds the new one may be a new installation.
+
+    It says with its next heartbeat what it runs and what it has applied, counts its batches of lines anew, and
+    registers the key by which it reads what is sealed for it.
+    """
+    DeviceBeat.objects.filter(device=device).update(bundle_version="", config_version=None, log_sequence=0)
+    DeviceSealingKey.objects.filter(device=device).delete()
 
 
 def refuse_key(device: Device, *, actor: Asker, fingerprint: str = "") -> DeviceKey:

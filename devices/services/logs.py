@@ -17,8 +17,9 @@ MOST_AHEAD: Final = timedelta(minutes=10)
 MOST_BEHIND: Final = timedelta(days=30)
 
 
-def store_lines(device_id: UUID, lines: Sequence[dict[str, Any]], *, sequence: int | None = None) -> int:
-    """Store a batch; answers how many lines, none when a batch of this number or a later one is there.
+def store_lines(device_id: UUID, lines: Sequence[dict[str, Any]], *, sequence: int | None = None) -> tuple[int, int]:
+    """Store a batch; answers how many lines, none when a batch of this number or a later one is there, and the number
+    of the last batch: a device that has lost its count, such as by a new installation, goes on above it.
 
     The number moves in the same transaction. A time that cannot be right is replaced by ours.
     """
@@ -28,9 +29,10 @@ def store_lines(device_id: UUID, lines: Sequence[dict[str, Any]], *, sequence: i
         if sequence is not None:
             beat = DeviceBeat.objects.filter(device=device_id, log_sequence__lt=sequence)
             if not beat.update(log_sequence=sequence):
-                return 0
+                rows = []
         DeviceLog.objects.bulk_create(rows)
-    return len(rows)
+        last = DeviceBeat.objects.values_list("log_sequence", flat=True).get(device=device_id)
+    return len(rows), last
 
 
 def _believable(at: datetime | None, now: datetime) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -242,9 +243,30 @@ def test_retry_after_is_heeded_and_success_forgets_the_pauses(enrolled: Machine,
     assert refused.value.retry_after > 0
 
 
+def test_lost_count_of_batches_goes_on_above_what_the_hub_has(enrolled: Machine) -> None:
+    """A state directory from an older copy of the disk: its lines are not taken for those that are there already."""
+    DeviceBeat.objects.update(log_sequence=50)
+    agent = enrolled.agent()
+    agent.shipper.handle(logging.LogRecord("net", logging.ERROR, "", 0, "The link is down.", (), None))
+
+    for _ in range(2):
+        agent.shipper.send(agent.hub)
+
+    assert DeviceLog.objects.get().message == "The link is down."
+    assert State(enrolled.place).memory.log_sequence == DeviceBeat.objects.get().log_sequence == 51
+
+
+def test_heartbeat_tells_also_that_nothing_is_there(enrolled: Machine) -> None:
+    """After a new installation the hub forgets what the device said before it."""
+    DeviceBeat.objects.update(bundle_version="1.0", config_version=4)
+
+    enrolled.agent().beat()
+
+    assert DeviceBeat.objects.values_list("bundle_version", "config_version").get() == ("", 0)
+
+
 def test_lost_answer_does_not_store_a_batch_twice(enrolled: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = enrolled.agent()
-    import logging
 
     agent.shipper.handle(logging.LogRecord("net", logging.ERROR, "", 0, "The link is %s.", ("down",), None))
     send = agent.hub._send

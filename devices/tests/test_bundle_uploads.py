@@ -298,6 +298,19 @@ def test_another_file_under_a_good_signature_is_refused() -> None:
     assert refusal.value.code == "digest_mismatch"
 
 
+def test_an_upload_is_not_finished_when_its_publisher_was_disabled_meanwhile() -> None:
+    trust_publisher()
+    data = bundle()
+    made = services.reserve_bundle(actor=SYSTEM, size_bytes=len(data), signed=signed(data))
+    services.append_piece(made, 0, data, actor=SYSTEM)
+    services.set_publisher_enabled(PublisherKey.objects.get(), False, actor=SYSTEM)
+
+    with pytest.raises(Invalid) as caught:
+        services.finish_upload(made, actor=SYSTEM)
+
+    assert caught.value.field == "signature"
+
+
 def test_a_disabled_publisher_signs_nothing_any_more() -> None:
     trust_publisher()
     publisher = services.set_publisher_enabled(PublisherKey.objects.get(), False, actor=SYSTEM)

@@ -60,6 +60,9 @@ def test_each_change_is_a_version(device: Device) -> None:
         ({"log_level": "LOUD"}, "log_level"),
         ({"settings": []}, "settings"),
         ({"settings": {"x": "y" * 40_000}}, "settings"),
+        ({"settings": {"x": "a\0b"}}, "settings"),
+        ({"settings": {"\ud800": 1}}, "settings"),
+        ({"settings": {"x": [float("nan")]}}, "settings"),
         ({"colour": "red"}, "colour"),
     ],
 )

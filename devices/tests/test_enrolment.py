@@ -23,7 +23,7 @@ from accounts.models import AuditEntry
 from accounts.tests.factories import UserFactory, token_for, token_header
 from devices import services
 from devices.choices import DeviceStatus, KeyState
-from devices.models import Device, DeviceKey, EnrolmentToken
+from devices.models import Device, DeviceBeat, DeviceKey, DeviceSealingKey, EnrolmentToken
 from devices.public_keys import SMALL_PRIMES, SUBGROUPS
 from devices.services.keys import rotation_message
 from devices.services.tokens import use_token
@@ -381,6 +381,28 @@ def test_decommissioned_device_does_not_come_back(client: Client) -> None:
 
     assert register(client, private, identity={"serial": "A1"}).status_code == 403
     assert register(client, identity={"serial": "A1"}).status_code == 409
+
+
+def test_what_was_said_under_a_lost_key_is_not_believed_of_the_next(client: Client) -> None:
+    """A new installation has neither the bundle nor the configuration, and counts its batches of lines from one."""
+    register(client, identity={"serial": "A1"})
+    device = Device.objects.get()
+    services.accept_device(device, actor=SYSTEM)
+    DeviceBeat.objects.update(bundle_version="1.0", config_version=4, log_sequence=50)
+    DeviceSealingKey.objects.create(device=device, public_key="A" * 43 + "=")
+    register(client, identity={"serial": "A1"})
+
+    services.accept_key(device, actor=SYSTEM)
+
+    row = DeviceBeat.objects.get()
+    assert (row.bundle_version, row.config_version, row.log_sequence) == ("", None, 0)
+    assert not DeviceSealingKey.objects.exists()
+
+
+def test_identity_that_cannot_be_stored_is_refused(client: Client) -> None:
+    for value in ("\ud800", "a\0b"):
+        answer = register(client, identity={"serial": value})
+        assert (answer.status_code, list(answer.json()["fields"])) == (400, ["identity"])
 
 
 # Decisions.

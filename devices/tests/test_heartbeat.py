@@ -85,6 +85,7 @@ def test_idle_heartbeat_is_one_statement(caller: Caller) -> None:
         ({"cpu_pct": "12"}, "cpu_pct"),
         ({"cpu_pct": True}, "cpu_pct"),
         ({"memory_mb": 1_000_001}, "memory_mb"),
+        ({"memory_mb": 10**400}, "memory_mb"),  # larger than any float
         ({"agent_version": "x" * 51}, "agent_version"),
         ({"status": "a\nb"}, "status"),
         ({"status": 5}, "status"),

@@ -23,7 +23,11 @@ from devices.packaging.manifest import ManifestError, parse, read, version_key
         ('{"version": "1", "deploy": {"script": "/bin/sh"}}', "deploy.script"),
         ('{"version": "1", "deploy": {"script": "a", "timeout_seconds": 86400}}', "deploy.timeout_seconds"),
         ('{"version": "1", "device_types": "pi4"}', "device_types"),
+        ('{"version": "1", "device_types": ["%s"]}' % ("x" * 51), "device_types"),
         ('{"version": "1", "model": 3}', "model"),
+        ('{"version": "1", "about": "\\u0000"}', "zero byte"),
+        ('{"version": "1", "about": {"\\ud800": 1}}', "half a character"),
+        ('{"version": "1", "about": [NaN]}', "a number that is none"),
     ],
 )
 def test_what_does_not_fit_is_named(text: str, said: str) -> None:

@@ -218,7 +218,7 @@ def test_lines_are_stored(caller: Caller) -> None:
 
     answer = caller.post("logs/batch", {"sequence": 1, "lines": [{**LINE, "at": at.isoformat()}]})
 
-    assert answer.json() == {"ingested": 1}
+    assert answer.json()["ingested"] == 1
     line = DeviceLog.objects.get()
     assert (line.device, line.level, line.message, line.at) == (caller.device, "ERROR", "The link is down.", at)
 
@@ -226,7 +226,7 @@ def test_lines_are_stored(caller: Caller) -> None:
 def test_batch_is_stored_once(caller: Caller) -> None:
     for sequence, ingested in ((5, 1), (5, 0), (4, 0), (6, 1)):
         answer = caller.post("logs/batch", {"sequence": sequence, "lines": [LINE]})
-        assert answer.json() == {"ingested": ingested}
+        assert answer.json() == {"ingested": ingested, "sequence": max(5, sequence)}
     assert DeviceLog.objects.count() == 2
 
 
@@ -248,7 +248,7 @@ def test_batches_out_of_bounds(caller: Caller, lines: Any) -> None:
 def test_short_address_of_the_first_specification(caller: Caller) -> None:
     answer = caller.signer.send(caller.client, "POST", "/api/v1/logs/batch", {"lines": [LINE]})
 
-    assert answer.json() == {"ingested": 1}
+    assert answer.json()["ingested"] == 1
 
 
 def test_unsigned_lines_are_refused(caller: Caller) -> None:

@@ -131,6 +131,7 @@ def finish_upload(bundle: Bundle, *, actor: Asker) -> Bundle:
         if locked.received_bytes != locked.size_bytes:
             left = locked.size_bytes - locked.received_bytes
             raise Conflict(f"{left} bytes have not arrived yet.", code="upload_incomplete")
+        _check_signature(locked.signed)  # again: a publisher's key may have come, or was disabled, while it arrived
         with _incoming(locked) as file:
             values = _check_file(locked, file)
             values |= _store(locked, file, values)
