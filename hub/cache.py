@@ -55,14 +55,14 @@ class PatientRedisCache(RedisCache):
                 self.away_until = time.monotonic() + ASK_AGAIN_SECONDS
         return locally()
 
-    def count(self, key: str, *, seconds: int) -> int:
+    def count(self, key: str, *, seconds: int, by: int = 1) -> int:
         """Add one under this key and say how many that makes; the key is forgotten after so many seconds.
 
         One round trip, atomic between processes. Who dies between the first count and its expiry leaves a key behind
         for good: give keys that are not used again, such as with the number of a minute.
         """
         name = self.make_and_validate_key(key)
-        return int(self.ask(lambda: self._count(name, seconds), lambda: self._count_locally(name, seconds)))
+        return int(self.ask(lambda: self._count(name, seconds, by), lambda: self._count_locally(name, seconds, by)))
 
     @cached_property
     def _client(self) -> Redis:
@@ -70,18 +70,18 @@ class PatientRedisCache(RedisCache):
         client: Redis = self._cache.get_client(write=True)
         return client
 
-    def _count(self, name: str, seconds: int) -> int:
-        number = int(self._client.incr(name))
-        if number == 1:
+    def _count(self, name: str, seconds: int, by: int) -> int:
+        number = int(self._client.incrby(name, by))
+        if number == by:
             self._client.expire(name, seconds)
         return number
 
-    def _count_locally(self, name: str, seconds: int) -> int:
+    def _count_locally(self, name: str, seconds: int, by: int) -> int:
         self.local.add(name, 0, seconds)
         try:
-            return self.local.incr(name)
+            return self.local.incr(name, by)
         except ValueError:  # dropped in between, because the memory was full
-            return 1
+            return by
 
     add = _patient("add")
     get = _patient("get")

@@ -67,13 +67,14 @@ def _check_code(code: str) -> None:
         )
     window = int(time.time()) // WINDOW_SECONDS
     key = f"team-code:{place_of(context.current().ip or '')}:{window}"
-    if cache.get(key, 0) >= WRONG_CODES_OF_ADDRESS:
+    # Counted before the look and taken back for a right one: however many come at once, no more of them are looked at.
+    if cache.count(key, seconds=2 * WINDOW_SECONDS) > WRONG_CODES_OF_ADDRESS:  # type: ignore[attr-defined]  # ours
         raise TooMany("Too many wrong codes. Wait, or register without a team.", retry_after=WINDOW_SECONDS)
     team = find_by_code(code)
     if team is None:
-        cache.count(key, seconds=2 * WINDOW_SECONDS)  # type: ignore[attr-defined]  # ours
         audit.record(None, "team.code_wrong")
         raise Invalid("No team has this code. Codes change: ask the captain for the present one.", field="team_code")
+    cache.count(key, seconds=2 * WINDOW_SECONDS, by=-1)  # type: ignore[attr-defined]  # ours
     try:
         if team.is_banned:
             raise NotAllowed("The team is banned.", code="team_banned")

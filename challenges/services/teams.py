@@ -82,14 +82,8 @@ def rotate_code(team: Team, *, actor: Asker) -> Team:
 def join_team(code: str, *, actor: Any) -> Team:
     """Join the team that has this code. Wrong codes are counted: a person has few of them."""
     require(actor, "teams.create")
-    wrong = AuditEntry.objects.filter(
-        action="team.code_wrong", actor_id=str(actor.pk), at__gt=timezone.now() - WRONG_CODES_WITHIN
-    )
-    if wrong.count() >= WRONG_CODES:
-        raise TooMany("Too many wrong codes. Ask the captain, and wait.", retry_after=600, code="too_many_codes")
-    found = find_by_code(code)
+    found = _try_code(code, actor)
     if found is None:
-        audit.record(actor, "team.code_wrong")
         raise NotFound("No team has this code. Codes change: ask the captain for the present one.", field="code")
     with transaction.atomic():
         _lock_user(actor.pk)
@@ -104,6 +98,21 @@ def join_team(code: str, *, actor: Any) -> Team:
         Membership.objects.create(team=team, user=actor)
         audit.record(actor, "team.joined", team)
     return team
+
+
+def _try_code(code: str, actor: Any) -> Team | None:
+    """Look for a code; a wrong one is noted. The person's row is held, so that codes tried at once are all counted."""
+    with transaction.atomic():
+        _lock_user(actor.pk)
+        wrong = AuditEntry.objects.filter(
+            action="team.code_wrong", actor_id=str(actor.pk), at__gt=timezone.now() - WRONG_CODES_WITHIN
+        )
+        if wrong.count() >= WRONG_CODES:
+            raise TooMany("Too many wrong codes. Ask the captain, and wait.", retry_after=600, code="too_many_codes")
+        found = find_by_code(code)
+        if found is None:
+            audit.record(actor, "team.code_wrong")
+    return found
 
 
 def find_by_code(code: str) -> Team | None:

@@ -141,6 +141,32 @@ def test_wrong_codes_of_an_address_are_counted(monkeypatch: pytest.MonkeyPatch) 
     assert AuditEntry.objects.filter(action="team.code_wrong", actor_kind="anonymous").count() == 2
 
 
+def test_right_code_is_not_counted_among_the_wrong_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "WRONG_CODES_OF_ADDRESS", 2)
+    TeamFactory(join_code="ABC234")
+
+    right = register(username="bob", email="bob@example.org", team_code="ABC234")
+    answers = [right.status_code]
+    answers += [register(team_code=code).status_code for code in ("AAAAAA", "BBBBBB", "CCCCCC")]
+
+    assert answers == [201, 400, 400, 429]
+
+
+def test_wrong_codes_of_an_address_that_come_at_once_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "WRONG_CODES_OF_ADDRESS", 2)
+    looks: list[str] = []
+
+    def look(code: str) -> None:
+        looks.append(code)
+        if len(looks) < 5:
+            register(team_code="BBBBBB")  # comes while the one before is looked at
+
+    monkeypatch.setattr(joining, "find_by_code", look)
+    register(team_code="AAAAAA")
+
+    assert looks == ["AAAAAA", "BBBBBB"]
+
+
 def test_wrong_code_does_not_tell_whether_an_address_is_taken() -> None:
     UserFactory(email="ada@example.org")
 

@@ -117,6 +117,14 @@ def test_nobody_joins_two_teams_at_once(at_once: AtOnce) -> None:
     assert Membership.objects.filter(user=user).count() == 1
 
 
+def test_wrong_codes_are_counted_exactly(at_once: AtOnce) -> None:
+    user = UserFactory()
+
+    answers = at_once(lambda _: services.join_team("WRONG1", actor=user), 20)
+
+    assert Counter(answers) == {"not_found": 10, "too_many_codes": 10}
+
+
 def test_60_teams_on_31_addresses_run_or_wait_in_order_and_rested_addresses_serve_the_queue(at_once: AtOnce) -> None:
     FakeEngine.reset()
     arena = make_arena(teams=60, rest=300)
