@@ -28,7 +28,6 @@ class ChallengesConfig(AppConfig):
         grants.register(Team, rights.team_rule)
         grants.register(Participation, rights.entry_rule)
         grants.register(Instance, rights.instance_rule)
-        services.END_HOOKS.append(services.end_for_event)
         registering.WISHES.append(
             registering.Wish("Join or make a team", services.team_fields, services.check_team, services.enter_team)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts import audit
-from accounts.actors import SCHEDULER
+from accounts.actors import SCHEDULER, SYSTEM
 from accounts.models import User
 from accounts.permissions import can, region_limit, require
 from challenges.choices import (
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 SLUG_LENGTH = 110
 FIXED_ONCE_BEGUN = frozenset({"participation", "starts_at", "address_policy"})
-END_HOOKS: list[Callable[[Event], None]] = []
-"""Called, at least once, for each event that has ended: what it has running goes."""
 
 
 def create_event(*, actor: Asker, organisers: Any = (), **values: Any) -> Event:
@@ -240,9 +238,10 @@ def settle_events() -> int:
 
 def carry_out_end(event: Event) -> None:
     """Let go of all that runs for an event; asked again until it has succeeded once."""
-    for hook in END_HOOKS:
-        hook(event)
-    Event.objects.filter(pk=event.pk, ended_at=None).update(ended_at=timezone.now())
+    with transaction.atomic():
+        copies = Instance.objects.filter(event=event)
+        expiry.end_all(copies, actor=SYSTEM, verb="delete", reason="The event is over.")
+        Event.objects.filter(pk=event.pk, ended_at=None).update(ended_at=timezone.now())
 
 
 def lock_event(event: Event) -> Event:

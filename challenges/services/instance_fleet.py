@@ -1,4 +1,4 @@
-"""Many instances at once: for all teams, for those ticked, at the end of an event, and all of them in an emergency."""
+"""Many instances at once: for all teams, for those ticked, and all of them in an emergency."""
 
 from __future__ import annotations
 
@@ -93,12 +93,6 @@ def killed_with(event: Event | None) -> InstanceQuerySet:
     """What goes when all of an event, or of all events with the test copies, are killed."""
     rows = Instance.objects.wanted().order_by("created_at")
     return rows.filter(event=event) if event else rows
-
-
-def end_for_event(event: Event) -> None:
-    """What runs for an event that is over goes."""
-    for row in Instance.objects.wanted().filter(event=event):
-        _end(row, SYSTEM, "delete", "The event is over.")
 
 
 def settle_instances() -> int:

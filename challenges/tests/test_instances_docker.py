@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from accounts.actors import SCHEDULER
 from challenges import flags, services
 from challenges.models import ChallengePort, Instance
 from hub.nodes import ips, reconcile
@@ -115,7 +116,7 @@ def test_three_teams_with_two_challenges_each_from_launch_to_nothing(arena: Dock
     assert page(lines[third.pk, web.pk].url) == ""
 
     # The end of the event takes the rest.
-    services.end_for_event(arena.event)
+    services.end_event(arena.event, actor=SCHEDULER)
     arena.settle(lambda: not Instance.objects.alive().exists(), "the end of all instances")
     assert arena.traces() == set()
     assert ips.count(arena.node)["leased"] == 0

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.actors import SCHEDULER
 from challenges import flags, services
 from challenges.models import Challenge, Instance
 from hub.engines.kubernetes import KubernetesEngine
@@ -231,7 +232,7 @@ def test_three_teams_with_two_challenges_each_from_launch_to_nothing(arena: OnCl
     assert answers(arena.cluster, lines[third.pk, web.pk].ip, lines[third.pk, web.pk].port, PLAYER) == []
 
     # The end of the event takes the rest.
-    services.end_for_event(arena.event)
+    services.end_event(arena.event, actor=SCHEDULER)
     arena.settle(lambda: not Instance.objects.alive().exists(), "the end of all instances")
     assert arena.namespaces() == set()
     left = {plural for plural, _, _ in arena.cluster.store.objects}
