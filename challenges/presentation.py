@@ -49,6 +49,7 @@ class Play:
     attempts_remaining: int | None
     hints: list[PlayHint]
     files: list[Any]
+    first_solvers: list[scoring.Solver]
 
 
 def play_of(event: Event, entry: EventChallenge, participation: Participation | None) -> Play:
@@ -87,6 +88,7 @@ def play_of(event: Event, entry: EventChallenge, participation: Participation | 
             for hint in challenge.hints.all()
         ],
         files=list(challenge.files.all()),
+        first_solvers=scoring.first_solvers(event, entry.pk),
     )
 
 

@@ -100,6 +100,14 @@ class EventChallengeQuerySet(models.QuerySet["EventChallenge"]):
         open_ones = self.model._default_manager.filter(allowed).order_by().values("pk")
         return self.shown().filter(event__in=entered.order_by().values("pk"), pk__in=open_ones).exclude(pk__in=locked)
 
+    def open_to(self, team: Any) -> EventChallengeQuerySet:
+        """Those that a team may play now: of events that have begun, shown, allowed, what they build on solved."""
+        begun = apps.get_model("challenges", "Event").objects.begun().order_by().values("pk")
+        solved = apps.get_model("challenges", "ScoreEvent").objects.filter(completes=True, team=team)
+        links = self.model.requires.through._default_manager
+        locked = links.exclude(to_eventchallenge__in=solved.values("entry")).values("from_eventchallenge")
+        return self.shown().for_team(team).filter(event__in=begun).exclude(pk__in=locked)
+
     def shown(self, now: datetime | None = None) -> EventChallengeQuerySet:
         """Visible, published and released."""
         released = Q(release_at=None) | Q(release_at__lte=now or Now())

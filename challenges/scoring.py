@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.cache import cache
 from django.db import connection
@@ -62,6 +62,13 @@ class Worth:
 
     points: int
     solves: int
+
+
+class Solver(NamedTuple):
+    """A team that has solved a challenge."""
+
+    team: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -232,11 +239,12 @@ def history(event: Event, *, is_live: bool = False) -> list[dict[str, Any]]:
     return [{"team": each.team, "place": each.place, "steps": totals[each.team_id]} for each in first]
 
 
-def first_solvers(event: Event, entry: int) -> list[tuple[str, datetime]]:
+def first_solvers(event: Event, entry: int) -> list[Solver]:
     """The first teams that solved a challenge and when, as participants see it; not those that are banned."""
     playing = event.participations.playing().values("team")
     rows = event.score_events.filter(entry=entry, completes=True, created_at__lt=seen_until(event), team__in=playing)
-    return list(rows.order_by("created_at", "id").values_list("team__name", "created_at")[:SHOWN_SOLVERS])
+    found = rows.order_by("created_at", "id").values_list("team__name", "created_at")[:SHOWN_SOLVERS]
+    return [Solver(*row) for row in found]
 
 
 def _own_value(row: Any, worth: Worth, until: datetime) -> int:

@@ -79,5 +79,6 @@ urlpatterns = [
     path("announcements/", teams.announcement_list, name="announcement_list"),
     path("announcements/new", teams.announcement_create, name="announcement_create"),
     path("announcements/news", teams.announcement_news, name="announcement_news"),
+    path("announcements/<int:pk>/withdraw", teams.announcement_withdraw, name="announcement_withdraw"),
     path("announcements/<int:pk>/read", teams.announcement_read, name="announcement_read"),
 ]

@@ -83,11 +83,12 @@ class InstanceSerializer(serializers.ModelSerializer[Instance]):
 
 
 class LaunchSerializer(serializers.Serializer[Any]):
-    """What to launch; organisers may name the team."""
+    """What to launch; organisers may name the team. `force` makes anew what runs."""
 
     event = serializers.SlugField(max_length=110)
     challenge = serializers.SlugField(max_length=60)
     team = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
+    force = serializers.BooleanField(default=False)
 
 
 class TestCopySerializer(serializers.Serializer[Any]):
@@ -230,7 +231,9 @@ class InstanceViewSet(HubViewSet):
             if team is None:
                 raise Invalid("There is no such team.", field="team")
         with _named("challenge"):
-            launched = services.launch_instance(event, asked["challenge"], actor=request.user, team=team)
+            launched = services.launch_instance(
+                event, asked["challenge"], actor=request.user, team=team, force=asked["force"]
+            )
         code = status.HTTP_201_CREATED if launched.is_new else status.HTTP_200_OK
         return self._answer(request, launched.instance, launched.operation, code)
 

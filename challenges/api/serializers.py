@@ -434,6 +434,13 @@ class PlayHintSerializer(serializers.Serializer[Any]):
     content = serializers.CharField(allow_null=True)
 
 
+class SolverSerializer(serializers.Serializer[Any]):
+    """A team that was among the first to solve it."""
+
+    team = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
 class PlaySerializer(serializers.Serializer[Any]):
     """A challenge as a team plays it."""
 
@@ -455,6 +462,7 @@ class PlaySerializer(serializers.Serializer[Any]):
     attempts_remaining = serializers.IntegerField(allow_null=True)
     hints = PlayHintSerializer(many=True)
     files = FileSerializer(many=True)
+    first_solvers = SolverSerializer(many=True, help_text="Frozen like the scoreboard.")
 
 
 class FlagAnswerSerializer(serializers.Serializer[Any]):

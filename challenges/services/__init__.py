@@ -1,6 +1,14 @@
 """What people do with challenges, teams and events: one function per verb, for pages, API and admin alike."""
 
-from .announcements import announce, mark_read, newest_for, unread_count, withdraw_announcement
+from .announcements import (
+    announce,
+    mark_read,
+    newest_for,
+    require_withdrawal,
+    unread_count,
+    withdraw_announcement,
+    withdrawable,
+)
 from .answers import Answered, answer_entry, submit_answer
 from .boards import Card, cards
 from .content import (
@@ -15,7 +23,6 @@ from .content import (
 )
 from .entries import add_entry, remove_entry, update_entry
 from .events import (
-    END_HOOKS,
     approve_event,
     ban_from_event,
     cancel_event,
@@ -37,7 +44,6 @@ from .events import (
 from .instance_fleet import (
     act_on_many,
     deploy_for_all,
-    end_for_event,
     kill_all,
     kill_phrase,
     killed_with,
@@ -85,7 +91,6 @@ from .teams import (
 )
 
 __all__ = [
-    "END_HOOKS",
     "Answered",
     "Card",
     "Launched",
@@ -109,7 +114,6 @@ __all__ = [
     "delete_team",
     "deploy_for_all",
     "end_event",
-    "end_for_event",
     "ending_soon",
     "enter_team",
     "extend_instance",
@@ -143,6 +147,7 @@ __all__ = [
     "remove_entry",
     "remove_file",
     "require_kill_all",
+    "require_withdrawal",
     "reset_instance",
     "reset_player",
     "resume_event",
@@ -168,4 +173,5 @@ __all__ = [
     "update_team",
     "withdraw",
     "withdraw_announcement",
+    "withdrawable",
 ]

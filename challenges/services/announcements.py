@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
 from accounts import audit
-from accounts.permissions import require
+from accounts.permissions import can, require
 from challenges.models import Announcement, AnnouncementRead, Event
 
 from .common import clean
@@ -35,13 +36,30 @@ def announce(*, actor: Asker, event: Event | None = None, **values: Any) -> Anno
 
 def withdraw_announcement(announcement: Announcement, *, actor: Asker) -> None:
     """Take back what was told."""
-    if announcement.event is None:
-        require(actor, "events.broadcast")
-    else:
-        require(actor, "events.change", announcement.event)
+    require_withdrawal(announcement, actor=actor)
     with transaction.atomic():
         audit.record(actor, "announcement.withdrawn", announcement)
         announcement.delete()
+
+
+def require_withdrawal(announcement: Announcement, *, actor: Asker) -> None:
+    """Raise `NotAllowed` unless the actor may take it back."""
+    require(actor, *_right_to(announcement))
+
+
+def withdrawable(told: Sequence[Announcement], user: Any) -> set[int]:
+    """Which of these somebody may take back, by key; asked once for each event."""
+    if not can(user, "events.change"):
+        return set()
+    of_event = {each.event_id: each for each in told}
+    rights = {event: can(user, *_right_to(each)) for event, each in of_event.items()}
+    return {each.pk for each in told if rights[each.event_id]}
+
+
+def _right_to(announcement: Announcement) -> tuple[str, Event | None]:
+    """The right that it takes to tell it, and so to take it back."""
+    event = announcement.event
+    return ("events.change", event) if event else ("events.broadcast", None)
 
 
 def newest_for(user: Any) -> list[Announcement]:

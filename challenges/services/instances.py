@@ -15,7 +15,7 @@ from accounts import audit
 from accounts.permissions import can, require
 from challenges.choices import ChallengeState, EventStatus
 from challenges.instances import expiry, launching
-from challenges.models import Challenge, Event, Instance, InstanceLog, Participation, Team
+from challenges.models import Challenge, Event, EventChallenge, Instance, InstanceLog, Participation, Team
 from hub.exceptions import Conflict, Invalid, LimitReached, NotAllowed, NotFound
 from hub.nodes import leases, operations, placement
 from hub.nodes.choices import DesiredStatus, EngineKind, ObservedStatus, PoolKind
@@ -25,6 +25,7 @@ from .play import open_entry
 
 if TYPE_CHECKING:
     from accounts.actors import Asker
+    from challenges.instances.querysets import InstanceQuerySet
 
 S, D = ObservedStatus, DesiredStatus
 IMAGE_ENGINES: Final = frozenset({EngineKind.DOCKER, EngineKind.KUBERNETES, EngineKind.FAKE})
@@ -59,7 +60,7 @@ def launch_instance(
         if found is not None:
             operation = _wake(found, actor=actor, force=force)
             return Launched(_whole(found), operation, is_new=False)
-        _refuse_too_many(event, participation.team)
+        _refuse_too_many(event, participation.team, entry)
         made, operation = _make(event, entry.challenge, participation.team, actor)
     return Launched(made, operation, is_new=True)
 
@@ -238,10 +239,13 @@ def _begin_again(instance: Instance, *, actor: Asker, verb: str, is_fresh: bool)
     return operation
 
 
-def _refuse_too_many(event: Event, team: Team) -> None:
-    """Count under locks: those of the team under its participation's, those of all under the event's."""
-    own = Instance.objects.wanted().filter(event=event, team=team).count()
-    if own >= event.max_instances_per_team:
+def _refuse_too_many(event: Event, team: Team, entry: EventChallenge) -> None:
+    """Count under locks: those of the team under its participation's, those of all under the event's.
+
+    What organisers launch of a challenge that the team does not see yet takes none of its places.
+    """
+    own = Instance.objects.wanted().filter(event=event, team=team)
+    if own.count() >= event.max_instances_per_team and _takes_last_place(event, team, entry, own):
         raise LimitReached(
             f"A team may have {event.max_instances_per_team} at once. Stop one first.", code="team_limit"
         )
@@ -250,6 +254,13 @@ def _refuse_too_many(event: Event, team: Team) -> None:
     Event.objects.select_for_update(no_key=True).only("pk").get(pk=event.pk)
     if Instance.objects.wanted().filter(event=event).count() >= event.max_instances:
         raise LimitReached("The event has no room for another instance now. Try again later.", code="event_limit")
+
+
+def _takes_last_place(event: Event, team: Team, entry: EventChallenge, own: InstanceQuerySet) -> bool:
+    """Whether the team sees the challenge, and has all its places of such that it sees."""
+    seen = EventChallenge.objects.filter(event=event).open_to(team)
+    shown = own.filter(challenge__in=seen.order_by().values("challenge"))
+    return seen.filter(pk=entry.pk).exists() and shown.count() >= event.max_instances_per_team
 
 
 def _make(event: Event | None, challenge: Challenge, team: Team, actor: Asker) -> tuple[Instance, Operation]:

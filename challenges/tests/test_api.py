@@ -155,6 +155,17 @@ def test_locked_and_hidden_challenges_are_not_there(entry: EventChallenge, mine:
     assert player.get(f"/api/v1/event-challenges/{locked.pk}").status_code == 200
 
 
+def test_challenge_names_its_first_solvers_until_the_freeze(entry: EventChallenge, mine: Participation) -> None:
+    player, path = client_of(mine.team.captain), f"/api/v1/event-challenges/{entry.pk}"
+    player.post(f"{path}/submit", {"answer": "flag{right}"})
+
+    told = player.get(path).json()["first_solvers"]
+    Event.objects.update(freeze_at=entry.event.starts_at)
+
+    assert [each["team"] for each in told] == [mine.team.name]
+    assert player.get(path).json()["first_solvers"] == []
+
+
 def test_too_fast_is_a_429_that_says_when(entry: EventChallenge, mine: Participation) -> None:
     entry.event.submissions_per_minute = 1
     entry.event.save()

@@ -340,6 +340,17 @@ class TestApi:
         assert client.get("/api/v1/instances/ledger").status_code == 403
         assert client.post(f"/api/v1/instances/{instance.pk}/stop", {}, format="json").status_code == 404
 
+    def test_forced_launch_makes_anew_what_runs(self, arena: Arena):
+        challenge = runnable(arena.event)
+        instance = arena.launch(arena.teams[0], challenge)
+        arena.work()
+        body = {"event": arena.event.slug, "challenge": challenge.slug, "team": arena.teams[0].pk, "force": True}
+
+        answer = api_client(UserFactory(role="Operator")).post("/api/v1/instances", body, format="json")
+
+        assert (answer.status_code, answer.json()["operation"]["verb"]) == (200, "redeploy")
+        assert arena.fresh(instance).generation == 2
+
     def test_verbs_answer_with_an_operation(self, arena: Arena):
         instance = arena.launch(arena.teams[0], runnable(arena.event))
         arena.work()

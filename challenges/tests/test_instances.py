@@ -548,6 +548,23 @@ def test_what_is_deployed_early_shows_to_its_team_when_the_challenge_does(arena:
     assert Instance.objects.visible_to(operator).count() == 2
 
 
+def test_what_is_deployed_early_takes_no_place_that_the_team_cannot_see(arena: Arena, operator: Any):
+    Event.objects.update(max_instances_per_team=1)
+    arena.event.refresh_from_db()
+    team, hidden, own = arena.teams[0], runnable(arena.event), runnable(arena.event)
+    arena.event.entries.filter(challenge=hidden).update(visibility="hidden")
+
+    services.deploy_for_all(arena.event, hidden.slug, actor=operator)
+    arena.launch(team, own)
+    again = services.deploy_for_all(arena.event, hidden.slug, actor=operator)
+    arena.event.entries.update(visibility="visible")
+    with pytest.raises(LimitReached):
+        arena.launch(team, runnable(arena.event))
+
+    assert [one.is_done for one in again] == [True, True]
+    assert Instance.objects.wanted().filter(team=team).count() == 2
+
+
 @pytest.mark.parametrize("verb", ["withdraw", "cancel"])
 def test_what_was_deployed_goes_with_the_team_or_the_event_that_is_off(arena: Arena, operator: Any, verb: str):
     challenge = runnable(arena.event)

@@ -533,6 +533,21 @@ def test_everybody_is_told_on_a_page(admin: Client) -> None:
     assert refused.status_code == 422
 
 
+def test_what_was_told_is_withdrawn_by_those_who_may(admin: Client) -> None:
+    event = EventFactory()
+    for scope in ({}, {"event": event.slug}):
+        page(admin, "/announcements/new", title="Tea", message="In the hall.", ui_type="toast", **scope)
+    general, own = Announcement.objects.get(event=None), Announcement.objects.get(event=event)
+    operator, player = browser(UserFactory(role="Operator")), browser(participate(event).team.captain)
+
+    listed = [page(client, "/announcements/").count("/withdraw") for client in (admin, operator, player)]
+    refused = [client.post(f"/announcements/{general.pk}/withdraw").status_code for client in (operator, player)]
+    page(operator, f"/announcements/{own.pk}/withdraw", x="")
+
+    assert (listed, refused) == ([2, 1, 0], [403, 403])
+    assert Announcement.objects.get() == general
+
+
 def test_organisers_are_chosen_in_the_form_of_an_event(admin: Client) -> None:
     event, ada = EventFactory(), UserFactory(username="ada", role="Operator")
     form = EventForm(instance=event)

@@ -86,12 +86,11 @@ def play_challenge(request: HttpRequest, slug: str, challenge: str) -> HttpRespo
         "entry": entry,
         "participation": participation,
         "play": play_of(event, entry, participation),
-        "solvers": scoring.first_solvers(event, entry.pk),
         "problem": problem,
         "typed": typed,
     }
     if live.is_fragment(request, "play-facts"):
-        tag = live.etag(me(request).pk, participation and participation.is_banned, context["play"], context["solvers"])
+        tag = live.etag(me(request).pk, participation and participation.is_banned, context["play"])
         return live.answer(request, "challenges/partials/play_parts.html", {**context, "is_part": True}, tag=tag)
     answer = live.private(render(request, "challenges/play_challenge.html", context, status=status))
     if typed:

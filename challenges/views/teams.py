@@ -190,7 +190,12 @@ def announcement_list(request: HttpRequest) -> HttpResponse:
         for each in unread:
             services.mark_read(each, actor=request.user)
         return redirect("challenges:announcement_list")
-    context = {"told": told, "unread": len(unread), "may_tell": can(request.user, "events.change")}
+    context = {
+        "told": told,
+        "unread": len(unread),
+        "may_tell": can(request.user, "events.change"),
+        "withdrawable": services.withdrawable(told, request.user),
+    }
     return live.private(render(request, "challenges/announcement_list.html", context))
 
 
@@ -240,6 +245,22 @@ def announcement_read(request: HttpRequest, pk: int) -> HttpResponse:
     """Note that one has read it."""
     services.mark_read(get_object_or_404(Announcement.objects.visible_to(request.user), pk=pk), actor=request.user)
     return redirect("challenges:announcement_list")
+
+
+@login_required
+def announcement_withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take back what was told, after asking."""
+    told = get_object_or_404(Announcement.objects.visible_to(request.user).select_related("event__region"), pk=pk)
+    services.require_withdrawal(told, actor=me(request))
+    return page_forms.confirm(
+        request,
+        title=f"Withdraw “{told.title}”?",
+        text="It is gone for everybody. Whoever has read it has read it.",
+        action="Withdraw",
+        back="challenges:announcement_list",
+        do=lambda: services.withdraw_announcement(told, actor=me(request)),
+        done="Withdrawn.",
+    )
 
 
 def _warn_of_ends(request: HttpRequest) -> list[str]:

@@ -2741,12 +2741,12 @@ class Instances(Group):
             },
         )
 
-    def create(self, *, event: str, challenge: str, team: int | Unset = UNSET) -> Answer:
+    def create(self, *, event: str, challenge: str, team: int | Unset = UNSET, force: bool | Unset = UNSET) -> Answer:
         """Launch an instance, or be told of the one there is."""
         return self._answer(
             "POST",
             "/api/v1/instances",
-            body={"event": event, "challenge": challenge, "team": team},
+            body={"event": event, "challenge": challenge, "team": team, "force": force},
         )
 
     def bulk(self, *, verb: str, ids: Sequence[str], minutes: int | Unset = UNSET) -> Rows:
