@@ -44,13 +44,14 @@ services:
 
 
 ENTRYPOINT = """#!/bin/sh
-# What the official entrypoint does with what docker-compose.yml tells it: drop root, make a cluster once, serve.
+# What the official entrypoint does with what docker-compose.yml tells it: drop root, make a cluster once, serve. It
+# takes as many rights: at each start it looks through everything that is there, and gives away what is not its user's.
 set -eu
 if [ "$(id -u)" = 0 ]; then
   mkdir -p "$PGDATA" /var/run/postgresql
-  chown 999:999 "$PGDATA" /var/run/postgresql
   chmod 700 "$PGDATA"
-  chmod 3777 /var/run/postgresql
+  chmod 3775 /var/run/postgresql
+  find "$PGDATA" /var/run/postgresql ! -user 999 -exec chown 999 '{}' +
   exec setpriv --reuid 999 --regid 999 --clear-groups "$0" "$@"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then

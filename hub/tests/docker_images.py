@@ -53,10 +53,20 @@ RECIPES = {
         Recipe("python", packages=("python3-minimal", "libpython3-stdlib")),
         Recipe("teeworlds", packages=("teeworlds-server",)),
         Recipe("minetest", packages=("minetest-server",)),
-        Recipe(  # stands in for valkey/valkey:8, under its names
+        Recipe(  # stands in for valkey/valkey:8, under its names; like that one it starts as root and drops it
             "valkey",
-            packages=("redis-server", "redis-tools"),
+            packages=("redis-server", "redis-tools", "util-linux"),
+            changes=("WORKDIR /data", 'ENTRYPOINT ["/entrypoint"]'),
             files={
+                "entrypoint": """#!/bin/sh
+set -eu
+if [ "$(id -u)" = 0 ]; then
+  find . ! -user 999 -exec chown 999 '{}' +
+  exec setpriv --reuid=999 --regid=999 --clear-groups -- "$0" "$@"
+fi
+umask 077
+exec "$@"
+""",
                 "usr/bin/valkey-server": '#!/bin/sh\nexec redis-server "$@"\n',
                 "usr/bin/valkey-cli": '#!/bin/sh\nexec redis-cli "$@"\n',
             },

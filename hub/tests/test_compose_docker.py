@@ -108,6 +108,21 @@ def test_no_part_but_the_agent_can_touch_the_machine(stack):
         assert told["HostConfig"]["CapDrop"] == ["ALL"], service
 
 
+def test_stores_have_the_rights_that_their_entry_points_take_and_serve_without_any(stack):
+    for service, added in {
+        "postgres": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},
+        "valkey": {"CHOWN", "SETGID", "SETUID"},
+    }.items():
+        told = stack.container(service)
+        status = Path(f"/proc/{told['State']['Pid']}/status").read_text()
+        facts = {name: value.split() for name, _, value in (line.partition(":") for line in status.splitlines())}
+        assert told["HostConfig"]["CapDrop"] == ["ALL"], service
+        assert {each.removeprefix("CAP_") for each in told["HostConfig"]["CapAdd"]} == added, service
+        assert facts["Uid"] == ["999"] * 4, service
+        assert int(facts["CapEff"][0], 16) == 0, service
+        assert facts["NoNewPrivs"] == ["1"], service
+
+
 def test_bill_of_materials_in_the_image_lists_what_the_image_has(stack):
     """What is told is compared with what pip and dpkg find in the same container."""
     asked = """import subprocess, sys

@@ -128,6 +128,20 @@ def test_watchers_have_no_right_and_no_part_but_the_agent_sees_the_engine() -> N
 
 
 @needs_compose
+def test_no_service_has_rights_that_it_does_not_name() -> None:
+    """Docker would give fourteen capabilities to whoever says nothing."""
+    changes_user = {"CHOWN", "SETGID", "SETUID"}
+    named = {name: {*service["cap_add"]} for name, service in services().items() if "cap_add" in service}
+
+    assert {name for name, service in services().items() if service.get("cap_drop") != ["ALL"]} == set()
+    assert {*named} == {"postgres", "valkey", "agent"}
+    assert named["valkey"] == changes_user
+    assert named["postgres"] == changes_user | {"DAC_OVERRIDE", "FOWNER"}
+    for name, service in services().items():
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+@needs_compose
 def test_networks_keep_apart_who_has_no_business_with_each_other() -> None:
     networks = {name: {*service.get("networks", ())} for name, service in services().items()}
 
