@@ -9,10 +9,15 @@ from collections import Counter
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from accounts import jwt
 from accounts.models import AuditEntry
+from accounts.tests.factories import UserFactory
+from challenges.models import ChallengeFile, FileDownload
+from challenges.tests.factories import EntryFactory, participate
 from hub.testing import wait_until
 
 from .proxy import NAME, Proxy
@@ -27,7 +32,7 @@ CLIENTS = 4
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Proxy]:
-    with Proxy(tmp_path).running("web-1") as proxy:
+    with Proxy(tmp_path, HUB_CHALLENGE_FILE_ACCEL="/challenge-files-internal/").running("web-1") as proxy:
         yield proxy
 
 
@@ -38,6 +43,7 @@ def test_hub_is_served_by_tls_alone_and_knows_it(proxy: Proxy) -> None:
     assert headers["Strict-Transport-Security"] == "max-age=31536000"
     assert "Secure" in headers["Set-Cookie"]
     assert proxy.ask_plainly("/servers/?q=a") == (308, f"https://{NAME}/servers/?q=a")
+    assert proxy.ask("/metrics")[0] == 404
 
 
 def test_address_that_a_client_invents_is_not_believed(proxy: Proxy) -> None:
@@ -49,13 +55,36 @@ def test_address_that_a_client_invents_is_not_believed(proxy: Proxy) -> None:
     assert AuditEntry.objects.latest("id").ip == "127.0.0.1"
 
 
-def test_figures_for_prometheus_and_files_of_challenges_are_not_for_the_world(proxy: Proxy) -> None:
-    files = proxy.root / "data" / "challenge-files"
-    files.mkdir(exist_ok=True)
-    (files / "flag").write_text("flag{}")
+def test_file_of_a_challenge_is_sent_by_nginx_to_who_plays_and_to_nobody_else(proxy: Proxy) -> None:
+    entry = EntryFactory()
+    captain = participate(entry.event).team.captain
+    file = ChallengeFile.objects.create(
+        challenge=entry.challenge,
+        name="größe.zip",
+        content=f"{entry.challenge.pk}/stored",
+        size_bytes=8,
+        sha256="0" * 64,
+    )
+    stored = proxy.root / "data" / "challenge-files" / file.content.name
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(b"PK\x03\x04flag")
+    path = f"/api/v1/event-challenges/{entry.pk}/files/{file.pk}"
 
-    assert proxy.ask("/challenge-files-internal/flag")[0] == 404
-    assert proxy.ask("/metrics")[0] == 404
+    def ask(user: Any, **headers: str) -> tuple[int, Any, bytes]:
+        return proxy.ask(path, **headers, Authorization=f"Bearer {jwt.log_in(user).access}")
+
+    status, headers, body = ask(captain)
+
+    assert (status, body) == (200, b"PK\x03\x04flag")
+    assert headers["Content-Type"] == "application/octet-stream"
+    assert headers["Content-Disposition"] == "attachment; filename*=utf-8''gr%C3%B6%C3%9Fe.zip"
+    assert headers.get_all("X-Content-Type-Options") == ["nosniff"]
+    assert "X-Accel-Redirect" not in headers
+    assert ask(captain, Range="bytes=4-")[::2] == (206, b"flag")
+    assert ask(UserFactory())[0] == 404
+    assert proxy.ask(path)[0] == 401
+    assert proxy.ask(f"/challenge-files-internal/{file.content.name}")[0] == 404
+    assert {one.user_name for one in FileDownload.objects.all()} == {captain.username}
 
 
 def test_body_that_is_too_large_ends_at_the_proxy(proxy: Proxy) -> None:
