@@ -96,6 +96,8 @@ def update_node(node: Node, *, actor: Any, **changes: Any) -> Node:
         before = {name: _plain(getattr(locked, name)) for name in changes}
         for name, value in changes.items():
             setattr(locked, name, value)
+        if "options" in changes and changes["options"] != before["options"]:
+            _refuse_options_against_pools(locked, before["options"])
         _clean_and_save(locked)
         after = {name: _plain(value) for name, value in changes.items()}
         if before.get("options") != after.get("options"):
@@ -154,6 +156,8 @@ def delete_pool(pool: AddressPool, *, actor: Any) -> None:
 def set_pool_enabled(pool: AddressPool, *, actor: Any, is_enabled: bool) -> None:
     """Let a pool give addresses, or stop it; those it has given stay leased."""
     require(actor, "pools.change", pool)
+    if is_enabled and pool.node.engine == EngineKind.KUBERNETES:
+        _refuse_unusable_in_cluster(pool)  # the node's options may have changed since it was made
     with transaction.atomic():
         AddressPool.objects.filter(pk=pool.pk).update(is_enabled=is_enabled)
         clusters.examine_anew(pool.node)
@@ -223,16 +227,33 @@ def _refuse_unusable(pool: AddressPool) -> None:
 
 def _refuse_unusable_in_cluster(pool: AddressPool) -> None:
     """Addresses of a cluster are not those of the machine its agent runs on."""
-    options, node = pool.node.options, pool.node.name
-    if pool.kind != PoolKind.HOST_PORTS:
+    if why := _unusable_in_cluster(pool, pool.node.options):
+        raise Invalid(why[1], field=why[0])
+
+
+def _refuse_options_against_pools(node: Node, before: dict[str, Any]) -> None:
+    """Options that change must leave pools of use that were, as a new pool must be of use under them."""
+    if node.engine != EngineKind.KUBERNETES:
         return
+    for pool in node.pools.filter(is_enabled=True):
+        why = _unusable_in_cluster(pool, node.options)
+        if why and not _unusable_in_cluster(pool, before):
+            text = f"The pool {pool.name} would be of no use: {why[1]} Delete it or switch it off first."
+            raise Conflict(text, code="pool_unusable", field="options")
+
+
+def _unusable_in_cluster(pool: AddressPool, options: dict[str, Any]) -> tuple[str, str] | None:
+    """Which field keeps the ports of a pool from use under these options, and why."""
+    node = pool.node.name
+    if pool.kind != PoolKind.HOST_PORTS:
+        return None
     if options.get("exposure") == "node_ports":
         if not all(port and port in NODE_PORTS for port in (pool.first_port, pool.last_port)):
-            text = f"{node} exposes node ports: its pools lie within {NODE_PORTS[0]}–{NODE_PORTS[-1]}."
-            raise Invalid(text, field="first_port")
+            return "first_port", f"{node} exposes node ports: its pools lie within {NODE_PORTS[0]}–{NODE_PORTS[-1]}."
     elif not options.get("share_addresses", True) and pool.first_port != pool.last_port:
         text = f"Nobody shares an IP on {node} (`share_addresses`), so that only one port of each can be used."
-        raise Invalid(text, field="last_port")
+        return "last_port", text
+    return None
 
 
 def _clean_and_save(row: Any) -> None:

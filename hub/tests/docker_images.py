@@ -62,7 +62,7 @@ RECIPES = {
 set -eu
 if [ "$(id -u)" = 0 ]; then
   find . ! -user 999 -exec chown 999 '{}' +
-  exec setpriv --reuid=999 --regid=999 --clear-groups -- "$0" "$@"
+  exec /usr/bin/setpriv --reuid=999 --regid=999 --clear-groups -- "$0" "$@"
 fi
 umask 077
 exec "$@"

@@ -66,7 +66,7 @@ def test_d89_3_health_names_every_part(stack):
     names = {check["name"] for check in health["checks"]}
     assert status == 200
     assert names >= {"database", "migrations", "redis", "scheduler", "agents", "disk"}
-    assert {check["state"] for check in health["checks"]} == {"ok"}
+    assert [check for check in health["checks"] if check["state"] != "ok"] == []
 
 
 def test_d89_4_ready_answers(stack):

@@ -237,6 +237,28 @@ def test_a_pool_that_the_node_names_must_have_the_address(cluster: Cluster) -> N
     assert "no pool named nowhere" in verdicts(engine_of(cluster, address_pool="nowhere"))["Addresses"].found
 
 
+@pytest.mark.parametrize("is_seen", [True, False], ids=["pools are seen", "pools may not be listed"])
+def test_a_pool_that_is_kept_for_others_is_waited_for_and_no_address_held_against(
+    cluster: Cluster, is_seen: bool
+) -> None:
+    engine = engine_of(cluster)
+    engine.hold_addresses([GAME.ip])
+    next(pool for pool in cluster.objects("ipaddresspools") if pool["metadata"]["name"] == "players")["spec"][
+        "serviceAllocation"
+    ] = {"namespaces": ["team-a"]}
+    if is_seen:
+        with pytest.raises(EngineError, match="No pool of the cluster's load balancer has any") as refused:
+            engine.probe_address(GAME.ip, GAME.port)
+        assert refused.value.reason is Reason.UNAVAILABLE
+    else:
+        cluster.fail("list", "ipaddresspools", status=403, times=99)
+        assert engine.probe_address(GAME.ip, GAME.port) == ""
+
+    engine.ensure(spec := spec_of(ports=(GAME,)))
+
+    assert told(engine, spec, "pool players not compatible").obstacle.reason is Reason.UNAVAILABLE
+
+
 def test_what_was_said_of_an_address_before_is_not_held_against_it_now(
     cluster: Cluster, engine: KubernetesEngine
 ) -> None:

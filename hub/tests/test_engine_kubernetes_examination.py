@@ -375,6 +375,40 @@ def test_either_kind_of_advertisement_is_enough_when_it_is_for_the_pool(
     assert announcements_of(cluster).verdict is verdict
 
 
+ANYBODYS = {"matchLabels": {"kutanga.hub": "test"}}
+OTHERS = {"matchExpressions": [{"key": "kutanga.hub", "operator": "NotIn", "values": ["test"]}]}
+
+
+@pytest.mark.parametrize(
+    ("allocation", "is_ours"),
+    [
+        ({"priority": 50}, True),
+        ({"namespaces": ["team-a"]}, False),
+        ({"namespaces": ["team-a"], "namespaceSelectors": [ANYBODYS]}, True),
+        ({"namespaceSelectors": [OTHERS]}, False),
+        ({"namespaceSelectors": [{"matchLabels": {"kutanga.kind": "instance", "kutanga.hub": "test"}}]}, True),
+        ({"serviceSelectors": [{"matchLabels": {"app": "web"}}]}, False),
+        ({"serviceSelectors": [{"matchLabels": {"app": "web"}}, ANYBODYS]}, True),
+        ({"namespaceSelectors": [ANYBODYS], "serviceSelectors": [OTHERS]}, False),
+    ],
+)
+def test_a_pool_that_is_kept_for_others_is_none_of_ours(
+    cluster: Cluster, allocation: dict[str, Any], is_ours: bool
+) -> None:
+    cluster.take_away("ipaddresspools", "metallb-system", "players")
+    cluster.take_away("ipaddresspools", "metallb-system", "loopback")
+    spec = {"addresses": ["192.168.250.0/24"], "autoAssign": False, "serviceAllocation": allocation}
+    cluster.put("ipaddresspools", "metallb-system", "players", **spec)
+    engine = engine_of(cluster, hub="test")
+
+    check = Examination(engine.gateway, engine.policy, ["192.168.250.100"]).pools()
+
+    assert engine.pools.have("192.168.250.100") is is_ours
+    assert (check.verdict, "players has addresses of the hub's" in check.found) == (
+        (Verdict.GOOD, False) if is_ours else (Verdict.BAD, True)
+    )
+
+
 def test_an_advertisement_of_another_namespace_is_none(cluster: Cluster) -> None:
     cluster.take_away("l2advertisements", "metallb-system", "all")
     cluster.put("l2advertisements", "elsewhere", "all")

@@ -95,7 +95,7 @@ class KubernetesEngine(Engine):
         self.policy = Options.parse(node, options)
         self.registries: Sequence[Mapping[str, str]] = credentials.get("registries") or ()
         self.gateway = Gateway(credentials.get("kubeconfig") or "", timeout_seconds=self.timeout_seconds)
-        self.pools = Pools(self.gateway, self.policy.address_pool)
+        self.pools = Pools(self.gateway, self.policy.address_pool, hub=self.policy.hub)
         self.meters = Meters()
         self.looks = Looks(self.gateway, self.policy)
         self.launches = Launches(self.gateway, self.looks, self.registries)

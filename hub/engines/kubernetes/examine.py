@@ -21,7 +21,7 @@ from .errors import Refused, sentence, translate
 from .gateway import Gateway
 from .observe import container_status, is_ours, moment
 from .options import CHECK_HUB, LOAD_BALANCER, Options
-from .pools import Announcements, Pools, ranges_of
+from .pools import Announcements, Pools, may_serve, ranges_of
 from .resources import ACCESS_REVIEWS, DAEMON_SETS, NAMESPACES, POD_METRICS, PODS, SERVICES
 from .surroundings import near, resolver
 
@@ -128,7 +128,7 @@ class Examination:
         """Whether the load balancer can give what we lease."""
         name = "Addresses"
         try:
-            pools = Pools(self.gateway, self.options.address_pool).found()
+            pools = self._pools()
         except Refused as error:
             if error.status == 404:
                 return Check(name, Verdict.BAD, "The cluster has no MetalLB.", "Install it, or use node ports.")
@@ -136,6 +136,10 @@ class Examination:
         if not pools and self.options.address_pool:
             text = f"MetalLB has no pool named {self.options.address_pool}."
             return Check(name, Verdict.BAD, text, "Name one that is there in the option `address_pool`.")
+        if foreign := [pool["metadata"]["name"] for pool in self._ours(pools) if not may_serve(pool, self.options.hub)]:
+            text = f"{', '.join(foreign)} has addresses of the hub's pools and does not give them to its services."
+            label = f"{names.LABEL_HUB}: {self.options.hub}"
+            return Check(name, Verdict.BAD, text, f"Let its `serviceAllocation` select namespaces labelled `{label}`.")
         ranges = [bounds for pool in pools for bounds in ranges_of(pool)]
         missing = [ip for ip in self.ips if not any(_within(ip, bounds) for bounds in ranges)]
         if missing:
@@ -147,18 +151,24 @@ class Examination:
             return Check(name, Verdict.BAD, text, "Set `autoAssign: false` on the pool.")
         return Check(name, Verdict.GOOD, f"MetalLB has all {len(self.ips)} addresses of the hub's pools.")
 
+    def _pools(self) -> list[dict[str, Any]]:
+        return Pools(self.gateway, self.options.address_pool, hub=self.options.hub).found()
+
+    def _ours(self, pools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The pools that have addresses of the hub's."""
+        return [one for one in pools if any(_within(ip, bounds) for ip in self.ips for bounds in ranges_of(one))]
+
     def announcements(self) -> Check:
         """Whether the network is told where the addresses are; MetalLB gives them out all the same when it is not."""
         name = "Announcements"
         try:
-            pools = Pools(self.gateway, self.options.address_pool).found()
+            pools = self._pools()
         except Refused as error:
             if error.status in (403, 404):
                 return Check(name, Verdict.UNKNOWN, "There are no pools to be seen, so nor is who announces them.")
             raise
         told = Announcements(self.gateway)
-        ours = [one for one in pools if any(_within(ip, bounds) for ip in self.ips for bounds in ranges_of(one))]
-        silent = [pool["metadata"]["name"] for pool in ours or pools if not told.have(pool)]
+        silent = [pool["metadata"]["name"] for pool in self._ours(pools) or pools if not told.have(pool)]
         if not silent:
             return Check(name, Verdict.GOOD, "MetalLB tells the network where the addresses are.")
         if told.unseen:

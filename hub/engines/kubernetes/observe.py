@@ -36,7 +36,9 @@ PREPARING = "The cluster is preparing it."
 LATE = timedelta(minutes=1)
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 # No pool has the IP, or somebody has it who does not share it with us: then no other port on it can be had either.
-NO_PORT_OF_IT = ("not compatible", "not allowed in config", "no available", "sharing key")
+# What MetalLB says of an IP that somebody has, of a port of it; all else is about its configuration, not the address.
+WHOLE_IP_TAKEN = ("sharing key", "also in use")
+PORT_TAKEN = "already in use"
 CONFIG_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
@@ -318,7 +320,9 @@ def address_fault(view: View) -> Obstacle | None:
 def _pending(view: View, service: Object, binding: PortBinding) -> Obstacle:
     """An address that was not given (yet); the load balancer's own event says why.
 
-    Events outlive what they are about: one of a service of that name from before says nothing of this one.
+    Events outlive what they are about: one of a service of that name from before says nothing of this one. A pool that
+    does not have an address, or not for us, was looked for before the launch (`Pools.have`). Where that may not be seen,
+    to go on to the next address and the next would take all of them out of use.
     """
     failed = [
         event
@@ -329,10 +333,13 @@ def _pending(view: View, service: Object, binding: PortBinding) -> Obstacle:
     if not failed:
         return Obstacle(Reason.UNAVAILABLE, f"Waiting for the load balancer to give {binding.ip}.")
     message = sentence(failed[-1].get("message") or "")
-    is_whole = any(words in message.lower() for words in NO_PORT_OF_IT)
-    reason = Reason.ADDRESS_MISSING if is_whole else Reason.ADDRESS_TAKEN
     text = f"The load balancer does not give {binding.ip}:{binding.port}: {message}"
-    return Obstacle(reason, text, ip=binding.ip, port=binding.port)
+    lowered = message.lower()
+    if any(words in lowered for words in WHOLE_IP_TAKEN):
+        return Obstacle(Reason.ADDRESS_MISSING, text, ip=binding.ip, port=binding.port)
+    if PORT_TAKEN in lowered:
+        return Obstacle(Reason.ADDRESS_TAKEN, text, ip=binding.ip, port=binding.port)
+    return Obstacle(Reason.UNAVAILABLE, f"{text} The node's examination may say why.")
 
 
 def _is_about(event: Object, one: Object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ..base import EngineError, Reason
@@ -14,15 +14,25 @@ from .gateway import Gateway
 from .resources import BGP_ADVERTISEMENTS, L2_ADVERTISEMENTS, POOLS, SERVICES
 
 KNOWN_SECONDS = 60.0
+# What is another thing for each of our workloads, so that a selector by it may mean ours.
+VARYING = frozenset(
+    {
+        *names.OUR_LABELS,
+        names.LABEL_RUN,
+        "kubernetes.io/metadata.name",
+        *(f"pod-security.kubernetes.io/{mode}" for mode in ("enforce", "audit", "warn")),
+    }
+)
 SEEN_SECONDS = 1.0  # all ports of a launch are asked for one after the other
 
 
 class Pools:
     """The address pools of MetalLB, asked for at most once a minute; a cluster may have another load balancer."""
 
-    def __init__(self, gateway: Gateway, name: str = "") -> None:
+    def __init__(self, gateway: Gateway, name: str = "", *, hub: str) -> None:
         self.gateway = gateway
         self.name = name
+        self.hub = hub
         self._ranges: list[tuple[int, int, int]] | None = None
         self._until = 0.0
         self._services: list[dict[str, Any]] = []
@@ -33,7 +43,8 @@ class Pools:
         """Version, first and last of each range; None where there is no MetalLB to ask."""
         if time.monotonic() > self._until:
             try:
-                self._ranges = [bounds for pool in self.found() for bounds in ranges_of(pool)]
+                ours = (pool for pool in self.found() if may_serve(pool, self.hub))
+                self._ranges = [bounds for pool in ours for bounds in ranges_of(pool)]
             except Refused as error:
                 if error.status not in (403, 404):
                     raise
@@ -46,7 +57,7 @@ class Pools:
         return [pool for pool in self.gateway.find(POOLS) if self.name in ("", pool["metadata"]["name"])]
 
     def have(self, ip: str) -> bool:
-        """Whether an address is in a pool, as far as anybody can tell."""
+        """Whether an address is in a pool that gives to us, as far as anybody can tell."""
         ranges = self.ranges()
         if ranges is None:
             return True
@@ -110,18 +121,32 @@ def _announces(advertisement: Mapping[str, Any], pool: Mapping[str, Any]) -> boo
     return pool["metadata"]["name"] in pools or any(_selects(one, labels_of(pool)) for one in selectors)
 
 
-def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """As Kubernetes reads a label selector."""
+def may_serve(pool: Mapping[str, Any], hub: str) -> bool:
+    """Whether a pool may give to this hub: its `serviceAllocation` can keep it for namespaces and services of others.
+
+    A workload's namespace has a name that nobody could list before. (`priority` only says who is asked first for any
+    address; ours are asked for by name.)
+    """
+    allocation = (pool.get("spec") or {}).get("serviceAllocation") or {}
+    ours = {**names.MANAGED_BY, names.LABEL_HUB: hub}
+    spaces, services = allocation.get("namespaceSelectors") or (), allocation.get("serviceSelectors") or ()
+    if (spaces or allocation.get("namespaces")) and not any(_selects(one, ours, VARYING) for one in spaces):
+        return False
+    return not services or any(_selects(one, ours, VARYING) for one in services)
+
+
+def _selects(selector: Mapping[str, Any], labels: Mapping[str, str], varying: Collection[str] = ()) -> bool:
+    """As Kubernetes reads a label selector; what it asks of labels that vary is taken for met."""
     fits = {
         "In": lambda key, values: labels.get(key) in values,
         "NotIn": lambda key, values: labels.get(key) not in values,
         "Exists": lambda key, values: key in labels,
         "DoesNotExist": lambda key, values: key not in labels,
     }
-    return all(labels.get(key) == text for key, text in (selector.get("matchLabels") or {}).items()) and all(
-        one.get("operator") in fits and fits[one["operator"]](one.get("key"), one.get("values") or ())
-        for one in selector.get("matchExpressions") or ()
-    )
+    asked = [(key, "In", [text]) for key, text in (selector.get("matchLabels") or {}).items()]
+    for one in selector.get("matchExpressions") or ():
+        asked.append((one.get("key"), one.get("operator"), one.get("values") or ()))
+    return all(key in varying or (how in fits and fits[how](key, values)) for key, how, values in asked)
 
 
 def labels_of(one: Mapping[str, Any]) -> Mapping[str, str]:

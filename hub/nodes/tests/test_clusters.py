@@ -16,7 +16,7 @@ from accounts.roles import ADMIN, OPERATOR
 from accounts.tests.factories import UserFactory
 from hub.engines.base import Check, Verdict
 from hub.engines.fake import FakeEngine
-from hub.exceptions import Invalid, NotAllowed, NotFound
+from hub.exceptions import Conflict, Invalid, NotAllowed, NotFound
 from hub.nodes import clusters, services
 from hub.nodes.choices import ReportKind
 from hub.nodes.models import AddressPool, Node, NodeReport
@@ -178,6 +178,28 @@ def test_where_nobody_shares_an_ip_a_pool_has_one_port_of_each() -> None:
     pool = services.create_pool(name="players", first_port=25565, last_port=25565, **asked)
 
     assert pool.addresses.count() == 10
+
+
+def test_options_that_change_leave_no_pool_of_no_use(client: Client) -> None:
+    node = NodeFactory(engine="kubernetes", options={})
+    asked = {"actor": SYSTEM, "node": node, "first_ip": "192.168.250.100"}
+    pool = services.create_pool(name="many", first_port=25565, last_port=26000, **asked)
+    client.force_login(UserFactory(role=ADMIN))
+    values = {"region": node.region.pk, "memory_mb": 0, "cpu_percent": 0, "disk_mb": 0, "is_enabled": "on", **USUAL}
+    del values["cluster-share_addresses"]
+
+    for options, told in (({"share_addresses": False}, "one port of each"), ({"exposure": "node_ports"}, "30000")):
+        with pytest.raises(Conflict, match=f"The pool many would be of no use: .*{told}") as refused:
+            services.update_node(node, actor=SYSTEM, options=options)
+        assert refused.value.field == "options"
+    page = client.post(f"/nodes/{node.name}/edit", values).content.decode()
+    services.set_pool_enabled(pool, actor=SYSTEM, is_enabled=False)
+    services.update_node(node, actor=SYSTEM, options={"share_addresses": False})
+    pool.refresh_from_db()
+
+    assert "The pool many would be of no use" in page
+    with pytest.raises(Invalid, match="only one port of each"):
+        services.set_pool_enabled(pool, actor=SYSTEM, is_enabled=True)
 
 
 @pytest.mark.parametrize(

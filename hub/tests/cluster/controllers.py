@@ -130,6 +130,8 @@ def _address_fault(cluster: Cluster, service: Object, wanted: str) -> str:
     pool = (service["metadata"].get("annotations") or {}).get(POOL, "")
     if pool and not cluster.has_address(wanted, pool):
         return f'Failed to allocate IP for "{name}": ["{wanted}"] is not compatible with requested address pool {pool}'
+    if foreign := cluster.foreign_pool(wanted, service):
+        return f'Failed to allocate IP for "{name}": pool {foreign} not compatible for ip assignment'
     for other in cluster.store.find("services", ""):
         if other is service:
             continue

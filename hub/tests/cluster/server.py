@@ -136,6 +136,18 @@ class Cluster:
         ranges = [bounds for one in pools for bounds in ranges_of(one)]
         return any(version == address.version and low <= int(address) <= high for version, low, high in ranges)
 
+    def foreign_pool(self, ip: str, service: Object) -> str:
+        """The pool that has an address and keeps it for namespaces of others, as far as tests keep any so."""
+        from hub.engines.kubernetes.pools import ranges_of
+
+        address = int(ipaddress.ip_address(ip))
+        for pool in self.store.find("ipaddresspools", ""):
+            kept_for = (pool["spec"].get("serviceAllocation") or {}).get("namespaces")
+            if any(low <= address <= high for _, low, high in ranges_of(pool)):
+                if kept_for and service["metadata"]["namespace"] not in kept_for:
+                    return str(pool["metadata"]["name"])
+        return ""
+
     def next_ip(self) -> str:
         """An address of a pod."""
         return str(ipaddress.ip_address("10.42.0.0") + next(self._ips))
