@@ -69,13 +69,12 @@ variable "admin_networks" {
 }
 
 variable "kubernetes_version" {
-  description = "Version of Kubernetes; deploy/kubernetes is validated against 1.32."
+  description = "Version of Kubernetes, one in standard support; deploy/kubernetes is validated against 1.33 and 1.37."
   type        = string
-  default     = "1.32"
 
   validation {
-    condition     = can(regex("^1\\.[0-9]{2}$", var.kubernetes_version))
-    error_message = "A version reads like 1.32."
+    condition     = can(regex("^1\\.(2[89]|[3-9][0-9])$", var.kubernetes_version))
+    error_message = "A version reads like 1.35, and is 1.28 at least."
   }
 }
 

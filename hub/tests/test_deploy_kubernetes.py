@@ -25,7 +25,7 @@ from hub.settings import env
 
 KUBERNETES = Path(settings.BASE_DIR) / "deploy" / "kubernetes"
 SETS = ("base", "k3s", "cloud")
-VERSION = "1.32"
+VERSIONS = ("1.33", "1.37")  # what the engine was measured on, and the newest whose schema there is
 FOREIGN = ("cert-manager.io/", "external-secrets.io/", "monitoring.coreos.com/", "traefik.io/")
 PATCHES = ("ingress.yaml", "policies.yaml", "storage.yaml")  # of the sets beside the base
 
@@ -72,11 +72,16 @@ def containers() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+def validate(document: dict[str, Any]) -> None:
+    for version in VERSIONS:
+        kubernetes_validate.validate(document, version, strict=True)
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_what_kustomize_builds_is_valid(name: str) -> None:
     for document in built(name):
         if not document["apiVersion"].startswith(FOREIGN):
-            kubernetes_validate.validate(document, VERSION, strict=True)
+            validate(document)
 
 
 def test_what_is_applied_before_them_is_valid() -> None:
@@ -84,7 +89,7 @@ def test_what_is_applied_before_them_is_valid() -> None:
 
     assert [each["kind"] for each in made][-3:] == ["Secret", "ClusterRole", "ClusterRoleBinding"]
     for document in made:
-        kubernetes_validate.validate(document, VERSION, strict=True)
+        validate(document)
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -221,7 +226,7 @@ def test_agents_node_is_the_one_that_is_made_first() -> None:
 def test_databases_take_the_hub_and_exporters_only_and_ask_for_names_only_d80() -> None:
     text = (KUBERNETES / "database-policies.yaml").read_text()
     namespace, policy = yaml.safe_load_all(text)
-    kubernetes_validate.validate(policy, VERSION, strict=True)
+    validate(policy)
     own = {"podSelector": {}}
 
     label = found("base", "NetworkPolicy")["databases"]["spec"]["egress"][0]["to"][0]["namespaceSelector"]
@@ -468,6 +473,29 @@ def test_a_version_that_does_not_come_up_is_taken_back(tmp_path: Path, told: dic
     assert (code, undone(asked)) == (1, dict.fromkeys(DEPLOYMENTS, "3"))
     last = [line.rpartition("status deployment/")[2].split()[0] for line in asked[-3:]]
     assert sorted(last) == sorted(DEPLOYMENTS), "nobody looked whether the version before serves again"
+
+
+@pytest.mark.parametrize(("minutes", "looks"), [("", 150), ("6", 180)])
+def test_a_migration_may_take_as_long_as_is_said(tmp_path: Path, minutes: str, looks: int) -> None:
+    (tmp_path / "sleep").symlink_to("/bin/true")
+
+    code, asked, said = deploy(tmp_path, JOB="Suspended", **({"HUB_MIGRATE_MINUTES": minutes} if minutes else {}))
+
+    assert (code, undone(asked)) == (1, dict.fromkeys(DEPLOYMENTS, "3"))
+    assert sum("get job/hub-migrate" in line for line in asked) == looks
+    assert f"not done after {minutes or 5} minutes" in said
+    for kind in found("base", "Deployment").values():
+        assert kind["spec"]["progressDeadlineSeconds"] > 60 * 60 + 5 * 60, "a rollout would have failed meanwhile"
+
+
+@pytest.mark.parametrize("minutes", ["0", "61", "5m", "-1"])
+def test_a_time_for_the_migration_that_is_none_is_refused_before_anything(tmp_path: Path, minutes: str) -> None:
+    command = [str(KUBERNETES / "apply"), "base", "registry.example.org/hub:2"]
+    done = subprocess.run(
+        command, env={**os.environ, "HUB_MIGRATE_MINUTES": minutes}, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (2, "HUB_MIGRATE_MINUTES is 1 to 60.\n")
 
 
 def test_what_a_version_did_not_change_is_not_taken_back_beyond_it(tmp_path: Path) -> None:

@@ -98,6 +98,15 @@ def test_outputs_are_described_and_hold_no_secret() -> None:
             assert "token" not in str(body["value"]), name
 
 
+def test_example_names_all_that_has_no_default() -> None:
+    """The version of Kubernetes among them: one that is the default today is out of support in a year."""
+    asked = {name for name, body in variables().items() if "default" not in body and not body.get("sensitive")}
+    example = hcl2.loads((TERRAFORM / "example.tfvars").read_text())
+
+    assert "kubernetes_version" in asked
+    assert asked <= example.keys()
+
+
 def test_no_secret_stands_in_clear() -> None:
     for name, body in variables().items():
         if re.search("token|password|secret|key", name):
