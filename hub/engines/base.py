@@ -339,10 +339,11 @@ class KeptData:
 
 @dataclass(frozen=True)
 class PullProgress:
-    """How far a pull is: `percent` is None while the total is unknown."""
+    """How far a pull is: `percent` is None while the total is unknown; `silent_seconds` is how long nothing has come."""
 
     message: str
     percent: int | None = None
+    silent_seconds: float = 0.0
 
 
 class Verdict(StrEnum):

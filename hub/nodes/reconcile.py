@@ -70,18 +70,24 @@ declare(
 
 
 def reconcile(
-    model: type[Workload], pk: uuid.UUID, *, engine: Engine | None = None, pull_seconds: float | None = None
+    model: type[Workload],
+    pk: uuid.UUID,
+    *,
+    engine: Engine | None = None,
+    pull_seconds: float | None = None,
+    pull_silent_seconds: float | None = None,
 ) -> bool:
     """Take the steps that can be taken now; says whether a job was sent for the rest.
 
     Does nothing while another process holds the lease: it will see the wish. `pull_seconds` is for those who may not
-    wait for an image: after that time the pull is left to a job (the layers that have come stay).
+    wait for an image: after that time the pull is left to a job (the layers that have come stay); after
+    `pull_silent_seconds` that is done with one of which nothing comes.
     """
     for _ in range(MAX_STEPS):
         workload = claim(model, pk)
         if workload is None:
             return False
-        workload.pull_seconds = pull_seconds
+        workload.pull_seconds, workload.pull_silent_seconds = pull_seconds, pull_silent_seconds
         try:
             step = take_step(workload, engine)
             stored = store(workload, step)
@@ -349,7 +355,9 @@ def _provide_image(workload: Workload, engine: Engine, spec: WorkloadSpec) -> Wo
     began = time.monotonic()
     try:
         digests = [
-            engine.pull(name, progress=lambda event: _has_time(workload, began) and _note_progress(workload, event))
+            engine.pull(
+                name, progress=lambda event: _has_time(workload, began, event) and _note_progress(workload, event)
+            )
             for name in (image, *(sidecar.image for sidecar in spec.sidecars))
         ]
     finally:
@@ -363,10 +371,12 @@ def _provide_image(workload: Workload, engine: Engine, spec: WorkloadSpec) -> Wo
     return replace(spec, image=engine.pin(image, digests[0]), sidecars=sidecars)
 
 
-def _has_time(workload: Workload, began: float) -> bool:
+def _has_time(workload: Workload, began: float, event: PullProgress) -> bool:
     """Whether the pull goes on here."""
-    limit = workload.pull_seconds
-    workload.is_handed_over = limit is not None and time.monotonic() - began >= limit
+    limit, silent_limit = workload.pull_seconds, workload.pull_silent_seconds
+    is_over = limit is not None and time.monotonic() - began >= limit
+    is_too_silent = silent_limit is not None and event.silent_seconds >= silent_limit
+    workload.is_handed_over = is_over or is_too_silent
     return not workload.is_handed_over
 
 

@@ -32,6 +32,7 @@ declare("sweep.before_remove_orphan", "sweep.after_remove_orphan")
 MAX_DUE = 200
 TICK_SECONDS = 5.0
 PULL_SECONDS = 2.0
+SILENT_SECONDS = 4.0
 _handed_over: set[UUID] = set()
 
 
@@ -178,12 +179,13 @@ def _tidy(engine: Engine) -> None:
 def _reconcile(model: type[Workload], pk: UUID, engine: Engine | None) -> None:
     """One workload's fault must not keep the others waiting, nor its image.
 
-    What takes long to pull is left to a job. One that does not come (Redis is down) is not waited for twice.
+    What takes long to pull is left to a job. One that does not come (Redis is down) is not waited for twice, as long as
+    something of the image comes.
     """
     seconds = None if pk in _handed_over else PULL_SECONDS
     _handed_over.discard(pk)
     try:
-        if reconcile(model, pk, engine=engine, pull_seconds=seconds):
+        if reconcile(model, pk, engine=engine, pull_seconds=seconds, pull_silent_seconds=SILENT_SECONDS):
             _handed_over.add(pk)
     except Exception:
         logger.exception("reconcile of %s %s failed", model.kind, pk)

@@ -104,8 +104,10 @@ class Workload(models.Model):
 
     pull_seconds: float | None = None
     """How long whoever takes its step may pull images; None: as long as that takes. No column: it is his, not ours."""
+    pull_silent_seconds: float | None = None
+    """How long he waits while nothing of an image comes."""
     is_handed_over = False
-    """That time is over: a job shall pull the rest."""
+    """Either time is over: a job shall pull the rest."""
 
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True)

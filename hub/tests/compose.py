@@ -202,13 +202,19 @@ class Stack:
     def namespace(self) -> str:
         """What the agent labels everything with that it makes on this machine."""
         code = "from hub.nodes.models import Node; print(Node.objects.get(name='local').options['namespace'])"
-        return self.compose("exec", "-T", "agent", "python", "manage.py", "shell", "--verbosity=0", "-c", code).strip()
+        asked = ("python", "manage.py", "shell", "--verbosity=0", "-c", code)
+        return self.compose("exec", "-T", "scheduler", *asked).strip()
+
+    def without_agent(self, *words: str) -> str:
+        """Run a command as the agent would, once that is stopped: it lays again what it finds missing."""
+        self.compose("stop", "agent")
+        return self.compose("run", "--rm", "--no-deps", "-T", "agent", *words)
 
     def close(self) -> None:
         """Take everything away, what a failed test has left of game servers included."""
         try:
             options = json.dumps({"namespace": self.namespace()})
-            self.compose("exec", "-T", "agent", "python", "-m", "hub.engines.docker", "clear", options)
+            self.without_agent("python", "-m", "hub.engines.docker", "clear", options)
         finally:
             self.compose("down", "--volumes", "--remove-orphans")
 

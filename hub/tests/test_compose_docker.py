@@ -233,7 +233,7 @@ def test_restart_of_everything_finds_everything_again(stack, access):
 def test_last_command_takes_networks_and_rules_away(stack):
     mine = f"kutanga-hub:{stack.namespace()}:"
     before = rules()
-    stack.compose("exec", "-T", "agent", "python", "manage.py", "teardown", "--node", "local")
+    stack.without_agent("python", "manage.py", "teardown", "--node", "local")
     assert mine in before
     assert mine not in rules()
 

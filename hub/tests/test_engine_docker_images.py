@@ -146,6 +146,23 @@ class TestPull:
         assert (refused.value.reason, refused.value.permanent) == (Reason.TIMED_OUT, False)
         assert time.monotonic() - begun < 8
 
+    def test_pull_of_which_nothing_comes_ends_before_its_deadline(
+        self, lab: Lab, shop: Registry, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("hub.engines.docker.images.PATIENCE_SECONDS", 0.2)
+        monkeypatch.setattr("hub.engines.docker.images.WORTH_TELLING_SECONDS", 0.1)
+        monkeypatch.setattr("hub.engines.docker.images.SILENT_SECONDS", 1.0)
+        shop.publish("game", "1", content())
+        shop.is_silent = True
+        events: list[PullProgress] = []
+
+        with pytest.raises(EngineError, match="nothing has come for") as refused:
+            lab.engine.pull(f"{shop.host}/game:1", progress=lambda event: events.append(event) or True)
+
+        shop.is_silent = False
+        assert (refused.value.reason, refused.value.permanent) == (Reason.IMAGE_MISSING, False)
+        assert events[-1].message.startswith("Asking the registry: nothing has come for")
+
     @pytest.mark.parametrize("is_silent", [True, False], ids=["silent registry", "slow registry"])
     def test_pull_is_given_up_when_nobody_wants_it_any_more(self, lab: Lab, shop: Registry, is_silent: bool):
         shop.publish("game", "1", content(megabytes=4))

@@ -749,6 +749,25 @@ def test_long_pull_in_a_tick_is_left_to_a_job_once(
     assert (server.observed_status, len(engine.calls("ensure"))) == (S.STARTING, 1)
 
 
+def test_silent_registry_holds_no_tick_though_no_job_comes(
+    server: GameServer, node: Node, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_commit_hooks()
+    rq_queue(node_queue(node.name)).empty()
+    monkeypatch.setattr(sweep_module, "PULL_SECONDS", 0.0)
+    silent = PullProgress("Asking the registry", None, silent_seconds=sweep_module.SILENT_SECONDS)
+    engine.state.images["kutanga/sample"] = FakeImage("sha256:1", (PullProgress("Downloading", 1), silent))
+
+    told = []
+    for _ in range(3):
+        tick(node, engine=engine)
+        server.refresh_from_db()
+        told.append((server.observed_status, server.lease_token, len(engine.calls("ensure"))))
+        GameServer.objects.update(next_check_at=timezone.now())
+
+    assert told == [(S.PULLING, None, 0)] * 3
+
+
 def test_lease_admits_one_worker(server: GameServer, engine: FakeEngine) -> None:
     first = claim(GameServer, server.pk)
 

@@ -25,6 +25,9 @@ from .references import Reference, credentials_for
 
 PATIENCE_SECONDS = 2.0
 REPORT_SECONDS = 0.5
+# A daemon tells of what it downloads and unpacks all the time; it works longest without a word over one large layer.
+SILENT_SECONDS = 180.0
+WORTH_TELLING_SECONDS = 10.0
 DOWNLOAD_SHARE = 70  # of the progress; unpacking is the rest
 ABSENT = ("manifest unknown", "not found", "repository does not exist", "name unknown")
 FORBIDDEN = ("denied", "unauthorized", "authentication required", "no basic auth credentials")
@@ -123,16 +126,21 @@ class Images:
     def _fetch(self, reference: Reference, progress: ProgressCallback, deadline: float) -> None:
         """Follow a pull; the daemon gives it up when we leave."""
         tally = Tally()
-        reported = 0.0
+        reported, heard = 0.0, time.monotonic()
         with contextlib.closing(self._events(reference)) as events:
             for event in events:
+                now = time.monotonic()
                 if event is not None:
                     tally.add(event)
-                if time.monotonic() > deadline:
+                    heard = now
+                if now > deadline:
                     raise EngineError(f"Pulling {reference} took too long.", reason=Reason.TIMED_OUT)
-                if event is None or time.monotonic() - reported >= REPORT_SECONDS:
-                    reported = time.monotonic()
-                    if not progress(tally.progress()):
+                if now - heard > SILENT_SECONDS:
+                    text = f"{reference} could not be pulled: nothing has come for {SILENT_SECONDS / 60:.0f} minutes."
+                    raise EngineError(text, reason=Reason.IMAGE_MISSING)
+                if event is None or now - reported >= REPORT_SECONDS:
+                    reported = now
+                    if not progress(tally.progress(now - heard)):
                         raise _given_up(str(reference))
 
     def _events(self, reference: Reference) -> Generator[Mapping[str, Any] | None]:
@@ -196,8 +204,11 @@ class Tally:
             share = sum(size * self.shares.get(layer, 0.0) for layer, size in self.sizes.items()) / total
             self.percent = max(self.percent or 0, min(99, int(share)))
 
-    def progress(self) -> PullProgress:
-        return PullProgress(self.message or "Pulling", self.percent)
+    def progress(self, silent_seconds: float = 0.0) -> PullProgress:
+        message = self.message or "Pulling"
+        if silent_seconds >= WORTH_TELLING_SECONDS:
+            message = f"{message}: nothing has come for {silent_seconds:.0f} s"
+        return PullProgress(message, self.percent, silent_seconds)
 
     def _layers_done(self) -> str:
         done = sum(share >= 100 for share in self.shares.values())

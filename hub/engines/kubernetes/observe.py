@@ -320,9 +320,9 @@ def address_fault(view: View) -> Obstacle | None:
 def _pending(view: View, service: Object, binding: PortBinding) -> Obstacle:
     """An address that was not given (yet); the load balancer's own event says why.
 
-    Events outlive what they are about: one of a service of that name from before says nothing of this one. A pool that
-    does not have an address, or not for us, was looked for before the launch (`Pools.have`). Where that may not be seen,
-    to go on to the next address and the next would take all of them out of use.
+    Events outlive what they are about: one of a service of that name from before says nothing of this one. Whether a
+    pool has an address for us was looked at before the launch (`Pools.have`). Where that cannot be seen, to go on to the
+    next address and the next would take all of them out of use.
     """
     failed = [
         event
