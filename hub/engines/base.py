@@ -339,7 +339,7 @@ class KeptData:
 
 @dataclass(frozen=True)
 class PullProgress:
-    """How far a pull is: `percent` is None while the total is unknown; `silent_seconds` is how long nothing has come."""
+    """How far a pull is: `percent` is None while the total is unknown; nothing has come for `silent_seconds`."""
 
     message: str
     percent: int | None = None

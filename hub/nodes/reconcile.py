@@ -353,13 +353,13 @@ def _provide_image(workload: Workload, engine: Engine, spec: WorkloadSpec) -> Wo
     failpoint("reconcile.before_pull")
     image = workload.image_pinned or spec.image
     began = time.monotonic()
+
+    def note(event: PullProgress) -> bool:
+        return _has_time(workload, began, event) and _note_progress(workload, event)
+
+    names = (image, *(sidecar.image for sidecar in spec.sidecars))
     try:
-        digests = [
-            engine.pull(
-                name, progress=lambda event: _has_time(workload, began, event) and _note_progress(workload, event)
-            )
-            for name in (image, *(sidecar.image for sidecar in spec.sidecars))
-        ]
+        digests = [engine.pull(name, progress=note) for name in names]
     finally:
         if (took := time.monotonic() - began) > WORTH_NOTING_SECONDS:
             operations.add_pull(workload, took)

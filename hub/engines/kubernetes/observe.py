@@ -321,8 +321,8 @@ def _pending(view: View, service: Object, binding: PortBinding) -> Obstacle:
     """An address that was not given (yet); the load balancer's own event says why.
 
     Events outlive what they are about: one of a service of that name from before says nothing of this one. Whether a
-    pool has an address for us was looked at before the launch (`Pools.have`). Where that cannot be seen, to go on to the
-    next address and the next would take all of them out of use.
+    pool has an address for us was looked at before the launch (`Pools.have`). Where that cannot be seen, to go on to
+    the next address and the next would take all of them out of use.
     """
     failed = [
         event

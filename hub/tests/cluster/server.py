@@ -143,9 +143,9 @@ class Cluster:
         address = int(ipaddress.ip_address(ip))
         for pool in self.store.find("ipaddresspools", ""):
             kept_for = (pool["spec"].get("serviceAllocation") or {}).get("namespaces")
-            if any(low <= address <= high for _, low, high in ranges_of(pool)):
-                if kept_for and service["metadata"]["namespace"] not in kept_for:
-                    return str(pool["metadata"]["name"])
+            is_its = any(low <= address <= high for _, low, high in ranges_of(pool))
+            if is_its and kept_for and service["metadata"]["namespace"] not in kept_for:
+                return str(pool["metadata"]["name"])
         return ""
 
     def next_ip(self) -> str:
