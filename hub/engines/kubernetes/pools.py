@@ -143,7 +143,8 @@ def _selects(selector: Mapping[str, Any], labels: Mapping[str, str], varying: Co
         "Exists": lambda key, values: key in labels,
         "DoesNotExist": lambda key, values: key not in labels,
     }
-    asked: list[tuple[Any, Any, Any]] = [(key, "In", [text]) for key, text in (selector.get("matchLabels") or {}).items()]
+    plain = selector.get("matchLabels") or {}
+    asked: list[tuple[Any, Any, Any]] = [(key, "In", [text]) for key, text in plain.items()]
     for one in selector.get("matchExpressions") or ():
         asked.append((one.get("key"), one.get("operator"), one.get("values") or ()))
     return all(key in varying or (how in fits and fits[how](key, values)) for key, how, values in asked)
