@@ -10,6 +10,7 @@ from django import forms
 from django.utils import timezone
 
 from hub.pages import options
+from hub.pages.forms import SeenMixin
 
 from . import limits
 from .choices import Theme
@@ -17,7 +18,7 @@ from .models import User
 from .scopes import NOUNS, READ, is_scope
 
 
-class ProfileForm(forms.Form):
+class ProfileForm(SeenMixin, forms.Form):
     """What a person says about himself; the e-mail address is confirmed on a page of its own."""
 
     first_name = forms.CharField(max_length=150, required=False)

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from hub.pages import options
+from hub.pages.forms import SeenMixin
 
 from .invites import LONGEST_DAYS
 from .models import Quota, User
@@ -38,7 +39,7 @@ class NewUserForm(forms.Form):
         return {**values, "password": values["password"] or None}
 
 
-class PersonForm(forms.Form):
+class PersonForm(SeenMixin, forms.Form):
     """Name and address of somebody else."""
 
     first_name = forms.CharField(max_length=150, required=False)
@@ -55,7 +56,7 @@ class PersonForm(forms.Form):
         return {name: getattr(user, name) for name in cls.base_fields}
 
 
-class RoleForm(forms.Form):
+class RoleForm(SeenMixin, forms.Form):
     """The role, and the regions an Operator is limited to."""
 
     role = forms.ChoiceField(choices=Role.choices)
@@ -77,7 +78,7 @@ class RoleForm(forms.Form):
         return {"role": user.role, "regions": list(user.region_scopes.values_list("region_slug", flat=True))}
 
 
-class QuotaForm(forms.Form):
+class QuotaForm(SeenMixin, forms.Form):
     """A user's own limits."""
 
     servers = forms.IntegerField(required=False, min_value=0, max_value=2_147_483_647)

@@ -171,13 +171,11 @@ def _save(request: HttpRequest, user: User, name: str, form: Any) -> HttpRespons
         made = page_forms.call(form, tokens.create_token, user, actor=actor, **form.asked())
         return show_token_once(request, *made) if made else None
     if name == "person":
-        changes = {key: values[key] for key in form.changed_data}
-        done: Any = page_forms.call(form, services.update_profile, user, actor=actor, **changes)
+        done: Any = page_forms.call(form, services.update_profile, user, actor=actor, **form.changes())
     elif name == "role":
-        done = page_forms.call(form, services.set_role, user, values["role"], actor=actor)
-        done = done and page_forms.call(form, services.set_regions, user, values["regions"], actor=actor)
+        done = _set_role(form, user, actor)
     elif name == "quota":
-        done = page_forms.call(form, services.set_quota, user, actor=actor, **values)
+        done = page_forms.call(form, services.set_quota, user, actor=actor, **form.changes())
     elif name == "password":
         done = page_forms.call(form, services.reset_password, user, values["password"], actor=actor)
     else:
@@ -186,6 +184,17 @@ def _save(request: HttpRequest, user: User, name: str, form: Any) -> HttpRespons
         return None
     messages.success(request, "Saved.")
     return redirect("accounts:user_detail", pk=user.pk)
+
+
+def _set_role(form: RoleForm, user: User, actor: User) -> User | None:
+    """The role first, then its regions, each only if it was changed here."""
+    changes = form.changes()
+    done: User | None = user
+    if "role" in changes:
+        done = page_forms.call(form, services.set_role, user, changes["role"], actor=actor)
+    if done and "regions" in changes:
+        done = page_forms.call(form, services.set_regions, user, changes["regions"], actor=actor)
+    return done
 
 
 def _facts(request: HttpRequest, user: User, made: dict[str, Any]) -> dict[str, Any]:

@@ -36,11 +36,12 @@ def profile(request: HttpRequest) -> HttpResponse:
     """Name, e-mail, zone, theme; the way to password, second factor and sessions."""
     user = me(request)
     form = ProfileForm(request.POST or None, initial=ProfileForm.initial_of(user))
+    saved = None
     if request.method == "POST" and form.is_valid():
-        changes = {name: form.cleaned_data[name] for name in form.changed_data}
-        if page_forms.call(form, services.update_profile, user, actor=user, **changes):
-            messages.success(request, "Profile saved.")
-            return redirect("accounts:profile")
+        saved = page_forms.call(form, services.update_profile, user, actor=user, **form.changes())
+    if saved:
+        messages.success(request, "Profile saved.")
+        return redirect("accounts:profile")
     context = {"form": form, "limits": quotas.quota_for(user), "role": user.role}
     return render(request, "accounts/profile.html", context, status=422 if form.errors else 200)
 

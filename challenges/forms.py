@@ -11,12 +11,13 @@ from accounts.models import User
 from accounts.permissions import can
 from accounts.roles import Role
 from hub.nodes.models import Region
+from hub.pages.forms import SeenMixin
 
 from .choices import CATEGORIES, OVER, HintKind
 from .models import Challenge, Event, EventChallenge, Team
 
 
-class EventForm(forms.ModelForm):
+class EventForm(SeenMixin, forms.ModelForm):
     """An event and its rules."""
 
     organisers = forms.ModelMultipleChoiceField(
@@ -81,7 +82,7 @@ class EventForm(forms.ModelForm):
         """The service saves; Django's own check would write into the row at hand."""
 
 
-class TeamForm(forms.ModelForm):
+class TeamForm(SeenMixin, forms.ModelForm):
     """A team."""
 
     class Meta:
@@ -160,7 +161,7 @@ class Entries(forms.ModelMultipleChoiceField):
         return str(entry.challenge.name)
 
 
-class EntrySettingsForm(forms.ModelForm):
+class EntrySettingsForm(SeenMixin, forms.ModelForm):
     """How an event offers a challenge: to whom, from when on, and after which others."""
 
     requires = Entries(
@@ -220,7 +221,7 @@ class PlayerPasswordForm(forms.Form):
     )
 
 
-class ChallengeForm(forms.ModelForm):
+class ChallengeForm(SeenMixin, forms.ModelForm):
     """A challenge; what it is made of has forms of its own, see `part_forms`."""
 
     category = forms.CharField(max_length=50, initial="web", help_text=f"{', '.join(CATEGORIES)}, or one of your own.")

@@ -6,12 +6,13 @@ row, and what was typed does not come back with a refusal either.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from django import forms
 from django.db.models import Model
 
 from hub.exceptions import Invalid
+from hub.pages.forms import SeenMixin
 
 from .fields import LinesField, PortsField, VariablesField
 from .models import Challenge, ChallengeContainer, Flag, Hint
@@ -19,7 +20,7 @@ from .models import Challenge, ChallengeContainer, Flag, Hint
 MAIN: Final = ""
 
 
-class PartForm(forms.ModelForm):
+class PartForm(SeenMixin, forms.ModelForm):
     """One row of a list that is replaced as a whole."""
 
     field_names: ClassVar[dict[str, str]] = {}  # where the form's names are other than the service's
@@ -31,7 +32,7 @@ class PartForm(forms.ModelForm):
     def row(self) -> dict[str, Any]:
         """What the service takes: columns of the row, without its keys."""
         columns = {column.name for column in self._meta.model._meta.concrete_fields} - {"id", "challenge"}
-        return {name: value for name, value in self.cleaned_data.items() if name in columns}
+        return {name: value for name, value in self.merged().items() if name in columns}
 
     def refuse(self, field: str, message: str) -> None:
         """Put the service's refusal beside the field that it names, of this row or of what hangs on it."""
@@ -97,7 +98,7 @@ class ContainerForm(PartForm):
             self.initial["ports"] = list(ports.order_by("position", "id"))
 
     def row(self) -> dict[str, Any]:
-        return {**super().row(), "ports": self.cleaned_data["ports"]}
+        return {**super().row(), "ports": self.merged()["ports"]}
 
 
 class FlagForm(PartForm):
@@ -125,7 +126,7 @@ class FlagForm(PartForm):
         self.initial["container_name"] = self.instance.container.name if self.instance.container else MAIN
 
     def row(self) -> dict[str, Any]:
-        asked = self.cleaned_data
+        asked = self.merged()
         texts = {"content": asked["new_content"], "container": asked["container_name"]}
         return {**super().row(), **texts, "id": self.instance.pk}
 
@@ -182,6 +183,15 @@ class PartFormSet(forms.BaseInlineFormSet):
         super().add_fields(form, index)
         if "is_main" in form.fields and form.instance._state.adding and index != 0:
             form.initial["is_main"] = False
+
+    def clean(self) -> None:
+        """The list is replaced as a whole, so rows that others have added or removed meanwhile must be known."""
+        if not self.has_changed() or not any(cast(PartForm, form).is_carried for form in self.initial_forms):
+            return
+        if {form.instance.pk for form in self.initial_forms} != {row.pk for row in self.get_queryset()}:
+            raise forms.ValidationError(
+                f"Somebody has added or removed a {self.singular} meanwhile. Open the page anew."
+            )
 
     def refuse(self, number: str, field: str, message: str) -> None:
         """Put a refusal into the row that it is about."""

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from hub.admin_base import ShallowJSONField
 from hub.nodes.models import Region
+from hub.pages.forms import SeenMixin
 
 from .models import Device, DeviceGroup
 from .models.keys import MOST_ENROLMENTS
@@ -31,7 +32,7 @@ class WordsField(forms.CharField):
             super().run_validators(word)
 
 
-class DeviceForm(forms.Form):
+class DeviceForm(SeenMixin, forms.Form):
     """What people say of a device."""
 
     name = forms.CharField(max_length=100)
@@ -60,8 +61,9 @@ class DeviceForm(forms.Form):
             "notes": device.notes,
         }
 
-    def values(self) -> dict[str, Any]:
-        return {**self.cleaned_data, "groups": list(self.cleaned_data["groups"])}
+    def changes(self) -> dict[str, Any]:
+        changes = super().changes()
+        return {**changes, "groups": list(changes["groups"])} if "groups" in changes else changes
 
 
 class PreauthoriseForm(forms.Form):
@@ -116,7 +118,7 @@ class TokenForm(forms.Form):
         return {"expires_at": timezone.now() + timedelta(days=values.pop("days")), **values}
 
 
-class GroupForm(forms.Form):
+class GroupForm(SeenMixin, forms.Form):
     """A group; its slug is for programs and stays."""
 
     name = forms.CharField(max_length=80)

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 
 from hub.exceptions import HubError
+from hub.pages.forms import SeenMixin
 
 from .choices import PortProtocol
 from .models import Template, TemplateVariable
@@ -37,7 +38,8 @@ class LinesField(forms.CharField):
         return "\n".join(map(str, value)) if isinstance(value, list) else value
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return super().has_changed(self.prepare_value(initial), (data or "").replace("\r\n", "\n"))
+        before = (self.prepare_value(initial) or "").replace("\r\n", "\n")
+        return super().has_changed(before, (data or "").replace("\r\n", "\n"))
 
     def clean(self, value: Any) -> list[str]:
         return [line.rstrip("\r") for line in (super().clean(value) or "").split("\n") if line.strip()]
@@ -59,7 +61,7 @@ class PairsField(LinesField):
         return pairs
 
 
-class TemplateForm(forms.ModelForm):
+class TemplateForm(SeenMixin, forms.ModelForm):
     """Everything of a template but its ports and variables."""
 
     process_command = LinesField(
@@ -108,7 +110,7 @@ class TemplateForm(forms.ModelForm):
         return [(title, [self[name] for name in names]) for title, names in SECTIONS.items()]
 
 
-class PortForm(forms.Form):
+class PortForm(SeenMixin, forms.Form):
     """One named port."""
 
     name = forms.CharField(max_length=20)
@@ -119,7 +121,7 @@ class PortForm(forms.Form):
     password_variable = forms.CharField(max_length=40, required=False, label="Variable of its password")
 
 
-class VariableForm(forms.ModelForm):
+class VariableForm(SeenMixin, forms.ModelForm):
     """One setting that the template offers."""
 
     choices = LinesField(required=False, help_text="One a line.")
@@ -149,6 +151,10 @@ class VariableForm(forms.ModelForm):
             "is_editable": "The owner sets it",
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.carry_initial()  # a row that is there comes as initial values, not as an instance
+
     def _post_clean(self) -> None:
         """As in `TemplateForm`."""
 
@@ -169,17 +175,30 @@ class TemplateEditor:
         self.variables = VariableForms(data, initial=variables, prefix="variables")
 
     def is_valid(self) -> bool:
-        return all([self.form.is_valid(), self.ports.is_valid(), self.variables.is_valid()])
+        is_valid = all([self.form.is_valid(), self.ports.is_valid(), self.variables.is_valid()])
+        for title, rows in (("ports", self.ports), ("settings", self.variables)):
+            if _is_touched(rows) and _is_stale(rows):
+                self.form.add_error(
+                    None, f"Somebody has changed the {title} meanwhile. Open the page anew to see them."
+                )
+                is_valid = False
+        return is_valid
 
     @property
     def has_errors(self) -> bool:
         return bool(self.form.errors or self.ports.total_error_count() or self.variables.total_error_count())
 
     def values(self) -> dict[str, Any]:
-        """The arguments of the service; rows left empty or marked for removal are not among them."""
-        ports = [_told(form.cleaned_data) for form in _kept(self.ports)]
-        variables = [_told(form.cleaned_data, empty=True) for form in _kept(self.variables)]
-        return {**self.form.cleaned_data, "ports": ports, "variables": variables}
+        """The arguments of the service; rows left empty or marked for removal are not among them.
+
+        Of a template that is there only what was changed; ports and variables as a whole, if one of them was.
+        """
+        values = self.form.changes() if self.template else dict(self.form.cleaned_data)
+        if _is_touched(self.ports):
+            values["ports"] = [_told(form.cleaned_data) for form in _kept(self.ports)]
+        if _is_touched(self.variables):
+            values["variables"] = [_told(form.cleaned_data, empty=True) for form in _kept(self.variables)]
+        return values
 
     def blame(self, error: HubError) -> None:
         """Put a refusal beside the field that it names."""
@@ -193,6 +212,18 @@ class TemplateEditor:
             self.form.add_error(None, f"Ports: {error.message}")
         else:
             self.form.add_error(where if where in self.form.fields else None, error.message)
+
+
+def _is_touched(rows: Any) -> bool:
+    """Whether anything was changed in the list; one that came without what was shown means all it says."""
+    return rows.has_changed() or not any(form.is_carried for form in rows.forms)
+
+
+def _is_stale(rows: Any) -> bool:
+    """Whether the list is another one by now than its page has shown."""
+    shown = rows.initial_forms
+    is_carried = any(form.is_carried for form in shown)
+    return is_carried and (len(shown) != len(rows.initial) or any(form.is_stale for form in shown))
 
 
 def _kept(rows: Any) -> list[Any]:

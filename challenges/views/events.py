@@ -113,7 +113,7 @@ def event_update(request: HttpRequest, slug: str) -> HttpResponse:
     require(request.user, "events.change", event)
     form = EventForm(request.POST or None, instance=event)
     if request.method == "POST" and form.is_valid():
-        changed = page_forms.call(form, services.update_event, event, actor=request.user, **form.cleaned_data)
+        changed = page_forms.call(form, services.update_event, event, actor=request.user, **form.changes())
         if changed:
             messages.success(request, f"{changed.name} saved.")
             return redirect(changed)
@@ -261,7 +261,7 @@ def entry_update(request: HttpRequest, slug: str, entry: int) -> HttpResponse:
     row.event = event
     form = EntrySettingsForm(request.POST or None, instance=row)
     if request.method == "POST" and form.is_valid():
-        changed = page_forms.call(form, services.update_entry, row, actor=request.user, **form.cleaned_data)
+        changed = page_forms.call(form, services.update_entry, row, actor=request.user, **form.changes())
         if changed:
             messages.success(request, f"{row.challenge.name} saved.")
             return redirect(event)

@@ -173,11 +173,10 @@ def _edit(request: HttpRequest, challenge: Challenge | None) -> HttpResponse:
 
 
 def _save(request: HttpRequest, challenge: Challenge | None, form: ChallengeForm, parts: Parts) -> Challenge | None:
-    values = {**form.cleaned_data, **parts.values()}
     try:
         if challenge is None:
-            return services.create_challenge(actor=request.user, **values)
-        return services.update_challenge(challenge, actor=request.user, **values)
+            return services.create_challenge(actor=request.user, **form.cleaned_data, **parts.values())
+        return services.update_challenge(challenge, actor=request.user, **form.changes(), **parts.values())
     except Invalid as refusal:
         if not parts.refuse(refusal):
             form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)

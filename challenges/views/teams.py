@@ -113,7 +113,7 @@ def team_update(request: HttpRequest, pk: int) -> HttpResponse:
     require(request.user, "teams.change", team)
     form = TeamSettingsForm(request.POST or None, instance=team)
     if request.method == "POST" and form.is_valid():
-        changed = page_forms.call(form, services.update_team, team, actor=request.user, **form.cleaned_data)
+        changed = page_forms.call(form, services.update_team, team, actor=request.user, **form.changes())
         if changed:
             messages.success(request, "Saved.")
             return redirect(changed)

@@ -101,7 +101,7 @@ def device_update(request: HttpRequest, pk: UUID) -> HttpResponse:
     require(request.user, "devices.change", device)
     form = DeviceForm(request.POST or None, initial=DeviceForm.initial_of(device))
     if request.method == "POST" and form.is_valid():
-        saved = page_forms.call(form, services.update_device, device, actor=me(request), **form.values())
+        saved = page_forms.call(form, services.update_device, device, actor=me(request), **form.changes())
         if saved:
             messages.success(request, "Saved.")
             return redirect(device.get_absolute_url())

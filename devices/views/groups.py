@@ -94,7 +94,7 @@ def group_update(request: HttpRequest, slug: str) -> HttpResponse:
     form = GroupForm(request.POST or None, initial=initial)
     del form.fields["slug"]
     if request.method == "POST" and form.is_valid():
-        saved = page_forms.call(form, services.update_group, group, actor=me(request), **form.cleaned_data)
+        saved = page_forms.call(form, services.update_group, group, actor=me(request), **form.changes())
         if saved:
             messages.success(request, "Saved.")
             return redirect(group.get_absolute_url())

@@ -10,6 +10,7 @@ from django import forms
 from hub.engines.base import GRANT_OPTION
 from hub.engines.kubernetes.options import LOAD_BALANCER, NODE_PORTS
 from hub.exceptions import Invalid
+from hub.pages.forms import SeenMixin
 
 from .clusters import check_options
 
@@ -29,7 +30,7 @@ class NetworksField(forms.CharField):
         return [word for word in re.split(r"[\s,]+", super().clean(value) or "") if word]
 
 
-class ClusterOptionsForm(forms.Form):
+class ClusterOptionsForm(SeenMixin, forms.Form):
     """Only what differs from what is usual is stored."""
 
     exposure = forms.ChoiceField(choices=EXPOSURES, initial=LOAD_BALANCER, label="Servers are reached by")
@@ -88,7 +89,7 @@ class ClusterOptionsForm(forms.Form):
         """What differs from what is usual."""
         return {
             name: value
-            for name, value in self.cleaned_data.items()
+            for name, value in self.merged().items()
             if value != self._usual(name) and (value not in ("", []) or name == "user")
         }
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from django import forms
 
+from hub.pages.forms import SeenMixin
+
 from .choices import EngineKind, PoolKind
 from .models import Node, Region
 
@@ -19,7 +21,7 @@ class SecretText(forms.Textarea):
         return ""
 
 
-class NodeForm(forms.Form):
+class NodeForm(SeenMixin, forms.Form):
     """A node; name and engine are chosen once."""
 
     name = forms.SlugField(max_length=40, help_text="Small letters, digits and dashes. Cannot be changed later.")

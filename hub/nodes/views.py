@@ -89,7 +89,7 @@ def node_update(request: HttpRequest, name: str) -> HttpResponse:
     cluster = ClusterOptionsForm(request.POST or None, options=node.options, node=node.name)
     has_options = is_cluster and cluster.is_sent
     if request.method == "POST" and form.is_valid() and (not has_options or cluster.is_valid()):
-        changes = {field: form.cleaned_data[field] for field in form.changed_data}
+        changes = form.changes()
         if has_options and cluster.options() != node.options:
             changes["options"] = cluster.options()
         if _change_node(form, node, request.user, changes):

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.forms import BaseForm, PasswordInput
+from django.forms import BaseForm, BooleanField, BoundField, ChoiceField, DateTimeInput, PasswordInput
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import Truncator
 
 from hub.exceptions import HubError
 
@@ -41,26 +42,94 @@ def call(form: BaseForm, service: Callable[..., T], /, *args: Any, **values: Any
 class SeenMixin(BaseForm):
     """A form that carries along what its page has shown: who sends it changes only what he has changed himself.
 
-    What others have saved meanwhile stays. A form that comes without it, from a script perhaps, means all it says.
+    What others have saved meanwhile stays. Where both have changed the same, the field says so and what stands there
+    now; sent once more it is overwritten. A form that comes without it, from a script perhaps, means all it says.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.carry_initial()
+        self.conflicts: set[str] = set()
+        instance = getattr(self, "instance", None)
+        if instance is None or not instance._state.adding:  # what is new has nobody changed
+            self.carry_initial()
 
     def carry_initial(self) -> None:
         """Also of fields that were added later; a secret is never shown."""
+        is_bare = self.is_bound and not self.is_carried
         for field in self.fields.values():
-            field.show_hidden_initial = not isinstance(field.widget, PasswordInput)
+            field.show_hidden_initial = not is_bare and not isinstance(field.widget, PasswordInput)
+
+    @property
+    def is_carried(self) -> bool:
+        """Whether what its page has shown came along."""
+        return any(self[name].html_initial_name in self.data for name in self.fields)
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if not self.is_bound or not self.is_carried:
+            return
+        for name in set(self.changed_data) - set(self.errors):
+            bound = self[name]
+            if _is_stale(bound) and bound.field.has_changed(bound.initial, bound.data):
+                self.conflicts.add(name)
+                self.add_error(
+                    name, f"Somebody has changed this meanwhile to: {_told(bound)}. Save again to overwrite it."
+                )
 
     def changes(self) -> dict[str, Any]:
         """The cleaned values that differ from what was shown."""
+        if not self.is_carried:
+            return dict(self.cleaned_data)
         changed = set(self.changed_data)
-        return {
-            name: value
-            for name, value in self.cleaned_data.items()
-            if name in changed or self[name].html_initial_name not in self.data
-        }
+        return {name: value for name, value in self.cleaned_data.items() if name in changed}
+
+    def merged(self) -> dict[str, Any]:
+        """The cleaned values, those that were not changed as they are by now: for what is stored as a whole."""
+        merged = dict(self.cleaned_data)
+        for name in set(merged) - set(self.changed_data) if self.is_carried else ():
+            if _is_stale(self[name]):
+                merged[name] = self.fields[name].clean(shown(self[name]))
+        return merged
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether somebody has changed anything of it since its page was made."""
+        return self.is_carried and any(_is_stale(self[name]) for name in self.fields)
+
+
+def shown(bound: BoundField) -> Any:
+    """What a page says of a field as it is now, as text: the value that is carried along."""
+    value = bound.field.prepare_value(bound.initial)
+    if isinstance(bound.field.widget, DateTimeInput):
+        return bound.field.widget.format_value(value) or ""  # to the minute, as the browser will send it
+    told = bound.field.hidden_widget().format_value(value)
+    return [str(each) for each in told] if isinstance(told, list | tuple) else str("" if told is None else told)
+
+
+def shown_then(bound: BoundField) -> Any:
+    """What the page said of it when it was made, as it came back."""
+    return bound.field.hidden_widget().value_from_datadict(bound.form.data, bound.form.files, bound.html_initial_name)
+
+
+def _is_stale(bound: BoundField) -> bool:
+    return bound.field.show_hidden_initial and _lines(shown(bound)) != _lines(shown_then(bound))
+
+
+def _lines(told: Any) -> Any:
+    """Without what browsers and the order of ticks do to it."""
+    return sorted(map(str, told)) if isinstance(told, list | tuple) else (told or "").replace("\r\n", "\n").strip()
+
+
+def _told(bound: BoundField) -> str:
+    """The value that stands there now, for people."""
+    value = shown(bound)
+    if isinstance(bound.field, BooleanField):
+        return "on" if bound.initial else "off"
+    if isinstance(bound.field, ChoiceField):
+        offered: Any = bound.field.choices
+        words = {str(key): str(word) for key, word in offered if not isinstance(word, list | tuple)}
+        value = [words.get(each, each) for each in (value if isinstance(value, list) else [value])]
+    return Truncator(", ".join(value) if isinstance(value, list) else value).chars(80) or "nothing"
 
 
 def confirm(

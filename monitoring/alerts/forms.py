@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from accounts.models import User
+from hub.pages.forms import SeenMixin
 
 from . import conditions
 from .models import AlertRule, Channel, Mute
@@ -16,7 +17,7 @@ SCOPE_HINT = "Slug of the region, name of the owner, or key of the subject, such
 MUTE_MINUTES = ((60, "1 hour"), (240, "4 hours"), (1440, "1 day"), (10_080, "1 week"))
 
 
-class RuleForm(forms.ModelForm):
+class RuleForm(SeenMixin, forms.ModelForm):
     """A rule."""
 
     condition = forms.ChoiceField(choices=conditions.choices)
@@ -50,7 +51,7 @@ class RuleForm(forms.ModelForm):
         """The service saves; Django's own check would write into the row at hand."""
 
 
-class ChannelForm(forms.ModelForm):
+class ChannelForm(SeenMixin, forms.ModelForm):
     """A channel; its secret is written and never shown."""
 
     secret = forms.CharField(

@@ -120,11 +120,12 @@ def rule_update(request: HttpRequest, pk: int) -> HttpResponse:
     rule = get_object_or_404(AlertRule.objects.visible_to(request.user), pk=pk)
     require(request.user, "alerts.change", rule)
     form = RuleForm(request.POST or None, instance=rule)
+    saved = None
     if request.method == "POST" and form.is_valid():
-        changes = {name: form.cleaned_data[name] for name in form.changed_data}
-        if page_forms.call(form, services.update_rule, rule, actor=request.user, **changes):
-            messages.success(request, f"Rule {rule.name} changed.")
-            return redirect("monitoring:rule_list")
+        saved = page_forms.call(form, services.update_rule, rule, actor=request.user, **form.changes())
+    if saved:
+        messages.success(request, f"Rule {rule.name} changed.")
+        return redirect("monitoring:rule_list")
     context = {"form": form, "rule": rule}
     return render(request, "monitoring/rule_form.html", context, status=422 if form.errors else 200)
 
@@ -225,11 +226,12 @@ def channel_update(request: HttpRequest, pk: int) -> HttpResponse:
     channel = get_object_or_404(Channel.objects.visible_to(request.user), pk=pk)
     require(request.user, "channels.change")
     form = ChannelForm(request.POST or None, instance=channel)
+    saved = None
     if request.method == "POST" and form.is_valid():
-        changes: dict[str, Any] = {name: form.cleaned_data[name] for name in form.changed_data}
-        if page_forms.call(form, services.update_channel, channel, actor=request.user, **changes):
-            messages.success(request, f"Channel {channel.name} changed.")
-            return redirect(channel)
+        saved = page_forms.call(form, services.update_channel, channel, actor=request.user, **form.changes())
+    if saved:
+        messages.success(request, f"Channel {channel.name} changed.")
+        return redirect(channel)
     context = {"form": form, "channel": channel}
     return render(request, "monitoring/channel_form.html", context, status=422 if form.errors else 200)
 

@@ -8,6 +8,8 @@ from django import forms, template
 from django.forms import BoundField
 from django.utils.safestring import SafeString
 
+from hub.pages.forms import shown, shown_then
+
 register = template.Library()
 
 
@@ -23,6 +25,7 @@ def field(bound: BoundField, hint: str = "", **attrs: Any) -> dict[str, Any]:
         "field": bound,
         "control": _control(bound, hint, extra),
         "hint": hint,
+        "shown": _shown(bound),
         "is_check": _is_check(bound),
         "is_group": isinstance(bound.field.widget, forms.RadioSelect | forms.CheckboxSelectMultiple),
     }
@@ -60,5 +63,6 @@ def _shown(bound: BoundField) -> SafeString:
     """What the field said when its page was made, for forms that want to know (`SeenMixin`)."""
     if not bound.field.show_hidden_initial:
         return SafeString("")
-    shown = bound.form.data.get(bound.html_initial_name, bound.initial)
-    return bound.field.hidden_widget().render(name=bound.html_initial_name, value=shown)
+    is_old = bound.form.is_bound and bound.name not in getattr(bound.form, "conflicts", ())
+    value = shown_then(bound) if is_old else shown(bound)
+    return bound.field.hidden_widget().render(name=bound.html_initial_name, value=value)
