@@ -20,12 +20,16 @@ FILE = "settings.json"
 def configure(agent: Agent, command: dict[str, Any]) -> None:
     """Apply it; programs of the device read `settings.json`."""
     memory, version = agent.state.memory, int(command["config_version"])
-    memory.settings = {name: command[name] for name in NAMES if name in command}
-    agent.state.write(FILE, json.dumps(memory.settings.get("settings", {}), indent=2, sort_keys=True).encode())
-    memory.config_version = version
+    settings = {name: command[name] for name in NAMES if name in command}
+    path = f"/api/v1/devices/{memory.device_id}/config/applied"
+    try:
+        agent.state.write(FILE, json.dumps(settings.get("settings", {}), indent=2, sort_keys=True).encode())
+    except OSError as error:
+        agent.hub.signed("POST", path, {"config_version": version, "problem": str(error)[:500]})
+        raise
+    memory.settings, memory.config_version = settings, version
     agent.state.save()
     apply(agent)
-    path = f"/api/v1/devices/{memory.device_id}/config/applied"
     agent.hub.signed("POST", path, {"config_version": version})
 
 

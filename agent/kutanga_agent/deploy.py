@@ -10,12 +10,13 @@ import base64
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from . import configure, fetch, scripts, sealed, unpack
-from .errors import WorkError
+from .errors import WorkError, of_disk
 from .hub import HubError
 from .work import handles
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from .loop import Agent
 
 logger = logging.getLogger(__name__)
-WORK, REPORT = "work.json", "report.json"
+WORK, REPORT, RESTART = "work.json", "report.json", "restart-wanted"
 BUNDLES = "bundles"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 HEALTH_SECONDS, SCRIPT_SECONDS = 30, 300.0
 
 
@@ -33,30 +35,29 @@ HEALTH_SECONDS, SCRIPT_SECONDS = 30, 300.0
 def deploy(agent: Agent, command: dict[str, Any]) -> None:
     """Do it, and keep what came of it until the hub has taken it."""
     deployment = str(UUID(str(command["deployment_id"])))
-    agent.state.write(WORK, json.dumps({"deployment_id": deployment}).encode())
+    if _waits_for_restart(agent, deployment):
+        return
+    agent.state.forget(RESTART)
+    agent.state.keep(WORK, json.dumps({"deployment_id": deployment}).encode())
     try:
         said = _install(agent, deployment)
     except WorkError as error:
-        logger.warning("%s (%s)", error.message, error.code)
-        said = {
-            "status": "failed",
-            "error_code": error.code,
-            "error_message": error.message[:2000],
-            "output": error.output,
-        }
+        said = _failed(error)
     except HubError as error:
-        if error.status in (403, 404, 409, 410):  # it is not ours to do any more
-            logger.info("the work is off: %s", error.message)
-            said = {"status": "cancelled"} if error.code == "called_off" else {}
-        else:
-            said = {"status": "failed", "error_code": "download", "error_message": error.message[:2000]}
+        said = _refused(error)
+    except OSError as error:
+        said = _failed(of_disk(error))
+    except (KeyError, TypeError, ValueError) as error:
+        said = _failed(WorkError("other", f"The agent cannot do this: {type(error).__name__} {error}"))
+    if said is None:  # it goes on after the machine has been restarted
+        return
     _keep(agent, deployment, said)
     deliver(agent)
 
 
 @handles("cancel")
 def cancel(agent: Agent, command: dict[str, Any]) -> None:
-    """Nothing is under way when a command is read, so there is nothing to stop."""
+    """Nothing is under way when a command is read, so there is nothing to stop but the wait for a restart."""
     _keep(agent, str(UUID(str(command["deployment_id"]))), {"status": "cancelled"})
     deliver(agent)
 
@@ -70,35 +71,74 @@ def deliver(agent: Agent) -> None:
     try:
         agent.hub.signed("POST", f"/api/v1/deployments/{kept['deployment_id']}/result", kept["said"])
     except HubError as error:
-        if error.status == 0 or error.status >= 500 or error.status == 429:
+        if not error.is_final:
             raise
         logger.warning("the hub does not take the result: %s (%s)", error.message, error.code)
-    (agent.state.place / REPORT).unlink(missing_ok=True)
+    agent.state.forget(REPORT)
 
 
 def recover(agent: Agent) -> None:
-    """After a start: work that was cut short has failed, for a reason that may not come again."""
+    """After a start: work that waited for a restart goes on; what was cut short has failed, for a reason that may not
+    come again."""
     content = agent.state.read(WORK)
-    if content is not None:
+    if content is None:
+        agent.state.forget(RESTART)
+        return
+    work = json.loads(content)
+    if (boot := work.get("boot")) is not None and boot == boot_id():
+        return  # it is this program alone that was started again
+    if boot is not None:
+        try:
+            said = _prove(agent, work)
+        except WorkError as error:
+            said = _failed(error)
+        except OSError as error:
+            said = _failed(of_disk(error))
+    else:
         text = "The agent was restarted in the middle of it."
         said = {"status": "failed", "error_code": "busy", "error_message": text}
-        _keep(agent, json.loads(content)["deployment_id"], said)
+    _keep(agent, work["deployment_id"], said)
+
+
+def boot_id() -> str:
+    """Another one each time the machine starts."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _failed(error: WorkError) -> dict[str, Any]:
+    logger.warning("%s (%s)", error.message, error.code)
+    said = {"status": "failed", "error_code": error.code, "error_message": error.message[:2000]}
+    return {**said, "output": error.output}
+
+
+def _refused(error: HubError) -> dict[str, Any]:
+    """What to say when the hub did not give what the work needs."""
+    if error.code == "invalidated":
+        return {"status": "failed", "error_code": "invalidated", "error_message": error.message[:2000]}
+    if error.status in (403, 404, 409, 410):  # it is not ours to do any more
+        logger.info("the work is off: %s", error.message)
+        return {"status": "cancelled"} if error.code == "called_off" else {}
+    return {"status": "failed", "error_code": "download", "error_message": error.message[:2000]}
 
 
 def _keep(agent: Agent, deployment: str, said: dict[str, Any]) -> None:
     if said:
-        agent.state.write(REPORT, json.dumps({"deployment_id": deployment, "said": said}).encode())
-    (agent.state.place / WORK).unlink(missing_ok=True)
+        agent.state.keep(REPORT, json.dumps({"deployment_id": deployment, "said": said}).encode())
+    agent.state.forget(WORK)
+    agent.state.forget(RESTART)
 
 
-def _install(agent: Agent, deployment: str) -> dict[str, Any]:
-    """Fetch, check, unpack and run; answers what to report."""
+def _install(agent: Agent, deployment: str) -> dict[str, Any] | None:
+    """Fetch, check, unpack and run; answers what to report, or None when the machine has to be restarted first."""
     path = f"/api/v1/deployments/{deployment}"
     _say(agent, path, "downloading")
     work = agent.hub.read(f"{path}/work")
     bundle, place = work["bundle"], agent.state.place
     sealed.check_publisher(bundle, place)
-    archive = _plain_file(agent, work)
+    archive = _plain_file(agent, work, path)
     fresh = place / BUNDLES / f"{bundle['id']}.new"
     try:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -114,32 +154,59 @@ def _install(agent: Agent, deployment: str) -> dict[str, Any]:
     fresh.rename(final)
     kind = "rollback" if work["type"] == "rollback" and "rollback" in manifest else "deploy"
     most = float(work["timeout_seconds"])
-    output = _run_script(agent, final, kind, configure.deploy_seconds(agent, most), most=most)
-    before = agent.state.memory.bundle_id
+    limit = configure.deploy_seconds(agent, most)
+    output = _run_script(agent, final, kind, limit, most=most, tell=lambda: _tell(agent, path))
+    done = {"deployment_id": deployment, "bundle_id": bundle["id"], "version": bundle["version"], "output": output}
+    if manifest.get("needs_restart") is True:
+        agent.state.write(WORK, json.dumps({**done, "boot": boot_id()}).encode())
+        agent.state.write(RESTART, b"")
+        _waits_for_restart(agent, deployment)
+        return None
+    return _prove(agent, done)
+
+
+def _waits_for_restart(agent: Agent, deployment: str) -> bool:
+    """Say so, if this is installed and the machine was not restarted since."""
+    content = agent.state.read(WORK)
+    work = json.loads(content) if content else {}
+    if work.get("deployment_id") != deployment or "boot" not in work:
+        return False
+    logger.info("%s is installed; the machine has to be restarted", work["version"])
+    _tell(agent, f"/api/v1/deployments/{deployment}", "restarting")
+    return True
+
+
+def _prove(agent: Agent, done: dict[str, Any]) -> dict[str, Any]:
+    """What was installed runs from now on, if it is well; else the bundle before it does."""
+    memory, place = agent.state.memory, agent.state.place / BUNDLES
+    before = memory.bundle_id
     try:
-        _run_script(agent, final, "health", HEALTH_SECONDS)
+        _run_script(agent, place / done["bundle_id"], "health", HEALTH_SECONDS)
     except WorkError as error:
         return _go_back(agent, before, error)
-    memory = agent.state.memory
-    memory.bundle_version, memory.bundle_id = bundle["version"], bundle["id"]
+    memory.bundle_version, memory.bundle_id = done["version"], done["bundle_id"]
     agent.state.save()
-    _clean(place / BUNDLES, {bundle["id"], before})
-    return {"status": "installed", "output": output}
+    _clean(place, {done["bundle_id"], before})
+    return {"status": "installed", "output": done["output"]}
 
 
-def _plain_file(agent: Agent, work: dict[str, Any]) -> Path:
+def _plain_file(agent: Agent, work: dict[str, Any], path: str) -> Path:
     """The bundle's file, whole, opened and with the digest that was promised."""
     bundle, file, place = work["bundle"], work["file"], agent.state.place
     bundle_id = UUID(bundle["id"])
     (place / BUNDLES).mkdir(mode=0o750, exist_ok=True)
-    stored = fetch.fetch(agent.hub, file, place / BUNDLES / f"{bundle_id}.part")
+
+    def tell(percent: int) -> None:
+        _tell(agent, path, "downloading", percent, heeds=True)
+
+    stored = fetch.fetch(agent.hub, file, place / BUNDLES / f"{bundle_id}.part", tell)
     plain = stored
     if file["is_sealed"]:
         keys = [sealed.sealing_key(agent.store).private, agent.hub.key.private]
         plain = stored.with_suffix(".plain")
         try:
             sealed.open_sealed(stored, plain, file["wrapped_key"] or {}, bundle_id.bytes, keys)
-        except WorkError:
+        except (WorkError, OSError):
             plain.unlink(missing_ok=True)
             raise
         finally:
@@ -166,7 +233,15 @@ def _go_back(agent: Agent, before: str, error: WorkError) -> dict[str, Any]:
     return {"status": "rolled_back", "error_code": "unhealthy", "error_message": text, "output": error.output}
 
 
-def _run_script(agent: Agent, place: Path, kind: str, seconds: float, *, most: float = 3600) -> str:
+def _run_script(
+    agent: Agent,
+    place: Path,
+    kind: str,
+    seconds: float,
+    *,
+    most: float = 3600,
+    tell: Callable[[], None] = lambda: None,
+) -> str:
     """Run what the manifest names for it, if it names something: for as long as that says, else so many seconds."""
     root, manifest = unpack.read_manifest(place)
     asked = manifest.get(kind)
@@ -176,11 +251,26 @@ def _run_script(agent: Agent, place: Path, kind: str, seconds: float, *, most: f
     own.mkdir(mode=0o750, exist_ok=True)
     values = {"KUTANGA_VERSION": manifest["version"], "KUTANGA_BUNDLE": str(root), "KUTANGA_STATE": str(own)}
     limit = asked.get("timeout_seconds", seconds)
-    return scripts.run(unpack.inside(root, asked["script"]), root, seconds=min(float(limit), most), values=values)
+    script, limit = unpack.inside(root, asked["script"]), min(float(limit), most)
+    return scripts.run(script, root, seconds=limit, values=values, tell=tell)
 
 
 def _say(agent: Agent, path: str, status: str) -> None:
     agent.hub.signed("POST", f"{path}/result", {"status": status})
+
+
+def _tell(
+    agent: Agent, path: str, status: str = "installing", percent: int | None = None, *, heeds: bool = False
+) -> None:
+    """Say that it goes on, so that nobody takes the device for silent.
+
+    A hub that does not answer holds nothing up; that the work was called off is `heeded` where it can still be stopped.
+    """
+    try:
+        agent.hub.signed("POST", f"{path}/result", {"status": status, "progress_percent": percent})
+    except HubError as error:
+        if heeds and error.is_final:
+            raise
 
 
 def _clean(place: Path, kept: set[str]) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from . import VERSION
-from .errors import WorkError
+from .errors import NO_ROOM, WorkError, of_disk
 from .hub import Hub, _tls
 from .sealed import digest
 
@@ -19,15 +21,22 @@ BLOCK = 1 << 16
 TRIES = 10
 TIMEOUT_SECONDS = 60
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+TELL_SECONDS = 15.0
 
 
-def fetch(hub: Hub, file: dict[str, Any], path: Path) -> Path:
-    """The whole file at `path`. Raises `WorkError`."""
+def fetch(hub: Hub, file: dict[str, Any], path: Path, tell: Callable[[int], None]) -> Path:
+    """The whole file at `path`. Raises `WorkError`. Every few seconds `tell` is told how many per cent are there."""
     pause = FIRST_PAUSE
+    have = path.stat().st_size if path.exists() else 0
+    if file["size_bytes"] - have > shutil.disk_usage(path.parent).free:
+        raise WorkError("space", f"There is no room on the device for {file['size_bytes'] - have} bytes.")
     for attempt in range(TRIES):
         try:
-            _go_on(hub, file, path)
+            _go_on(hub, file, path, tell)
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                path.unlink(missing_ok=True)  # what others need is given back
+                raise of_disk(error) from None
             logger.warning("the download was cut off (%s); again in %.0f s", error, pause)
             time.sleep(pause if attempt < TRIES - 1 else 0)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -42,7 +51,7 @@ def fetch(hub: Hub, file: dict[str, Any], path: Path) -> Path:
     return path
 
 
-def _go_on(hub: Hub, file: dict[str, Any], path: Path) -> None:
+def _go_on(hub: Hub, file: dict[str, Any], path: Path, tell: Callable[[int], None]) -> None:
     """Ask for what is missing, and write no more than was announced."""
     have = path.stat().st_size if path.exists() else 0
     if have > file["size_bytes"]:
@@ -57,17 +66,21 @@ def _go_on(hub: Hub, file: dict[str, Any], path: Path) -> None:
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=_tls()) as answer:  # noqa: S310
             start = have if answer.status == 206 else 0
-            _write(answer, path, start, file["size_bytes"])
+            _write(answer, path, start, file["size_bytes"], tell)
     except urllib.error.HTTPError as error:
         if error.code in (401, 403, 404, 409, 410):
             raise WorkError("download", f"The hub does not give the file: {error.code}.") from None
         raise
 
 
-def _write(answer: Any, path: Path, start: int, most: int) -> None:
+def _write(answer: Any, path: Path, start: int, most: int, tell: Callable[[int], None]) -> None:
+    told_at = time.monotonic()
     with path.open("r+b" if start else "wb") as out:
         out.seek(start)
         left = most - start
         while left > 0 and (block := answer.read(min(BLOCK, left))):
             out.write(block)
             left -= len(block)
+            if time.monotonic() - told_at >= TELL_SECONDS:
+                tell(100 * (most - left) // most)
+                told_at = time.monotonic()

@@ -31,6 +31,14 @@ class HubError(Exception):
         super().__init__(message)
         self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the hub has understood and will not take it another time either.
+
+        A device that is suspended, or whose key or clock is wrong, may be believed again later.
+        """
+        return 400 <= self.status < 500 and self.status not in (401, 408, 429) and not self.code.startswith("device_")
+
 
 class Hub:
     """One hub, as one device speaks with it."""

@@ -96,8 +96,9 @@ class Agent:
             manual.deliver(self)
             answer = self.beat()
             deploy.register_sealing_key(self)
+            is_done = True
             for command in answer["commands"]:
-                work.do(self, command)
+                is_done = work.do(self, command) and is_done
                 self.meter.forget()
             self.shipper.send(self.hub)
         except HubError as error:
@@ -105,8 +106,12 @@ class Agent:
             self.pause = min(2 * self.pause, LONGEST_PAUSE)
             logger.warning("%s (%s); again in %.0f s", error.message, error.code, pause)
             return pause
+        except OSError as error:  # such as a full disk: what was said is said, and the next call comes in its time
+            logger.warning("the state cannot be stored: %s", error)
+            return LONGEST_PAUSE
         self.pause = FIRST_PAUSE
-        return 0.0 if answer["commands"] else float(answer["next_in_seconds"])
+        # What went wrong is offered again with the next heartbeat: that comes in its time.
+        return 0.0 if answer["commands"] and is_done else float(answer["next_in_seconds"])
 
     def beat(self) -> dict[str, Any]:
         """Send a heartbeat; answers what is wanted."""

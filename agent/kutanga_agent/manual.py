@@ -15,7 +15,7 @@ from uuid import UUID
 
 from . import VERSION, scripts, unpack
 from .deploy import BUNDLES
-from .errors import WorkError
+from .errors import WorkError, of_disk
 from .health import hardware
 from .hub import HubError
 from .work import handles
@@ -37,11 +37,9 @@ def command(agent: Agent, asked: dict[str, Any]) -> None:
         _keep(agent, key, {"status": "failed", "error_message": "It was begun before, and its result is lost."})
         deliver(agent)
         return
-    memory.commands_done = [*memory.commands_done[1 - REMEMBERED :], key]
-    agent.state.save()
-    agent.state.write(BEGUN, json.dumps({"command_id": key}).encode())
     name = str(asked["name"])
     try:
+        _note(agent, key)
         said = {"status": "done", "output": _do(agent, name, asked)}
     except WorkError as error:
         logger.warning("the command %s: %s", name, error.message)
@@ -50,6 +48,17 @@ def command(agent: Agent, asked: dict[str, Any]) -> None:
     if name == "restart":
         agent.stopping.set()
     deliver(agent)
+
+
+def _note(agent: Agent, key: str) -> None:
+    """Write down that it is begun; what cannot be written down is not begun."""
+    memory = agent.state.memory
+    memory.commands_done = [*memory.commands_done[1 - REMEMBERED :], key]
+    try:
+        agent.state.save()
+        agent.state.write(BEGUN, json.dumps({"command_id": key}).encode())
+    except OSError as error:
+        raise of_disk(error) from None
 
 
 def deliver(agent: Agent) -> None:
@@ -62,10 +71,10 @@ def deliver(agent: Agent) -> None:
     try:
         agent.hub.signed("POST", path, kept["said"])
     except HubError as error:
-        if error.status == 0 or error.status >= 500 or error.status == 429:
+        if not error.is_final:
             raise
         logger.warning("the hub does not take the result: %s (%s)", error.message, error.code)
-    (agent.state.place / ANSWER).unlink(missing_ok=True)
+    agent.state.forget(ANSWER)
 
 
 def recover(agent: Agent) -> None:
@@ -77,8 +86,8 @@ def recover(agent: Agent) -> None:
 
 
 def _keep(agent: Agent, key: str, said: dict[str, Any]) -> None:
-    agent.state.write(ANSWER, json.dumps({"command_id": key, "said": said}).encode())
-    (agent.state.place / BEGUN).unlink(missing_ok=True)
+    agent.state.keep(ANSWER, json.dumps({"command_id": key, "said": said}).encode())
+    agent.state.forget(BEGUN)
 
 
 def _do(agent: Agent, name: str, asked: dict[str, Any]) -> str:

@@ -7,18 +7,30 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from .errors import WorkError
 
 MOST_OUTPUT = 100_000
+TELL_SECONDS = 15.0
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ")
 
 
-def run(script: Path, root: Path, *, seconds: float, values: dict[str, str], arguments: Sequence[str] = ()) -> str:
-    """The end of its output; raises `WorkError` when it fails or does not end in time."""
+def run(
+    script: Path,
+    root: Path,
+    *,
+    seconds: float,
+    values: dict[str, str],
+    arguments: Sequence[str] = (),
+    tell: Callable[[], None] = lambda: None,
+) -> str:
+    """The end of its output; raises `WorkError` when it fails or does not end in time.
+
+    `tell` is called every few seconds while it runs, and does not raise.
+    """
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | values
     deadline = time.monotonic() + seconds
     try:
@@ -35,7 +47,7 @@ def run(script: Path, root: Path, *, seconds: float, values: dict[str, str], arg
         raise WorkError("script", f"The script cannot be started: {error}") from None
     output = bytearray()
     try:
-        _read(process, deadline, output)
+        _read(process, deadline, output, tell)
         code = process.wait(timeout=max(0.1, deadline - time.monotonic()))
     except (subprocess.TimeoutExpired, TimeoutError):
         raise WorkError("script_timeout", f"The script did not end within {seconds:.0f} s.", _text(output)) from None
@@ -46,9 +58,9 @@ def run(script: Path, root: Path, *, seconds: float, values: dict[str, str], arg
     return _text(output)
 
 
-def _read(process: subprocess.Popen[bytes], deadline: float, kept: bytearray) -> None:
+def _read(process: subprocess.Popen[bytes], deadline: float, kept: bytearray, tell: Callable[[], None]) -> None:
     """Keep the end of what it writes, until it closes its output. Raises TimeoutError."""
-    pipe = process.stdout
+    pipe, told_at = process.stdout, time.monotonic()
     if pipe is None:
         return
     with selectors.DefaultSelector() as waiting:
@@ -57,6 +69,9 @@ def _read(process: subprocess.Popen[bytes], deadline: float, kept: bytearray) ->
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
+            if time.monotonic() - told_at >= TELL_SECONDS:
+                tell()
+                told_at = time.monotonic()
             if not waiting.select(min(left, 1.0)):
                 if process.poll() is not None:  # something that it started holds the pipe
                     return

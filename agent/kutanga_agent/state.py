@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import secrets
 import time
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+logger = logging.getLogger(__name__)
 RESERVED_MICROSECONDS = 600_000_000
 
 
@@ -42,6 +44,7 @@ class State:
     def __init__(self, place: Path) -> None:
         self.place = place
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._unwritten: dict[str, bytes] = {}
         self.memory = Memory(**self._stored())
         self._saved = deepcopy(asdict(self.memory))
         self._counter = self.memory.counter_reserved
@@ -60,7 +63,12 @@ class State:
         self._counter = max(self._counter + 1, int(self.now * 1_000_000))
         if self._counter >= self.memory.counter_reserved:
             self.memory.counter_reserved = self._counter + RESERVED_MICROSECONDS
-            self.save()
+            try:
+                self.save()
+            except (
+                OSError
+            ) as error:  # a full disk must not silence the device; the hub tells the counter to who lost it
+                logger.warning("the counter cannot be stored: %s", error)
         return self._counter
 
     def raise_counter(self, known: int) -> None:
@@ -101,7 +109,22 @@ class State:
             part.unlink(missing_ok=True)
             raise
 
+    def keep(self, name: str, content: bytes) -> None:
+        """Put a file there, or remember it until this program ends while the disk takes nothing."""
+        try:
+            self.write(name, content)
+            self._unwritten.pop(name, None)
+        except OSError as error:
+            logger.warning("%s cannot be stored: %s", name, error)
+            self._unwritten[name] = content
+
+    def forget(self, name: str) -> None:
+        self._unwritten.pop(name, None)
+        (self.place / name).unlink(missing_ok=True)
+
     def read(self, name: str) -> bytes | None:
+        if name in self._unwritten:
+            return self._unwritten[name]
         try:
             return (self.place / name).read_bytes()
         except FileNotFoundError:

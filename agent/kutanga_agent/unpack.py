@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .errors import WorkError
+from .errors import WorkError, of_disk
 
 MOST_MEMBERS = 20_000
 MOST_RATIO = 200
@@ -21,17 +21,17 @@ FILE_MODE, PROGRAM_MODE = 0o640, 0o750
 def unpack(archive: Path, target: Path, *, most_bytes: int = 4 << 30) -> None:
     """Into a directory that is not there yet; what is refused leaves nothing."""
     room = shutil.disk_usage(target.parent).free
-    most = min(most_bytes, max(LEAST_ALLOWED, archive.stat().st_size * MOST_RATIO), room)
+    most = min(most_bytes, max(LEAST_ALLOWED, archive.stat().st_size * MOST_RATIO))
     target.mkdir(mode=0o750)
     try:
         with tarfile.open(archive, "r|gz") as tar:
-            _unpack(tar, target, most)
+            _unpack(tar, target, most, room)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         shutil.rmtree(target, ignore_errors=True)
         raise WorkError("archive", f"The archive cannot be read: {error}") from None
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
-        raise WorkError("space" if error.errno == 28 else "archive", f"It cannot be unpacked: {error}") from None
+        raise of_disk(error, "archive") from None
     except WorkError:
         shutil.rmtree(target, ignore_errors=True)
         raise
@@ -60,7 +60,7 @@ def inside(root: Path, name: str) -> Path:
     return root / path
 
 
-def _unpack(tar: tarfile.TarFile, target: Path, most: int) -> None:
+def _unpack(tar: tarfile.TarFile, target: Path, most: int, room: int) -> None:
     left, members = most, 0
     for member in tar:
         members += 1
@@ -78,6 +78,8 @@ def _unpack(tar: tarfile.TarFile, target: Path, most: int) -> None:
         left -= member.size
         if left < 0:
             raise WorkError("archive", "The archive is far larger than it should be.")
+        if most - left > room:
+            raise WorkError("space", "There is no room on the device to unpack it.")
         place.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         source = tar.extractfile(member)
         with place.open("xb") as file:  # twice the same name is refused

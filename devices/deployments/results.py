@@ -15,7 +15,7 @@ from hub.failpoints import declare, failpoint
 
 from . import moves
 from .choices import ERROR_LENGTH, FINAL, INTERMEDIATE, MOST_REPORTS, OUTPUT_LENGTH, ErrorCode, Reported, TargetStatus
-from .models import Deployment, DeploymentTarget
+from .models import Deployment, DeploymentTarget, TargetEvent
 
 declare("devices.result_taken", "devices.result_stored")
 T, R = TargetStatus, Reported
@@ -78,6 +78,8 @@ def _on_the_way(target: DeploymentTarget, word: Reported, now: datetime, message
     DeploymentTarget.objects.filter(pk=target.pk).update(reports=F("reports") + 1, progress_percent=percent)
     status = INTERMEDIATE[word]
     if target.status == status:
+        if word == R.RESTARTING and not target.events.filter(message=word.label).exists():
+            TargetEvent.objects.create(target=target, status=status, message=word.label)
         return False
     if target.status == T.WAITING:  # an attempt that was given up goes on: it is the one
         _refuse_beside_another(target)
@@ -91,6 +93,8 @@ def _final(target: DeploymentTarget, word: Reported, now: datetime, code: str, m
     if target.status == T.CANCELLED or target.status == T.SUPERSEDED:
         raise Conflict("It was called off before.", code="called_off")
     if target.status == T.FAILED and target.error_code == ErrorCode.TIMEOUT and word in GOOD:
+        if _has_newer_success(target):
+            return False  # too late to be what it runs
         return moves.succeed(target, "It answered after it was given up.", output=output)
     if target.is_ended or target.status == T.SOAKING:
         if target.status == T.SOAKING and word == R.FAILED:
@@ -109,6 +113,11 @@ def _final(target: DeploymentTarget, word: Reported, now: datetime, code: str, m
     if target.status == T.WAITING:
         return False  # of an attempt that was given up already
     return moves.fail(target, code, message, now, output)
+
+
+def _has_newer_success(target: DeploymentTarget) -> bool:
+    """Whether something that was asked for later has been proven on the device."""
+    return DeploymentTarget.objects.filter(device=target.device_id, status=T.SUCCEEDED, pk__gt=target.pk).exists()
 
 
 def _refuse_beside_another(target: DeploymentTarget) -> None:

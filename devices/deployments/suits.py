@@ -44,6 +44,7 @@ class Candidate:
     proven_version: str | None
     can_open: bool
     active: str | None
+    agent_version: str = ""
 
     def runs(self, bundle: Bundle) -> bool:
         """Whether it says the version of this bundle; where that is what was proven there last, whether it is that."""
@@ -64,6 +65,10 @@ class Candidate:
         if not bundle.suits(self.device_type):
             kinds = ", ".join(bundle.device_types)
             found.append(Reason("other_type", f"It is for {kinds}; the device is {self.device_type or 'of no type'}."))
+        least = bundle.manifest.get("min_agent_version", "")
+        if least and self.agent_version and is_older(self.agent_version, least):
+            text = f"It needs an agent of version {least}; the device's is {self.agent_version}."
+            found.append(Reason("agent_too_old", text, is_final=False))
         if bundle.is_sealed and not self.can_open:
             found.append(Reason("no_sealing_key", "It is encrypted, and the device has no key to open it."))
         is_there = self.proven == bundle.pk and self.running == bundle.version
@@ -135,10 +140,11 @@ def candidates(devices: QuerySet[Device]) -> list[Candidate]:
         "own_key_opens",
         "has_sealing_key",
         "active_status",
+        "beat__agent_version",
     )
     return [
-        Candidate(pk, name, status, kind, running or "", proven, of, version, own or sealing, active_status)
-        for pk, name, status, kind, running, proven, of, version, own, sealing, active_status in rows.order_by(
+        Candidate(pk, name, status, kind, running or "", proven, of, version, own or sealing, active, agent or "")
+        for pk, name, status, kind, running, proven, of, version, own, sealing, active, agent in rows.order_by(
             "name", "number"
         )
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -209,6 +210,38 @@ def test_counter_rises_although_the_clock_goes_back(tmp_path: Path) -> None:
     assert again.next_counter() > first
 
 
+def test_full_disk_does_not_silence_it(enrolled: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = enrolled.agent()
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(State, "write", full)
+    agent.step()
+    agent.state.keep("report.json", b"said")
+
+    assert DeviceBeat.objects.get().last_seen_at is not None
+    assert agent.state.read("report.json") == b"said"
+    agent.state.forget("report.json")
+    assert agent.state.read("report.json") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "is_final"),
+    [
+        (409, "called_off", True),
+        (403, "not_a_target", True),
+        (403, "device_suspended", False),
+        (401, "stale", False),
+        (429, "too_many_requests", False),
+        (503, "unavailable", False),
+        (0, "unreachable", False),
+    ],
+)
+def test_what_a_hub_may_take_another_time_is_kept(status: int, code: str, is_final: bool) -> None:
+    assert HubError(status, code, "").is_final is is_final
+
+
 def test_programs_beside_each_other_keep_what_the_other_has_stored(tmp_path: Path) -> None:
     running, beside = State(tmp_path), State(tmp_path)
     running.memory.bundle_version = "2.0"
@@ -353,6 +386,18 @@ def test_unknown_command_and_one_that_fails_do_not_stop_it(enrolled: Machine) ->
 
     assert results == [True, False, False]
     assert done == ["test-good"]
+
+
+@pytest.mark.parametrize(("kind", "is_next_at_once"), [("test-goes-well", True), ("from-the-future", False)])
+def test_what_went_wrong_is_not_asked_for_again_at_once(
+    enrolled: Machine, monkeypatch: pytest.MonkeyPatch, kind: str, is_next_at_once: bool
+) -> None:
+    agent = enrolled.agent()
+    work.handles("test-goes-well")(lambda agent, command: None)
+    beat = agent.beat
+    monkeypatch.setattr(agent, "beat", lambda: {**beat(), "commands": [{"type": kind}]})
+
+    assert (agent.step() == 0) is is_next_at_once
 
 
 def test_agent_brings_no_django() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -20,12 +21,12 @@ from devices.bundles.models import Bundle
 from devices.configuration import services as configuration
 from devices.configuration.models import DeviceConfig
 from devices.deployments.models import Deployment, DeploymentTarget
-from devices.deployments.services import Chosen, Terms, create_deployment, rollback_devices
+from devices.deployments.services import Chosen, Terms, cancel_deployment, create_deployment, rollback_devices
 from devices.models import Device, DeviceBeat
 from devices.packaging.signatures import Statement, sign
 
 sys.path.insert(0, str(django_settings.BASE_DIR / "agent"))
-from kutanga_agent import deploy, scripts, unpack
+from kutanga_agent import deploy, fetch, scripts, unpack
 from kutanga_agent.errors import WorkError
 from kutanga_agent.loop import Agent
 
@@ -131,6 +132,57 @@ def test_a_cut_download_goes_on_where_it_was(agent: Agent) -> None:
     agent.step()
 
     assert target(deployment).status == "succeeded"
+
+
+def test_a_download_tells_how_far_it_is_and_ends_when_it_is_called_off(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "TELL_SECONDS", 0)
+    done = put(upload(bundle("1.0"), "1.0"))
+    agent.step()
+    stopped, write = put(upload(bundle("1.1"), "1.1")), fetch._write
+
+    def call_off(*words: Any) -> None:
+        cancel_deployment(stopped, actor=SYSTEM)
+        write(*words)
+
+    monkeypatch.setattr(fetch, "_write", call_off)
+    agent.step()
+
+    assert (target(done).status, target(done).reports) == ("succeeded", 3)  # downloading, so far, installing
+    assert target(stopped).status == "cancelled"
+    assert agent.state.memory.bundle_version == "1.0"
+
+
+def test_a_full_disk_is_told_and_given_back_what_was_taken(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment = put(upload(bundle("1.0"), "1.0"))
+
+    def full(answer: Any, path: Path, *_: Any) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fetch, "_write", full)
+    agent.step()
+
+    assert (target(deployment).status, target(deployment).error_code) == ("failed", "space")
+    assert not list((agent.state.place / "bundles").iterdir())
+
+
+def test_what_needs_a_restart_is_proven_after_it(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment = put(release("1.0", needs_restart=True))
+    agent.step()
+    assert target(deployment).status == "installing"
+    assert (agent.state.place / deploy.RESTART).exists()
+    deploy.recover(agent)  # the program alone was started again
+    assert agent.state.memory.bundle_version == ""
+
+    monkeypatch.setattr(deploy, "boot_id", lambda: "another")
+    deploy.recover(agent)
+    agent.step()
+
+    assert target(deployment).status == "succeeded"
+    assert agent.state.memory.bundle_version == "1.0"
+    assert not (agent.state.place / deploy.RESTART).exists()
 
 
 def test_a_damaged_file_is_never_unpacked(agent: Agent) -> None:

@@ -99,6 +99,7 @@ def test_groups_and_all_are_resolved_once() -> None:
         ({"device_type": "pi4"}, {"device_types": ["pi5"]}, "other_type"),
         ({}, {"is_sealed": True}, "no_sealing_key"),
         ({"beat__bundle_version": "1.10"}, {"version": "1.9"}, "downgrade"),
+        ({"beat__agent_version": "0.9"}, {"manifest": {"min_agent_version": "0.10"}}, "agent_too_old"),
     ],
 )
 def test_why_a_device_does_not_get_it(of_device: Any, of_bundle: Any, code: str) -> None:
@@ -453,6 +454,30 @@ def test_a_success_that_comes_after_the_time_was_over_counts(device: Device) -> 
 
     assert report(device, deployment, "success") == (T.SUCCEEDED, True)
     assert only(deployment).error_code == ""
+
+
+def test_a_success_that_comes_after_that_of_something_newer_is_not_what_runs(device: Device) -> None:
+    late = deploy(make_bundle("1.0"), device, max_attempts=1)
+    beat(device)
+    report(device, late, "installing")
+    age(late, 301)
+    services.follow_deployments()
+    newer = run_through(make_bundle("2.0"), device)
+
+    assert report(device, late, "success") == (T.FAILED, False)
+
+    assert suits.candidates(Device.objects.all())[0].proven == newer.bundle_id
+    assert DeviceBeat.objects.get(device=device).bundle_version == "2.0"
+
+
+def test_waiting_for_a_restart_is_noted_once(device: Device) -> None:
+    deployment = deploy(make_bundle(), device)
+    beat(device)
+
+    for word in ("installing", "restarting", "restarting"):
+        report(device, deployment, word)
+
+    assert [each.message for each in only(deployment).events.all()][:2] == ["Restarts", "Installs"]
 
 
 def test_an_attempt_that_was_given_up_may_still_succeed(device: Device) -> None:
