@@ -8,6 +8,7 @@ from django.db.models import Model, QuerySet
 
 from accounts import limits
 from accounts.permissions import group_limit, region_limit
+from hub.exceptions import NotAllowed
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -20,6 +21,18 @@ def within(rows: Rows, user: Any, device: str = "") -> Rows:
     if groups is not None:
         rows = rows.filter(**{f"{device}__in" if device else "pk__in": members(groups)})
     return rows
+
+
+def reaches_all(actor: Any, devices: QuerySet[Any]) -> bool:
+    """Whether an Operator who is limited to regions may act on every one of these devices."""
+    regions = region_limit(actor)
+    return regions is None or not devices.exclude(region__slug__in=regions).exists()
+
+
+def require_all(actor: Any, devices: QuerySet[Any]) -> None:
+    """Refuse what changes devices of other regions together with his own. Raises `NotAllowed`."""
+    if not reaches_all(actor, devices):
+        raise NotAllowed("This concerns devices outside of your regions, too.", code="other_region")
 
 
 def is_limited(user: Any) -> bool:

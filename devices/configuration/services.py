@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from accounts import audit
 from accounts.actors import SYSTEM
 from accounts.permissions import require
+from devices.limits import require_all
 from devices.models import Device, DeviceBeat, DeviceGroup
 from hub.exceptions import Conflict, NotFound
 
@@ -75,6 +76,7 @@ def set_group_config(
 ) -> GroupConfig:
     """Give a group values that its devices inherit; those for which something changes get a new version."""
     require(actor, "devices.change")
+    require_all(actor, group.devices.all())
     cleaned = schema.clean(values)
     with transaction.atomic():
         GroupConfig.objects.get_or_create(group=group)

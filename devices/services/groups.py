@@ -13,6 +13,7 @@ from accounts.permissions import require
 from hub.exceptions import Conflict
 
 from ..configuration.services import refresh_devices
+from ..limits import require_all
 from ..models import Device, DeviceGroup
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def create_group(*, actor: Asker, **values: Any) -> DeviceGroup:
 def update_group(group: DeviceGroup, *, actor: Asker, **changes: Any) -> DeviceGroup:
     """Change its name, description or priority."""
     require(actor, "devices.change")
+    require_all(actor, group.devices.all())
     with transaction.atomic():
         locked = DeviceGroup.objects.select_for_update(no_key=True).get(pk=group.pk)
         before = {name: getattr(locked, name) for name in changes}
@@ -50,6 +52,7 @@ def update_group(group: DeviceGroup, *, actor: Asker, **changes: Any) -> DeviceG
 def delete_group(group: DeviceGroup, *, actor: Asker) -> None:
     """Remove a group; its devices stay. One that something still leads into is kept."""
     require(actor, "devices.change")
+    require_all(actor, group.devices.all())
     with transaction.atomic():
         members = list(group.devices.values_list("pk", flat=True))
         audit.record(actor, "device_group.deleted", group, members=len(members))

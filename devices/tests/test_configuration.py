@@ -240,6 +240,23 @@ def test_only_staff_configures(device: Device, role: str) -> None:
             do()
 
 
+def test_an_operator_of_regions_changes_no_group_with_devices_elsewhere() -> None:
+    operator = UserFactory(role="Operator", regions=["here"])
+    own, shared = DeviceGroupFactory(), DeviceGroupFactory()
+    mine, other = DeviceFactory(region__slug="here"), DeviceFactory(region__slug="there")
+    mine.groups.set([own, shared])
+    other.groups.set([shared])
+
+    services.set_group_config(own, {"polling_interval": 30}, actor=operator)
+    for do in (
+        lambda: services.set_group_config(shared, {"polling_interval": 30}, actor=operator),
+        lambda: update_group(shared, actor=operator, priority=9),
+        lambda: delete_group(shared, actor=operator),
+    ):
+        with pytest.raises(NotAllowed):
+            do()
+
+
 def test_the_trail_names_what_changed_and_not_its_value(device: Device) -> None:
     services.set_device_config(device, {"settings": {"wifi": "hunter2"}}, actor=SYSTEM)
 

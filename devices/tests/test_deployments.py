@@ -240,6 +240,19 @@ def test_an_operator_of_regions_reaches_no_other(device: Device) -> None:
     assert not Deployment.objects.visible_to(operator).exists()
 
 
+def test_an_operator_of_regions_does_not_call_off_what_others_get() -> None:
+    mine, other = DeviceFactory(region__slug="here"), DeviceFactory(region__slug="there")
+    operator = UserFactory(role="Operator", regions=["here"])
+    both, own = deploy(make_bundle("1.0"), mine, other), deploy(make_bundle("2.0"), mine)
+
+    with pytest.raises(NotAllowed) as refusal:
+        services.cancel_deployment(both, actor=operator)
+    services.cancel_deployment(own, actor=operator)
+
+    assert refusal.value.code == "other_region"
+    assert both.targets.get(device=other).status == T.WAITING
+
+
 def test_an_invalidated_bundle_goes_nowhere(device: Device) -> None:
     bundle = make_bundle()
     waiting = deploy(bundle, device)

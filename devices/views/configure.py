@@ -17,6 +17,7 @@ from devices.configuration import services
 from devices.configuration.forms import ConfigForm
 from devices.configuration.models import ConfigRevision, GroupConfig
 from devices.configuration.schema import SCHEMA, difference
+from devices.limits import reaches_all
 from devices.models import Device
 from devices.presentation import Head, config_badge, settings_of
 from hub.exceptions import HubError
@@ -72,7 +73,7 @@ def group_config(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "group": group,
         "config": config,
-        "may_edit": can(request.user, "devices.change"),
+        "may_edit": can(request.user, "devices.change") and reaches_all(request.user, group.devices.all()),
         **_shared(form, group),
     }
     return live.private(render(request, "devices/group_config.html", context, status=422 if form.errors else 200))

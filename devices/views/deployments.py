@@ -20,6 +20,8 @@ from devices.deployments.models import Deployment, DeploymentTarget
 from devices.deployments.querysets import DeploymentQuerySet, TargetQuerySet
 from devices.deployments.services import ways_back
 from devices.deployments.suits import group_by_reason
+from devices.limits import reaches_all
+from devices.models import Device
 from hub.exceptions import HubError
 from hub.pages import forms as page_forms
 from hub.pages import live
@@ -77,6 +79,7 @@ def deployment_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     if tag and live.unchanged(request, tag):
         return live.answer(request, "", {}, tag=tag)
     may_change = can(request.user, "deployments.change", deployment)
+    at_work = Device.objects.filter(pk__in=deployment.targets.open().values("device"))
     context: dict[str, Any] = {
         "deployment": deployment,
         "list": page,
@@ -84,7 +87,7 @@ def deployment_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "lanes": lanes(deployment),
         "seconds": live.SECONDS_BUSY if deployment.open_count else live.SECONDS_CALM,
         "may_change": may_change,
-        "may_cancel": may_change and deployment.is_open,
+        "may_cancel": may_change and deployment.is_open and reaches_all(request.user, at_work),
         "may_retry": may_change and deployment.failed_count,
         "may_roll_back": may_change and deployment.done_count,
     }

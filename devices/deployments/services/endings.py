@@ -18,6 +18,7 @@ from devices.deployments.choices import (
     TargetStatus,
 )
 from devices.deployments.models import Deployment, DeploymentTarget, TargetEvent
+from devices.limits import require_all
 from devices.models import Device
 from hub.exceptions import Conflict
 
@@ -40,6 +41,7 @@ def cancel_deployment(deployment: Deployment, *, actor: Asker, reason: str = "")
             return locked
         if not locked.is_open:
             raise Conflict("It has ended.", code="deployment_over")
+        require_all(actor, Device.objects.filter(pk__in=locked.targets.open().values("device")))
         text = f"Called off by {actor}. {reason}".strip()
         for old, new in ((NOT_BEGUN, T.CANCELLED), (ACTIVE, T.CANCELLING)):
             rows = locked.targets.filter(status__in=old).select_for_update(no_key=True, of=("self",))
