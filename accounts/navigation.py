@@ -21,6 +21,10 @@ from .permissions import can, manages_people
 LATEST = 8
 
 
+def _anybody(user: Any) -> bool:
+    return True
+
+
 def _sees_settings(user: Any) -> bool:
     return can(user, "settings.view")
 
@@ -64,4 +68,36 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
 
 overview.contribute(90, _overview)
 palette.register(_find)
+palette.offer(
+    palette.Way("Profile", "accounts:profile", "user", _anybody, words="name time zone theme region quota", note="You"),
+    palette.Way("Sessions", "accounts:session_list", "desktop", _anybody, words="logins browsers log out", note="You"),
+    palette.Way("API tokens", "accounts:token_list", "key", lambda user: can(user, "tokens.own"), note="You"),
+    palette.Way("Password", "account_change_password", "lock", _anybody, words="change new", note="You"),
+    palette.Way("Second factor", "mfa_index", "shield", _anybody, words="passkeys app recovery codes totp", note="You"),
+    palette.Way("E-mail", "account_email", "inbox", _anybody, words="address", note="You"),
+    palette.Way("Notifications", "notifications", "bell", _anybody, words="attention needs", note="You"),
+    palette.Way("API documentation", "api:docs", "file", _anybody, words="docs schema openapi swagger", note="Page"),
+    palette.Way(
+        "Django admin", "admin:index", "sliders", lambda user: user.is_staff, words="site", note="Administration"
+    ),
+    palette.Way(
+        "Invitations",
+        "accounts:invite_list",
+        "inbox",
+        lambda user: can(user, "users.create"),
+        words="invite link new user",
+        note="Administration",
+    ),
+    palette.Way(
+        "Add a user",
+        "accounts:user_create",
+        "plus",
+        lambda user: can(user, "users.create"),
+        words="new create person account service program",
+        is_action=True,
+    ),
+    palette.Way(
+        "Log out", "account_logout", "logout", _anybody, words="sign off end", note="asks first", is_action=True
+    ),
+)
 palette.register(_find_tokens, is_late=True)

@@ -127,3 +127,45 @@ def _concern(instance: Instance) -> Concern:
 
 overview.contribute(20, _overview)
 palette.register(_find)
+palette.offer(
+    palette.Way(
+        "New event",
+        "challenges:event_create",
+        "plus",
+        lambda user: can(user, "events.change"),
+        words="create ctf",
+        is_action=True,
+    ),
+    palette.Way(
+        "New challenge",
+        "challenges:challenge_create",
+        "plus",
+        lambda user: can(user, "challenges.change"),
+        words="create task",
+        is_action=True,
+    ),
+    palette.Way(
+        "New announcement",
+        "challenges:announcement_create",
+        "bell",
+        lambda user: can(user, "events.change"),
+        words="announce tell everybody broadcast message",
+        is_action=True,
+    ),
+    palette.Way(
+        "New team",
+        "challenges:team_create",
+        "plus",
+        lambda user: can(user, "teams.create"),
+        words="create",
+        is_action=True,
+    ),
+    palette.Way(
+        "Join a team",
+        "challenges:team_join",
+        "users",
+        lambda user: can(user, "teams.create"),
+        words="code",
+        is_action=True,
+    ),
+)

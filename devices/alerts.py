@@ -7,12 +7,13 @@ get an alert each, and the rest one alert together, so that people hear of it an
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import Q
 from django.urls import reverse
 
+from hub.pages.templatetags.ui import span
 from monitoring.alerts.choices import Severity
 from monitoring.alerts.conditions import Condition, Hit
 from monitoring.alerts.conditions import register as register_conditions
@@ -53,7 +54,7 @@ def _hits(now: datetime, which: Q, what: str, view: str) -> Iterable[Hit]:
         if what == "unwell":
             yield Hit(subject, None, f"It says: {health}.")
         else:
-            text = f"Last heard of {silent:.0f} s ago; it is to call every {interval} s."
+            text = f"Last heard of {span(timedelta(seconds=silent))} ago; it is to call every {interval} s."
             yield Hit(subject, silent, text, since=seen_at)
     if len(found) > MOST_ALERTS:
         more = rows.count() - MOST_ALERTS

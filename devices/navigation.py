@@ -82,8 +82,6 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
     deployments = Deployment.objects.visible_to(user).select_related("bundle").order_by("-created_at")
     for deployment in find_deployment(deployments, text)[: palette.PER_GROUP]:
         yield palette.Hit(str(deployment), deployment.get_absolute_url(), "deploy", f"Deployment, {deployment.status}")
-    if can(user, "deployments.change") and "new deployment".startswith(text.lower()):
-        yield palette.Hit("New deployment", reverse("devices:deployment_create"), "plus", is_action=True)
     for device in found[:1]:
         for label, page, icon in (("Log", "log", "terminal"), ("Configuration", "config", "sliders")):
             url = reverse(f"devices:device_{page}", args=[device.pk])
@@ -92,3 +90,37 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
 
 overview.contribute(30, _overview)
 palette.register(_find)
+palette.offer(
+    palette.Way(
+        "New deployment",
+        "devices:deployment_create",
+        "plus",
+        lambda user: can(user, "deployments.change"),
+        words="deploy bundle roll out",
+        is_action=True,
+    ),
+    palette.Way(
+        "Upload a bundle",
+        "devices:bundle_upload",
+        "deploy",
+        lambda user: can(user, "bundles.change"),
+        words="new add",
+        is_action=True,
+    ),
+    palette.Way(
+        "Enter a device before it calls",
+        "devices:device_preauthorise",
+        "plus",
+        lambda user: can(user, "devices.change"),
+        words="new add preauthorise public key",
+        is_action=True,
+    ),
+    palette.Way(
+        "Publishers",
+        "devices:publisher_list",
+        "key",
+        lambda user: can(user, "bundles.view"),
+        words="publisher keys signatures signed",
+        note="Devices",
+    ),
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -15,8 +16,8 @@ from hub.pages.overview import Concern, Contribution, Panel
 from hub.statements import statement
 
 from .alerts.choices import Severity
-from .alerts.lists import find_alert
-from .alerts.models import Alert
+from .alerts.lists import find_alert, find_channel, find_rule
+from .alerts.models import Alert, AlertRule, Channel
 
 SHOWN = 8
 CONCERNS = 12
@@ -94,13 +95,50 @@ def _charts(request: HttpRequest) -> Contribution:
 
 
 def _find(user: Any, text: str) -> Iterable[palette.Hit]:
+    yield from _find_channels(user, text)
     if not can(user, "alerts.view"):
         return
+    for rule in find_rule(AlertRule.objects.visible_to(user), text)[: palette.PER_GROUP]:
+        listed = f"{reverse('monitoring:rule_list')}?{urlencode({'q': rule.name})}"
+        url = rule.get_absolute_url() if can(user, "alerts.change", rule) else listed
+        yield palette.Hit(rule.name, url, "sliders", "Alert rule")
     for alert in find_alert(Alert.objects.visible_to(user), text).order_by("-began_at")[:ALERTS_FOUND]:
         note = f"Alert, {alert.get_state_display().lower()}"
         yield palette.Hit(f"{alert.rule_name}: {alert.subject_name}", alert.get_absolute_url(), "bell", note)
 
 
+def _find_channels(user: Any, text: str) -> Iterable[palette.Hit]:
+    if can(user, "channels.view"):
+        for channel in find_channel(Channel.objects.visible_to(user), text)[: palette.PER_GROUP]:
+            yield palette.Hit(channel.name, channel.get_absolute_url(), "inbox", "Channel")
+
+
 palette.register(_find, is_late=True)
+palette.offer(
+    palette.Way(
+        "New alert rule",
+        "monitoring:rule_create",
+        "plus",
+        lambda user: can(user, "alerts.change"),
+        words="create",
+        is_action=True,
+    ),
+    palette.Way(
+        "Plan maintenance",
+        "monitoring:mute_list",
+        "pause",
+        lambda user: can(user, "alerts.change"),
+        words="new mute silence",
+        is_action=True,
+    ),
+    palette.Way(
+        "Add a channel",
+        "monitoring:channel_create",
+        "plus",
+        lambda user: can(user, "channels.change"),
+        words="new webhook slack mail pagerduty",
+        is_action=True,
+    ),
+)
 overview.contribute(45, _overview)
 overview.contribute(46, _charts)

@@ -119,9 +119,25 @@ def _find(user: Any, text: str) -> Iterable[palette.Hit]:
     if can(user, "templates.view"):
         for template in find_template(Template.objects.visible_to(user), text)[: palette.PER_GROUP]:
             yield palette.Hit(template.name, template.get_absolute_url(), "box", f"Template, {template.game}")
-    if can(user, "servers.create") and "new server".startswith(text.lower()):
-        yield palette.Hit("New server", reverse("servers:server_create"), "plus", is_action=True)
 
 
 overview.contribute(10, _overview)
 palette.register(_find)
+palette.offer(
+    palette.Way(
+        "New server",
+        "servers:server_create",
+        "plus",
+        lambda user: can(user, "servers.create"),
+        words="create game",
+        is_action=True,
+    ),
+    palette.Way(
+        "New template",
+        "servers:template_create",
+        "plus",
+        lambda user: can(user, "templates.change"),
+        words="create game",
+        is_action=True,
+    ),
+)

@@ -24,6 +24,13 @@ def find_target(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
     return rows.filter(Q(device__name__icontains=text) | Q(error_message__icontains=text))
 
 
+def find_target_by_bundle(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Targets of one device by the bundle or the error."""
+    return rows.filter(
+        Q(bundle__name__icontains=text) | Q(bundle__version__icontains=text) | Q(error_message__icontains=text)
+    )
+
+
 DEPLOYMENTS = Spec(
     key="deployments",
     columns=(
@@ -56,4 +63,22 @@ TARGETS = Spec(
     search=find_target,
     search_hint="Device or error",
     order="device__name",
+)
+DEVICE_TARGETS = Spec(
+    key="device-deployments",
+    columns=(
+        Column("bundle", "Bundle", order="bundle__name", value=lambda row: row.bundle, is_fixed=True),
+        Column("state", "State", order="status", value=lambda row: row.status, is_fixed=True),
+        Column("before", "Before", value=lambda row: row.from_version),
+        Column("attempt", "Attempt", order="attempt", value=lambda row: row.attempt),
+        Column("begun", "Begun", order="id", value=lambda row: row.created_at),
+        Column("finished", "Ended", order="finished_at", value=lambda row: row.finished_at),
+    ),
+    chips=(
+        Chip("status", "State", lambda request: states.choices("target")),
+        Chip("kind", "Kind", lambda request: DeploymentKind.choices, "deployment__kind"),
+    ),
+    search=find_target_by_bundle,
+    search_hint="Bundle or error",
+    order="-id",
 )

@@ -318,6 +318,19 @@ def test_deployments_stand_on_the_device_with_what_became_of_them(viewer: Client
     assert deployment.targets.get().status == TargetStatus.SUCCEEDED
 
 
+def test_deployments_of_a_device_are_a_list_like_others(viewer: Client) -> None:
+    device = DeviceFactory()
+    run_through(make_bundle("1.0"), device)
+    run_through(make_bundle("2.0"), device)
+    path = f"{device.get_absolute_url()}/deployments"
+
+    found = viewer.get(path, {"q": "2.0", "status": "succeeded"}).context["list"].page.object_list
+    table = viewer.get(path, {"csv": "1"}).content.decode().splitlines()
+
+    assert [str(row.bundle) for row in found] == ["camera 2.0"]
+    assert (len(table), table[0]) == (3, "Bundle,State,Before,Attempt,Begun,Ended")
+
+
 def test_timeline_tells_deeds_and_moves(staff: Client) -> None:
     device = waiting()
     accept_device(device, actor=SYSTEM)

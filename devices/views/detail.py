@@ -14,6 +14,7 @@ from accounts.permissions import require
 from devices import services
 from devices.bundles.models import Bundle
 from devices.deployments import suits
+from devices.deployments.lists import DEVICE_TARGETS
 from devices.deployments.models import DeploymentTarget
 from devices.forms import DeviceForm
 from devices.lists import LOGS_OF_ONE
@@ -72,10 +73,13 @@ def device_deployments(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What was deployed to it, newest first, and why a bundle is not there."""
     device = find_device(request, pk)
     rows = DeploymentTarget.objects.visible_to(request.user).filter(device=device)
-    targets = list(rows.select_related("bundle", "deployment").order_by("-id")[:ALL])
-    context: dict[str, Any] = {"device": device, "targets": targets}
-    if live.is_fragment(request, "targets"):
-        tag = live.etag(device.pk, [(row.pk, row.status, row.attempt, row.progress_percent) for row in targets])
+    page = ListPage(request, DEVICE_TARGETS, rows.select_related("bundle", "deployment"))
+    if "csv" in request.GET:
+        return page.as_csv()
+    context: dict[str, Any] = {"device": device, "list": page}
+    if live.is_fragment(request, "list"):
+        moving = page.fingerprint("pk", "status", "attempt", "progress_percent")
+        tag = live.etag(device.pk, me(request).pk, page.shown, moving)
         return live.answer(request, "devices/partials/device_targets.html", context, tag=tag)
     bundles = list(
         Bundle.objects.visible_to(request.user).only("name", "version").order_by("name", "-created_at")[:BUNDLES]

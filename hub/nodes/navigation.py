@@ -143,4 +143,17 @@ def _find_late(user: Any, text: str) -> Iterable[palette.Hit]:
 options.register("regions", lambda: list(Region.objects.filter(is_enabled=True).values_list("slug", "name")))
 overview.contribute(40, _overview)
 palette.register(_find)
+palette.offer(
+    palette.Way(
+        "Add a node", "nodes:node_create", "plus", lambda user: can(user, "nodes.change"), words="new", is_action=True
+    ),
+    palette.Way(
+        "Add an address pool",
+        "nodes:pool_create",
+        "plus",
+        lambda user: can(user, "pools.change"),
+        words="new ports",
+        is_action=True,
+    ),
+)
 palette.register(_find_late, is_late=True)

@@ -23,6 +23,7 @@ from hub.models import BackupReport, PeriodicRun
 from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus, OperationStatus
 from hub.nodes.models import AddressPool, Node, NodeTask, Operation
 from hub.nodes.workloads import workload_models
+from hub.pages.templatetags.ui import span
 from monitoring import query, subjects
 from monitoring.metrics import COUNT, PERCENT
 from monitoring.subjects import Subject
@@ -85,7 +86,7 @@ def silent_agents(rule: AlertRule, now: datetime) -> Iterable[Hit]:
     for name, region, seen_at in seen:
         subject = Subject(f"node:{name}", name, reverse("nodes:node_detail", args=[name]), region)
         silent = (now - seen_at).total_seconds()
-        yield Hit(subject, silent, f"Its agent was last heard of {silent:.0f} s ago.", since=seen_at)
+        yield Hit(subject, silent, f"Its agent was last heard of {span(now - seen_at)} ago.", since=seen_at)
 
 
 def full_pools(rule: AlertRule, now: datetime) -> Iterable[Hit]:

@@ -201,12 +201,14 @@ def data_words(data: dict[str, Any]) -> list[str]:
     lines = []
     if isinstance(after, dict):
         old = before if isinstance(before, dict) else {}
-        lines = [f"{key}: {old.get(key, '–')} → {value}" for key, value in after.items()]
+        lines = [f"{key}: {_plain(old.get(key, '–'))} → {_plain(value)}" for key, value in after.items()]
     rest = {key: value for key, value in data.items() if key not in ("before", "after") and value not in (None, "", [])}
     return lines + [f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in rest.items()]
 
 
 def _plain(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "yes", False: "no"}[value]
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from accounts.tests.factories import UserFactory, token_for
 from hub.nodes.tests.factories import NodeFactory
+from hub.pages import palette
 from hub.pages.models import SavedView
 from hub.pages.templatetags import frame
 from hub.tests.world import make_world
@@ -73,6 +74,40 @@ def test_search_finds_pages_and_actions(client, player):
     text = client.get(reverse("search"), {"q": "new server"}).content.decode()
 
     assert reverse("servers:server_create") in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "role"),
+    [
+        ("new team", "challenges:team_create", "Player"),
+        ("session", "accounts:session_list", "Player"),
+        ("passkey", "mfa_index", "Player"),
+        ("swagger", "api:docs", "Player"),
+        ("log out", "account_logout", "Player"),
+        ("new event", "challenges:event_create", "Operator"),
+        ("new user", "accounts:user_create", "Admin"),
+        ("add node", "nodes:node_create", "Admin"),
+        ("silence", "monitoring:mute_list", "Operator"),
+    ],
+)
+def test_search_finds_forms_and_pages_behind_other_pages(client, typed, name, role):
+    client.force_login(UserFactory(role=role))
+
+    found = client.get(reverse("search"), {"q": typed}).content.decode()
+
+    assert f'href="{reverse(name)}"' in found.split("k-found")[1]
+
+
+def test_every_way_is_open_to_whom_it_is_offered(client):
+    """What one may not open is not offered."""
+    for role in ("Admin", "Operator", "Viewer", "Player"):
+        user = UserFactory(role=role)
+        client.force_login(user)
+
+        for way in palette._ways:
+            if way.may_use(user):
+                status = client.get(reverse(way.url_name)).status_code
+                assert status in (200, 302), f"{role}: {way.label} {status}"
 
 
 def test_search_fragment_is_only_the_results(client, player):
