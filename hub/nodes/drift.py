@@ -149,6 +149,8 @@ def judge(workload: Workload, seen: Observation | None) -> tuple[Finding, str]:
     status = ObservedStatus(workload.observed_status)
     if workload.desired_status == DesiredStatus.DELETED or status in UNDER_WAY:
         return Finding.BUSY, "What was asked is being done."
+    if seen is not None and seen.is_ending and status not in LIVE:
+        return Finding.BUSY, "It was asked to end and has its time for that."
     if workload.desired_status == DesiredStatus.STOPPED:
         if runs:
             return Finding.DIFFERS, "It shall be stopped and runs."

@@ -162,7 +162,7 @@ def do_list(task: NodeTask, engine: Engine) -> str:
 
 def do_remove(task: NodeTask, engine: Engine) -> str:
     """Delete what was asked for, one by one, each after one more look; say what stays and why."""
-    kept, gone = [], []
+    kept, gone, going = [], [], []
     for name in task.arguments["names"]:
         tasks.note_progress(task, f"Deleting the data of {name}")
         if why := _in_the_way(name, engine):
@@ -171,14 +171,18 @@ def do_remove(task: NodeTask, engine: Engine) -> str:
         try:
             engine.remove(name)
         except EngineError as error:
-            kept.append(f"{name} stays: {error}")
+            if error.reason == Reason.TIMED_OUT and all(one.name != name for one in engine.kept_data()):
+                going.append(name)  # by a cluster, which takes its time
+            else:
+                kept.append(f"{name} stays: {error}")
         else:
             gone.append(name)
     report(task.node, engine)
-    audit.record(task.actor or SYSTEM, "node.data_removed", task.node, names=gone, kept=kept)
-    if kept and not gone:
+    audit.record(task.actor or SYSTEM, "node.data_removed", task.node, names=gone + going, kept=kept)
+    if kept and not gone and not going:
         raise EngineError("; ".join(kept), reason=Reason.REFUSED, permanent=True)
-    return "; ".join([f"Data of {len(gone)} deleted", *kept]) + "."
+    under_way = [f"those of {len(going)} are being deleted by the cluster"] if going else []
+    return "; ".join([f"Data of {len(gone)} deleted", *under_way, *kept]) + "."
 
 
 def _in_the_way(name: str, engine: Engine) -> str:

@@ -138,8 +138,8 @@ def _towards_running(workload: Workload, engine: Engine, seen: Observation | Non
     if seen is not None and seen.is_running:
         if seen.generation < workload.generation:
             return _stop_step(workload, engine, seen, S.STOPPING)
-        if seen.is_ending and workload.observed_status == S.FAILED:  # given up, and within its grace
-            return Step(S.FAILED, workload.status_reason, operation=OperationStatus.FAILED)
+        if seen.is_ending and workload.observed_status not in LIVE:
+            return _await_end(workload)
         if _was_restarted(workload, engine, seen):
             return _restarted(workload, engine, seen)
         step = _watch(workload, engine, seen)
@@ -156,6 +156,14 @@ def _towards_running(workload: Workload, engine: Engine, seen: Observation | Non
     if workload.observed_status not in (S.CRASHED, S.LOST) and crashes.is_crash(workload, seen):
         return _crashed(workload, engine, seen)
     return _launch(workload, engine)
+
+
+def _await_end(workload: Workload) -> Step:
+    """Given up, or brought to rest with the hub, and within its grace: to adopt it now would make its end a crash."""
+    status = S(workload.observed_status)
+    if status == S.FAILED:
+        return Step(status, workload.status_reason, operation=OperationStatus.FAILED)
+    return Step(status, workload.status_reason, check_in=START_POLL_SECONDS)
 
 
 def _watch(workload: Workload, engine: Engine, seen: Observation) -> Step:

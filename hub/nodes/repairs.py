@@ -16,7 +16,7 @@ from django.db import transaction
 from accounts import audit
 from accounts.actors import SYSTEM
 from accounts.permissions import can, require
-from hub.engines.base import Engine, State
+from hub.engines.base import Engine, EngineError, Reason, State
 from hub.exceptions import Conflict, NotFound
 
 from . import drift, leases, operations, sockets, tasks
@@ -131,8 +131,14 @@ def _remove_orphan(task: NodeTask, engine: Engine) -> str:
     status = status_of(seen, task.node)
     if status not in drift.NO_LIVE_ROW:
         raise Conflict("A live row stands behind it now.", code="not_now")
-    engine.remove(name, keep_data=status is None)
-    return f"{name} is removed from the engine; its data are {'kept' if status is None else 'deleted, as was asked'}."
+    data = "kept" if status is None else "deleted, as was asked"
+    try:
+        engine.remove(name, keep_data=status is None)
+    except EngineError as error:
+        if error.reason != Reason.TIMED_OUT or ((seen := engine.inspect(name)) and seen.state != State.EXITED):
+            raise
+        return f"{name} is being removed, its data are {data}: {error}"
+    return f"{name} is removed from the engine; its data are {data}."
 
 
 def _workload(task: NodeTask) -> Workload:

@@ -83,8 +83,11 @@ def _has_ended(ending: Ending, engine: Engine) -> bool:
             failpoint("shutdown.before_kill")
             engine.kill(workload.engine_name)
             failpoint("shutdown.after_kill")
-        elif seen is not None and seen.state == State.EXITED:
-            workload.after_end(engine, seen)
+        elif seen is not None:
+            if seen.state == State.EXITED:
+                workload.after_end(engine, seen)
+            if engine.capabilities.restarts_by_itself:
+                engine.stop(workload.engine_name)  # it has ended as its console told it, and would be started again
     except EngineError as error:
         logger.warning("%s cannot be looked at: %s", workload.engine_name, error)
         if not overdue:

@@ -230,10 +230,16 @@ def test_a_pool_that_the_node_names_must_have_the_address(cluster: Cluster) -> N
 
     with pytest.raises(EngineError) as missing:
         engine.probe_address(GAME.ip, GAME.port)
-    engine.ensure(spec := spec_of(ports=(GAME,)))
+    spec = spec_of(ports=(GAME,))
+    with pytest.raises(EngineError, match="No pool"):
+        engine.ensure(spec)
+    assert engine.inspect(spec.name) is None
+    cluster.fail("list", "ipaddresspools", status=403)
+    blind = engine_of(cluster, address_pool="loopback")
+    blind.ensure(spec)
 
     assert missing.value.reason is Reason.ADDRESS_MISSING
-    told(engine, spec, "not compatible with requested address pool loopback")
+    told(blind, spec, "not compatible with requested address pool loopback")
     assert "no pool named nowhere" in verdicts(engine_of(cluster, address_pool="nowhere"))["Addresses"].found
 
 
@@ -246,16 +252,19 @@ def test_a_pool_that_is_kept_for_others_is_waited_for_and_no_address_held_agains
     next(pool for pool in cluster.objects("ipaddresspools") if pool["metadata"]["name"] == "players")["spec"][
         "serviceAllocation"
     ] = {"namespaces": ["team-a"]}
+    spec = spec_of(ports=(GAME,))
     if is_seen:
-        with pytest.raises(EngineError, match="No pool of the cluster's load balancer has any") as refused:
-            engine.probe_address(GAME.ip, GAME.port)
-        assert refused.value.reason is Reason.UNAVAILABLE
-    else:
-        cluster.fail("list", "ipaddresspools", status=403, times=99)
-        assert engine.probe_address(GAME.ip, GAME.port) == ""
+        for ask in (lambda: engine.probe_address(GAME.ip, GAME.port), lambda: engine.ensure(spec)):
+            with pytest.raises(EngineError, match="No pool of the cluster's load balancer has any") as refused:
+                ask()
+            assert refused.value.reason is Reason.UNAVAILABLE
+        return
+    cluster.fail("list", "ipaddresspools", status=403, times=99)
 
-    engine.ensure(spec := spec_of(ports=(GAME,)))
+    free = engine.probe_address(GAME.ip, GAME.port)
+    engine.ensure(spec)
 
+    assert free == ""
     assert told(engine, spec, "pool players not compatible").obstacle.reason is Reason.UNAVAILABLE
 
 

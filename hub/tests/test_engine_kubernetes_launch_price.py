@@ -221,6 +221,7 @@ def test_an_address_that_is_not_given_is_asked_for_after_a_while(
     cluster: Cluster, agent: KubernetesEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub.engines.kubernetes.looks.FIRST_QUESTION_SECONDS", 0.3)
+    cluster.fail("list", "ipaddresspools", status=403, times=99)
     far = PortBinding("game", "203.0.113.7", 25565, 25565)
     spec = spec_of(ports=(far,))
     agent.ensure(spec)

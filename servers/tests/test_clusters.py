@@ -9,13 +9,16 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.models import AuditEntry
 from hub.engines.base import EngineError, Observation, Obstacle, Probe, ProbeKind, Reason, State
 from hub.engines.fake import FakeEngine
 from hub.engines.kubernetes import KubernetesEngine
 from hub.nodes import operations
-from hub.nodes.choices import AddressState, DesiredStatus, ObservedStatus
+from hub.nodes.choices import AddressState, DesiredStatus, Finding, ObservedStatus
+from hub.nodes.drift import judge
 from hub.nodes.models import Address, Node, Operation
 from hub.nodes.reconcile import reconcile
+from hub.nodes.shutdown import stop_workloads
 from servers import health, services
 from servers.models import GameServer, Template
 
@@ -48,8 +51,8 @@ class Cluster(FakeEngine):
         if self.restarts and seen.is_running:
             later = seen.started_at + timedelta(seconds=self.restarts)
             seen = replace(seen, started_at=later, restart_count=self.restarts)
-            return replace(seen, restart_cause="It ended with exit code 3.", is_ending=self.is_ending)
-        return seen
+            seen = replace(seen, restart_cause="It ended with exit code 3.")
+        return replace(seen, is_ending=self.is_ending and seen.is_running)
 
 
 @pytest.fixture
@@ -210,6 +213,39 @@ def test_what_was_given_up_stays_failed_until_it_has_ended(
 
     assert (server.observed_status, server.restart_count) == (S.FAILED, 8)
     assert "Given up after 8 crashes" in server.status_reason
+
+
+def test_what_was_brought_to_rest_with_the_hub_is_not_taken_for_running_while_it_ends(
+    server: GameServer, cluster: Cluster, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.is_slow = False
+    look(server, cluster)
+    look(server, cluster)
+    with monkeypatch.context() as patched:
+        for verb in ("stop", "kill"):
+            patched.setattr(cluster, verb, lambda name, **_: setattr(cluster, "is_ending", True))
+        stop_workloads(node, seconds=0, engine=cluster)
+
+    told = [(look(server, cluster).observed_status, judge(server, cluster.inspect(server.engine_name))[0])]
+    cluster.kill(server.engine_name)
+    cluster.is_ending = False
+    look(server, cluster)
+    look(server, cluster)
+
+    assert told == [(S.LOST, Finding.BUSY)]
+    assert (server.observed_status, server.restart_count, len(cluster.calls("ensure"))) == (S.RUNNING, 0, 2)
+    assert not AuditEntry.objects.filter(action__in=("workload.adopted", "server.crashed")).exists()
+
+
+def test_what_ends_by_its_console_when_the_hub_goes_down_is_not_started_again_by_its_cluster(
+    server: GameServer, cluster: Cluster, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_with_console(server, cluster)
+    monkeypatch.setattr(cluster, "send_input", lambda name, line: setattr(cluster, "is_slow", True))
+
+    stop_workloads(node, seconds=60, engine=cluster)
+
+    assert (len(cluster.calls("stop")), len(cluster.calls("kill"))) == (1, 0)
 
 
 def test_what_ends_by_its_console_and_is_started_again_is_stopped_before_it_is_killed(

@@ -150,6 +150,18 @@ def test_an_orphan_is_removed_and_keeps_its_data(
     assert [entry.data["finding"] for entry in AuditEntry.objects.filter(action="drift.removed")] == ["orphan"]
 
 
+def test_an_orphan_that_its_cluster_is_still_removing_is_on_its_way_out(
+    server: GameServer, node: Node, engine: FakeEngine, admin: User
+) -> None:
+    orphan(engine)
+    engine.fail("remove", EngineError("The cluster is deleting it.", reason=Reason.TIMED_OUT), after=True)
+
+    task = mend(node, engine, admin, "remove")
+
+    assert task.status == OperationStatus.DONE
+    assert task.message.endswith("is being removed, its data are kept: The cluster is deleting it.")
+
+
 def test_an_orphan_whose_row_has_come_back_is_left_alone(
     server: GameServer, node: Node, engine: FakeEngine, admin: User
 ) -> None:

@@ -150,6 +150,24 @@ def test_what_cannot_be_deleted_is_said_and_the_rest_goes(
     assert names(node) == [left]
 
 
+def test_what_a_cluster_is_still_deleting_is_under_way_and_not_refused(
+    node: Node, left: str, engine: FakeEngine, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.report(node, engine)
+    slow = EngineError("The cluster is deleting it.", reason=Reason.TIMED_OUT)
+    engine.fail("remove", slow)
+    asked = kept.ask_removal(node, actor=admin, names=[left], confirm=node.name)
+    monkeypatch.setattr(engine, "kept_data", list)
+
+    task = done(asked, engine)
+
+    assert (task.status, task.message) == (
+        OperationStatus.DONE,
+        "Data of 0 deleted; those of 1 are being deleted by the cluster.",
+    )
+    assert AuditEntry.objects.get(action="node.data_removed").data == {"names": [left], "kept": []}
+
+
 def test_the_agent_looks_of_its_own_accord(node: Node, engine: FakeEngine, games: Games) -> None:
     name = orphan(engine)
     sweep(node, engine=engine)

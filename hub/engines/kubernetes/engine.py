@@ -30,7 +30,7 @@ from ..base import (
 )
 from . import console, manifests, names
 from .ends import GONE_SECONDS, KILL_GRACE_SECONDS, Ends
-from .errors import Raced, Refused, refusal, translate, unavailable
+from .errors import Raced, Refused, refusal, translate
 from .examine import Examination
 from .gateway import PAUSE_SECONDS, Gateway
 from .launches import Launches
@@ -98,10 +98,9 @@ class KubernetesEngine(Engine):
         self.pools = Pools(self.gateway, self.policy.address_pool, hub=self.policy.hub)
         self.meters = Meters()
         self.looks = Looks(self.gateway, self.policy)
-        self.launches = Launches(self.gateway, self.looks, self.registries)
+        self.launches = Launches(self.gateway, self.looks, self.pools, self.registries)
         self.ends = Ends(self.gateway)
         self._half_removed: list[str] | None = None
-        self._leased: Sequence[str] = ()
 
     @classmethod
     def preload(cls) -> None:
@@ -284,18 +283,12 @@ class KubernetesEngine(Engine):
 
     def hold_addresses(self, ips: Sequence[str]) -> None:
         """The load balancer announces them; noted is what the hub could lease, for when it has none of these."""
-        self._leased = ips
+        self.pools.leasable = ips
 
     @_verb
     def probe_address(self, ip: str, port: int) -> str:
-        """Whether a pool has the address, and whether a service of others uses it; leases know of our own.
-
-        Where no pool has any that the hub could lease, to go through them one after the other would not help.
-        """
-        if self.policy.exposure == LOAD_BALANCER and not self.pools.have(ip):
-            if ip in self._leased and not any(self.pools.have(one) for one in self._leased):
-                text = "No pool of the cluster's load balancer has any of this node's addresses: see its examination."
-                raise unavailable(text)
-            raise EngineError(f"No pool of the cluster's load balancer has {ip}.", reason=Reason.ADDRESS_MISSING, ip=ip)
+        """Whether a pool has the address, and whether a service of others uses it; leases know of our own."""
+        if self.policy.exposure == LOAD_BALANCER:
+            self.pools.need(ip, port)
         node_ports = self.policy.exposure != LOAD_BALANCER
         return self.pools.user_of(ip, port, hub=self.policy.hub, node_ports=node_ports)

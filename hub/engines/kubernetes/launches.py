@@ -16,6 +16,8 @@ from .errors import Raced, Refused, is_of_own_quota, refusal, translate, unavail
 from .gateway import PAUSE_SECONDS, Gateway
 from .looks import Looks
 from .observe import View
+from .options import LOAD_BALANCER
+from .pools import Pools
 from .resources import CLAIMS, DEPLOYMENTS, NAMESPACES, SERVICES
 
 declare(
@@ -30,9 +32,10 @@ QUOTA_SECONDS = 5.0
 class Launches:
     """Makes workloads and changes them, each step by one request that may be repeated."""
 
-    def __init__(self, gateway: Gateway, looks: Looks, registries: Sequence[Mapping[str, str]]) -> None:
+    def __init__(self, gateway: Gateway, looks: Looks, pools: Pools, registries: Sequence[Mapping[str, str]]) -> None:
         self.gateway = gateway
         self.looks = looks
+        self.pools = pools
         self.policy = looks.policy
         self.registries = registries
 
@@ -41,6 +44,7 @@ class Launches:
         config = manifests.fingerprint(spec, self.policy, self.registries)
         view = None if self.looks.was_absent(spec.name) else self.looks.look(spec.name)
         if view is None:
+            self._need_addresses(spec)
             run = uuid.uuid4().hex[:12]
             found = self._make_namespace(manifests.namespace(spec, self.policy, run=run, config=config))
             view = View(found)
@@ -57,6 +61,7 @@ class Launches:
                 return self.looks.observe(view)
             run = uuid.uuid4().hex[:12] if is_new_run else view.run
             if is_new_run:
+                self._need_addresses(spec)
                 change = manifests.namespace(spec, self.policy, run=run, config=config)["metadata"]
                 found = self._change_namespace(view, change)
                 view = replace(view, namespace=found, services=self.gateway.find(SERVICES, spec.name))
@@ -65,6 +70,13 @@ class Launches:
         deployment = self._fill(spec, view, run)
         failpoint("kubernetes.ensure.after_deployment")
         return self.looks.observe(replace(view, pods=(), services=(), deployment=deployment))
+
+    def _need_addresses(self, spec: WorkloadSpec) -> None:
+        """Refuse addresses that no pool gives to us, before anything is made."""
+        if self.policy.exposure == LOAD_BALANCER:
+            for binding in spec.ports:
+                if binding.public:
+                    self.pools.need(binding.ip, binding.port)
 
     def _is_complete(self, view: View) -> bool:
         """Whether the last thing that a launch makes is there, and is that of this run."""

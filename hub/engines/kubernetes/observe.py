@@ -35,7 +35,6 @@ NOTED = timedelta(seconds=20)
 PREPARING = "The cluster is preparing it."
 LATE = timedelta(minutes=1)
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
-# No pool has the IP, or somebody has it who does not share it with us: then no other port on it can be had either.
 # What MetalLB says of an IP that somebody has, of a port of it; all else is about its configuration, not the address.
 WHOLE_IP_TAKEN = ("sharing key", "also in use")
 PORT_TAKEN = "already in use"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..base import EngineError, Reason
 from . import names
-from .errors import Refused
+from .errors import Refused, unavailable
 from .gateway import Gateway
 from .resources import BGP_ADVERTISEMENTS, L2_ADVERTISEMENTS, POOLS, SERVICES
 
@@ -33,6 +33,7 @@ class Pools:
         self.gateway = gateway
         self.name = name
         self.hub = hub
+        self.leasable: Sequence[str] = ()  # all that the hub could lease here, as far as it was told
         self._ranges: list[tuple[int, int, int]] | None = None
         self._until = 0.0
         self._services: list[dict[str, Any]] = []
@@ -63,6 +64,19 @@ class Pools:
             return True
         address = ipaddress.ip_address(ip)
         return any(version == address.version and first <= int(address) <= last for version, first, last in ranges)
+
+    def need(self, ip: str, port: int) -> None:
+        """Raise ADDRESS_MISSING for an address that no pool has for us.
+
+        Where none has any that the hub could lease, to go through them one after the other would not help.
+        """
+        if self.have(ip):
+            return
+        if ip in self.leasable and not any(self.have(one) for one in self.leasable):
+            text = "No pool of the cluster's load balancer has any of this node's addresses: see its examination."
+            raise unavailable(text)
+        text = f"No pool of the cluster's load balancer has {ip}."
+        raise EngineError(text, reason=Reason.ADDRESS_MISSING, ip=ip, port=port)
 
     def user_of(self, ip: str, port: int, *, hub: str, node_ports: bool) -> str:
         """Which service uses an address, in words, or "". Raises ADDRESS_MISSING for an IP that others have whole."""
