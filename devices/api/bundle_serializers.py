@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema_field
@@ -13,7 +14,7 @@ from hub.api.openapi import example
 from ..bundles.choices import UPLOAD_PIECE_BYTES, BundleKind
 from ..bundles.models import Bundle, PublisherKey
 from ..configuration.models import ConfigRevision
-from ..configuration.schema import LOG_LEVELS
+from ..configuration.schema import LOG_LEVELS, LONGEST
 from ..deployments.choices import ATTEMPTS, SOAK_SECONDS, TIMEOUT_SECONDS
 from ..deployments.models import Deployment, DeploymentTarget
 from ..packaging.manifest import LONGEST as MANIFEST_LENGTH
@@ -401,9 +402,15 @@ class ConfigChangeSerializer(serializers.Serializer[Any]):
     heartbeat_timeout = serializers.IntegerField(min_value=5, max_value=600, required=False)
     deploy_timeout = serializers.IntegerField(min_value=60, max_value=3600, required=False)
     log_level = serializers.ChoiceField(choices=[(level, level) for level in LOG_LEVELS], required=False)
-    settings = SmallJSONField(required=False, help_text="For the programs on the device.")
+    settings = SmallJSONField(most_bytes=LONGEST, required=False, help_text="For the programs on the device.")
     expected_version = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
     note = serializers.CharField(max_length=300, required=False, allow_blank=True)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """A setting that is misspelt must not pass for one that is left out, which is inherited from then on."""
+        if isinstance(data, Mapping) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError({unknown[0]: ["There is no such setting."]})
+        return super().to_internal_value(data)
 
 
 class ConfigRollbackSerializer(serializers.Serializer[Any]):

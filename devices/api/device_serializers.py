@@ -25,10 +25,14 @@ KEY = (
 class SmallJSONField(serializers.JSONField):
     """An object of a few kilobytes."""
 
+    def __init__(self, *, most_bytes: int = MOST_JSON_BYTES, **options: Any) -> None:
+        super().__init__(**options)
+        self.most_bytes = most_bytes
+
     def to_internal_value(self, data: Any) -> Any:
         value = super().to_internal_value(data)
-        if not isinstance(value, dict) or len(json.dumps(value)) > MOST_JSON_BYTES:
-            raise serializers.ValidationError(f"An object of at most {MOST_JSON_BYTES} bytes.")
+        if not isinstance(value, dict) or len(json.dumps(value)) > self.most_bytes:
+            raise serializers.ValidationError(f"An object of at most {self.most_bytes} bytes.")
         try:
             check_storable(value)
         except ValueError as error:

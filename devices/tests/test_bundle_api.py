@@ -319,6 +319,18 @@ def test_config_create_update_and_version_increment(program: Program) -> None:
     assert program.ask("PUT", path, {"polling_interval": 5}).status_code == 400
 
 
+def test_config_takes_what_the_page_takes(program: Program) -> None:
+    """A misspelt setting is named and changes nothing; `settings` have the bounds of the schema."""
+    path = f"devices/{DeviceFactory().pk}/config"
+    program.ask("PUT", path, {"polling_interval": 30, "settings": {"x": "y" * 20_000}})
+
+    refused = program.ask("PUT", path, {"poling_interval": 60})
+
+    assert (refused.status_code, list(refused.json()["fields"])) == (400, ["poling_interval"])
+    now = program.ask("GET", path).json()
+    assert (now["config_version"], now["desired"]["polling_interval"]) == (2, 30)
+
+
 def test_config_of_a_group(program: Program) -> None:
     group = DeviceGroupFactory()
     device = DeviceFactory()
