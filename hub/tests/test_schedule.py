@@ -360,6 +360,21 @@ def test_no_more_children_than_allowed_and_one_per_run(started: list[str]) -> No
     assert started == ["1", "2"]
 
 
+def test_what_finds_no_place_has_the_next_one_before_what_is_due_later(
+    started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran(MINUTELY, NOON - timedelta(days=1))
+    redis_is_down(monkeypatch)
+    scheduler = Scheduler(TABLE)
+    scheduler.run_here([(run_id, MINUTELY) for run_id in (-1, -2, -3)])
+    scheduler.children.clear()
+
+    scheduler.tick()
+
+    assert started[:3] == ["-1", "-2", "-3"]
+    assert started[3:] == [str(PeriodicRun.objects.get(task=MINUTELY.name, outcome="waiting").pk)]
+
+
 def test_long_backups_hold_up_neither_the_dump_nor_the_wal_nor_what_no_worker_takes(
     started: list[str],
 ) -> None:

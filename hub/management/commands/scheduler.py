@@ -29,6 +29,7 @@ class Scheduler:
     def __init__(self, table: tuple[schedule.Periodic, ...]) -> None:
         self.table = table
         self.children: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}  # each with the place that it takes
+        self.without_place: list[tuple[int, schedule.Periodic]] = []
         self.in_trouble = False
 
     def tick(self) -> None:
@@ -38,7 +39,7 @@ class Scheduler:
             now = schedule.beat()
             schedule.give_up(self.table)
             unsent = [run for run in schedule.claim(self.table, now) if not schedule.send(*run)]
-            self.run_here([*unsent, *schedule.unbegun(self.table)])
+            self.run_here([*schedule.unbegun(self.table), *self.without_place, *unsent])
         except DatabaseTrouble as error:
             if not self.in_trouble:
                 logger.warning("the database does not answer, trying on: %s", error)
@@ -50,11 +51,20 @@ class Scheduler:
             self.in_trouble = False
 
     def run_here(self, runs: list[tuple[int, schedule.Periodic]]) -> None:
-        """Run what no worker takes, in children, so that a long run does not hold up the next slot."""
+        """Run what no worker takes, in children, so that a long run does not hold up the next slot.
+
+        What finds no place has the first that is free at the next looks: tasks that are due again and again would
+        else keep it from its turn for as long as they like.
+        """
         self.children = {run_id: kept for run_id, kept in self.children.items() if kept[1].poll() is None}
-        for run_id, task in runs:
+        self.without_place = []
+        for run_id, task in dict(runs).items():
+            if run_id in self.children:
+                continue
             taken = sum(place == task.place for place, _ in self.children.values())
-            if run_id not in self.children and taken < (1 if task.apart else CHILDREN_AT_ONCE):
+            if taken >= (1 if task.apart else CHILDREN_AT_ONCE):
+                self.without_place.append((run_id, task))
+            else:
                 command = [sys.executable, "manage.py", "run_periodic", "--claimed", str(run_id)]
                 self.children[run_id] = task.place, subprocess.Popen(command, cwd=settings.BASE_DIR)
 
