@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import socket
 import time
@@ -24,13 +26,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def free_port() -> int:
-    """A port of this machine on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+PORTS = range(21_000, 32_000)  # outside the range of outgoing connections
+_next_ports = itertools.count(os.getpid() * 1009)
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 10.0, *, pause: float = 0.02, what: str = "") -> T:
+def free_port(ip: str = "127.0.0.1") -> int:
+    """A port that nobody uses now, told once; other test runs of this machine look elsewhere."""
+    for number in itertools.islice(_next_ports, len(PORTS)):
+        port = PORTS[number % len(PORTS)]
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                holder = stack.enter_context(socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, kind))
+                holder.bind((ip, port))
+            return port
+    raise AssertionError("no free port")
+
+
+def wait_until(predicate: Callable[[], T], timeout: float = 60.0, *, pause: float = 0.02, what: str = "") -> T:
     """Poll until the predicate is true and return what it said; fail with `what` was awaited when time is up."""
     deadline = time.monotonic() + timeout
     while True:
@@ -45,6 +57,12 @@ def wait_until(predicate: Callable[[], T], timeout: float = 10.0, *, pause: floa
 def replace_sleep(monkeypatch: pytest.MonkeyPatch, module: Any, sleep: Callable[[float], object]) -> None:
     """Let one module sleep otherwise. Never `time.sleep` itself, which every other thread of the process calls too."""
     monkeypatch.setattr(module, "time", SimpleNamespace(**{**vars(time), "sleep": sleep}))
+
+
+def stop_rate_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no minute of the rate limits end within a test."""
+    moment = time.time() // 60 * 60 + 10
+    monkeypatch.setattr("hub.api.throttles.time", SimpleNamespace(time=lambda: moment))
 
 
 def run_commit_hooks() -> None:

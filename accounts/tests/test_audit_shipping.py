@@ -138,7 +138,7 @@ def test_syslog_by_tcp_frames_each_message_by_its_length(settings):
         reader.start()
         sealed("thing.one", "thing.two")
         count = audit_shipping.ship()
-        reader.join(5)
+        reader.join(60)
 
     actions, rest = [], bytes(got)
     while rest:

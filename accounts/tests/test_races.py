@@ -27,7 +27,7 @@ def at_once(*calls: Callable[[], object]) -> list[str]:
 
     def run(call: Callable[[], object]) -> str:
         try:
-            barrier.wait(timeout=10)
+            barrier.wait(60)
             call()
         except HubError as refusal:
             return refusal.code

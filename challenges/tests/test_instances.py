@@ -754,7 +754,7 @@ def test_hundred_clicks_make_one_instance():
 
     def click(_: int) -> list[Any]:
         try:
-            barrier.wait(20)
+            barrier.wait(60)
             return [services.launch_instance(arena.event, challenge.slug, actor=captain) for _ in range(20)]
         finally:
             connection.close()
@@ -776,7 +776,7 @@ def test_limit_of_a_team_holds_under_clicks_at_once():
 
     def click(number: int) -> bool:
         try:
-            barrier.wait(20)
+            barrier.wait(60)
             services.launch_instance(arena.event, challenges[number].slug, actor=captain)
         except LimitReached:
             return False

@@ -41,7 +41,7 @@ def at_once() -> Iterator[AtOnce]:
         barrier = threading.Barrier(count)
 
         def work(number: int) -> Any:
-            barrier.wait(30)
+            barrier.wait(60)
             try:
                 return function(number)
             except HubError as error:

@@ -162,8 +162,8 @@ def test_what_goes_wrong_is_told_and_the_program_goes_on(device: Program) -> Non
     assert (failing.error_message, failing.output) == ("The script ended with 3.", "no camera here\n")
 
     endless = 'echo $$ > "$KUTANGA_STATE/pids"; sleep 600 & echo $! >> "$KUTANGA_STATE/pids"; sleep 600'
-    late = becomes(put(release("1.1", endless, deploy_terms={"timeout_seconds": 1})), "failed", "script_timeout")
-    assert late.error_message == "The script did not end within 1 s."
+    late = becomes(put(release("1.1", endless, deploy_terms={"timeout_seconds": 4})), "failed", "script_timeout")
+    assert late.error_message == "The script did not end within 4 s."
     pids = [int(word) for word in device.read("pids").split()]
     assert len(pids) == 2
     wait_until(lambda: not any(map(is_alive, pids)), PATIENCE)

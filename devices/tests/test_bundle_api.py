@@ -17,6 +17,7 @@ from accounts.tests.factories import UserFactory, token_for
 from devices.bundles.choices import UPLOAD_PIECE_BYTES
 from devices.bundles.models import Bundle
 from devices.deployments.models import Deployment
+from hub.testing import stop_rate_windows
 
 from .bundle_files import bundle
 from .deployment_helpers import beat, deploy, make_bundle, run_through
@@ -73,7 +74,10 @@ def program(client: Client) -> Program:
     return Program(client)
 
 
-def test_uploads_have_a_limit_of_their_own_for_their_beginning(program: Program, settings: Any) -> None:
+def test_uploads_have_a_limit_of_their_own_for_their_beginning(
+    program: Program, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_rate_windows(monkeypatch)
     settings.HUB_API_RATES = {"upload": 2}
 
     begun = [program.ask("POST", "bundles", {"name": "camera", "version": f"1.{n}", "size_bytes": 9}) for n in range(3)]

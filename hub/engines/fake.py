@@ -184,7 +184,7 @@ class FakeEngine(Engine):
         archives=True,
         limits=dict.fromkeys(("memory", "swap", "cpu", "pids", "disk", "files"), Enforcement.ENFORCED),
     )
-    timeout_seconds = 5.0
+    timeout_seconds = 60.0
     nodes: ClassVar[dict[str, FakeNode]] = {}
 
     @classmethod

@@ -13,5 +13,5 @@ def ensure_at_once(factory: tuple[type[Engine], Mapping[str, Any]], spec: Worklo
     """Call ensure at the same moment as the others."""
     cls, options = factory
     engine = cls(node="contract", options=options)
-    barrier.wait(30)
+    barrier.wait(60)
     engine.ensure(spec)

@@ -35,7 +35,7 @@ class Lab(DockerHarness):
         """Run a script to its end and return what it printed."""
         spec = self.script(script, **changes)
         self.engine.ensure(spec)
-        wait_until(lambda: not self.engine.inspect(spec.name).is_running, 30, what="the end of the script")
+        wait_until(lambda: not self.engine.inspect(spec.name).is_running, what="the end of the script")
         return list(self.engine.logs(spec.name).lines)
 
     def container(self, spec: WorkloadSpec) -> Mapping[str, Any]:

@@ -339,13 +339,3 @@ def held_socket(ip: str, port: int, kind: socket.SocketKind, *, reuse: bool = Fa
         if kind == socket.SOCK_STREAM:
             holder.listen()
         yield
-
-
-def free_port(ip: str = "127.0.0.1") -> int:
-    """A port that nobody uses now, outside the range of outgoing connections."""
-    for port in range(21000, 30000):
-        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                stack.enter_context(held_socket(ip, port, kind))
-            return port
-    raise AssertionError("no free port")

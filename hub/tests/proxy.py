@@ -95,14 +95,14 @@ class Proxy:
                 self.start(name)
             for name in names:
                 self.wait_for(name)
-            wait_until(self._listens, timeout=20, what="nginx")
+            wait_until(self._listens, what="nginx")
             yield self
         finally:
             nginx.terminate()
             for web in self.web.values():
                 web.terminate()
             for process in (nginx, *self.web.values()):
-                process.wait(30)
+                process.wait(60)
 
     def start(self, name: str) -> None:
         self.web[name] = subprocess.Popen(

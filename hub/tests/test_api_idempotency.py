@@ -98,12 +98,12 @@ def test_repetition_that_comes_too_early_is_told_to_wait(ada: Any) -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
             ask.set()
-            let_go.wait(10)
+            let_go.wait(60)
         connections.close_all()
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert ask.wait(10)
+    assert ask.wait(60)
     response = post(ada, "k1")
     let_go.set()
     holder.join()

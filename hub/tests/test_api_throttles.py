@@ -23,7 +23,7 @@ cache: Any = caches["default"]
 
 
 @pytest.fixture(autouse=True)
-def _fresh(settings: Any) -> Iterator[None]:
+def _fresh(settings: Any, clock: SimpleNamespace) -> Iterator[None]:
     settings.HUB_API_RATES = {"anonymous": 3, "user": 5}
     cache.clear()
     yield

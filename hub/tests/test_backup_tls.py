@@ -54,7 +54,7 @@ def test_program_of_the_embedded_server_speaks_tls(name: str, tmp_path: Path) ->
             check=False,
             timeout=20,
         )
-        thread.join(20)
+        thread.join(60)
 
     assert heard[0] == ASKS_FOR_TLS, done.stderr
     assert b"user\x00hub\x00" in heard[1]

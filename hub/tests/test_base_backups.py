@@ -107,7 +107,7 @@ def test_lost_slot_begins_a_new_stream_and_a_full_backup(world: World) -> None:
     before = wal.streams()[0].name
     world.stop_receiver()
     source = programs.source()
-    assert wait_until(lambda: wal.lag_bytes(source) is None, 10)
+    assert wait_until(lambda: wal.lag_bytes(source) is None, 60)
     source.rows("SELECT pg_drop_replication_slot(%s)", [wal.SLOT])
 
     with pytest.raises(Unavailable, match="receive_wal"):

@@ -67,7 +67,7 @@ def test_redis_is_asked_again(cache: PatientRedisCache) -> None:
     cache.set("a", "local")
     assert cache.local.get("a") == "local"
 
-    wait_until(lambda: cache.get("a") is None, 2)
+    wait_until(lambda: cache.get("a") is None)
 
 
 def test_connections_have_short_timeouts() -> None:

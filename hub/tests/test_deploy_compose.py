@@ -444,7 +444,7 @@ def valkey(tmp_path: Path) -> Iterator[dict[str, str]]:
     told["nobody"] = "unix:///run/valkey/valkey.sock?db=0"
     told["health"] = "unix://health:any@/run/valkey/valkey.sock?db=0"
     try:
-        wait_until(Path(place, "valkey.sock").exists, 10, what="Valkey")
+        wait_until(Path(place, "valkey.sock").exists, what="Valkey")
         yield {name: address.replace("/run/valkey", place) for name, address in told.items()}
     finally:
         process.kill()
@@ -571,10 +571,10 @@ def test_alertmanager_tells_the_channels_and_a_critical_one_silences_the_rest(tm
             done = subprocess.run([*amtool, "add", *labels], capture_output=True, check=False)
             return done.returncode == 0
 
-        wait_until(lambda: add("alertname=AgentDown", "severity=critical", "node=a"), 10, what="Alertmanager")
+        wait_until(lambda: add("alertname=AgentDown", "severity=critical", "node=a"), what="Alertmanager")
         assert add("alertname=PoolAlmostFull", "severity=warning", "node=a")
         assert add("alertname=PoolAlmostFull", "severity=warning", "node=b")
-        wait_until(lambda: len(Channels.sent) >= 3, 10, pause=0.1, what="messages")
+        wait_until(lambda: len(Channels.sent) >= 3, pause=0.1, what="messages")
         told = subprocess.run(
             [*amtool, "query", "--inhibited", "-o", "json"], capture_output=True, text=True, check=True
         )

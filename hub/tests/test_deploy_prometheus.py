@@ -198,7 +198,7 @@ def test_every_query_of_the_dashboards_finds_something_on_a_prometheus_that_scra
             except (OSError, IndexError):
                 return False
 
-        wait_until(is_scraped, 30, what="three scrapes")
+        wait_until(is_scraped, what="three scrapes")
         empty = [name for name, expression in panels() if not ask(address, expression) and not may_be_empty(expression)]
         empty_queues()
         assert empty == []

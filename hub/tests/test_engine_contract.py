@@ -18,7 +18,7 @@ from hub.engines.base import (
     WorkloadSpec,
     labels_for,
 )
-from hub.testing import wait_until
+from hub.testing import free_port, wait_until
 
 from .callers import ensure_at_once
 from .cluster.role import BEYOND_THE_CONTRACT, shipped_role
@@ -35,7 +35,6 @@ from .harnesses import (
     STUBBORN,
     Harness,
     KubernetesHarness,
-    free_port,
 )
 
 UNKNOWN_NAMES = [

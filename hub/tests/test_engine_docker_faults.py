@@ -19,11 +19,12 @@ import pytest
 from hub.engines.base import EngineError, PortBinding, Reason, State
 from hub.engines.docker import DockerEngine
 from hub.failpoints import FAILPOINTS
+from hub.testing import free_port
 
 from .docker_helpers import Lab
 from .docker_images import image
 from .dockerd import PrivateDaemon
-from .harnesses import KEEPS_A_FILE, SLEEPER, STUBBORN, free_port, held_socket
+from .harnesses import KEEPS_A_FILE, SLEEPER, STUBBORN, held_socket
 from .process_helpers import in_child
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]

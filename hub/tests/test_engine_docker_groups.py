@@ -46,7 +46,7 @@ def lab() -> Iterator[Lab]:
 
 
 def wait_for_row(lab: Lab, spec: WorkloadSpec) -> None:
-    wait_until(lambda: "the one row" in lab.engine.logs(spec.name).lines, 20, what="the answer of the database")
+    wait_until(lambda: "the one row" in lab.engine.logs(spec.name).lines, what="the answer of the database")
 
 
 def all_of(lab: Lab) -> list[dict[str, Any]]:
@@ -125,7 +125,7 @@ def test_restart_of_a_group_starts_its_sidecars_in_the_new_network(lab: Lab):
 
     lab.engine.ensure(spec)
 
-    wait_until(lambda: list(lab.engine.logs(spec.name).lines).count("the one row") == 2, 20, what="a second answer")
+    wait_until(lambda: list(lab.engine.logs(spec.name).lines).count("the one row") == 2, what="a second answer")
 
 
 def test_planted_file_is_read_and_cannot_be_changed(lab: Lab):
@@ -210,7 +210,7 @@ def test_addresses_are_held_served_and_let_go(lab: Lab):
     def page() -> str:
         return subprocess.run(["curl", "-s", f"http://{ips[0]}/"], capture_output=True, text=True, check=False).stdout
 
-    assert wait_until(page, 20, what="an answer at the address") == "hello\n"
+    assert wait_until(page, what="an answer at the address") == "hello\n"
     assert held(lab) == set(ips)
     lab.engine.hold_addresses(ips[:1])
     assert held(lab) == {ips[0]}

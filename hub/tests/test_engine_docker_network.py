@@ -18,11 +18,10 @@ import pytest
 
 from hub.engines.base import EngineError, Limits, PortBinding, Reason, WorkloadSpec
 from hub.engines.docker import DockerEngine
-from hub.testing import wait_until
+from hub.testing import free_port, wait_until
 
 from . import reach
 from .docker_images import image
-from .harnesses import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -84,7 +83,7 @@ class World:
     def reached_from_inside(self, targets: Sequence[tuple[str, int]], **fields: Any) -> set[str]:
         """Try every target from a new workload; returns those that answered."""
         spec = self.start("attempt", json.dumps(targets), **fields)
-        wait_until(lambda: not self.engine.inspect(spec.name).is_running, 30, what="the attempts")
+        wait_until(lambda: not self.engine.inspect(spec.name).is_running, what="the attempts")
         lines = self.engine.logs(spec.name).lines
         self.engine.remove(spec.name)
         return _reached(lines[-1])

@@ -80,7 +80,7 @@ def test_hanging_verb_waits_until_it_is_let_go(engine):
 
     while_hanging = engine.list_owned()
     gate.set()
-    caller.join(5)
+    caller.join(60)
 
     assert while_hanging == []
     assert engine.inspect(spec.name).is_running

@@ -87,14 +87,14 @@ def test_a_cluster_that_hangs_costs_bounded_time(
     cluster: Cluster, engine: KubernetesEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine.gateway.timeout_seconds = 0.5
-    cluster.fail(hang_seconds=3, times=None)
+    cluster.fail(hang_seconds=120, times=None)
     begun = time.monotonic()
 
     with pytest.raises(EngineError) as failed:
         engine.list_owned()
 
     assert failed.value.reason is Reason.TIMED_OUT
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 60
 
 
 def test_nobody_there_is_unavailable(cluster: Cluster) -> None:
@@ -222,13 +222,13 @@ def test_a_removal_gives_way_to_who_starts_it_meanwhile(cluster: Cluster, engine
 def test_a_console_that_is_not_opened_costs_bounded_time(cluster: Cluster, engine: KubernetesEngine) -> None:
     spec = run(engine, spec_of(ECHOES_INPUT))
     engine.gateway.timeout_seconds = 1
-    cluster.fail("get", "pods/attach", hang_seconds=4)
+    cluster.fail("get", "pods/attach", hang_seconds=120)
     begun = time.monotonic()
 
     with pytest.raises(EngineError):
         engine.send_input(spec.name, "news")
 
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 60
 
 
 # The whole.

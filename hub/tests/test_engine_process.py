@@ -15,9 +15,9 @@ from hub.engines.process import ProcessEngine
 from hub.engines.process.home import boot_time
 from hub.engines.process.processes import Process
 from hub.engines.process.shim.processes import children, is_executing, start_ticks
-from hub.testing import wait_until
+from hub.testing import free_port, wait_until
 
-from .harnesses import BUSY, LIMITS, SLEEPER, STUBBORN, ProcessHarness, free_port
+from .harnesses import BUSY, LIMITS, SLEEPER, STUBBORN, ProcessHarness
 from .process_helpers import (
     ALONE,
     BOTH,
@@ -504,7 +504,7 @@ class TestFilesLeft:
         os.close(lock)
 
         assert refused.value.reason is Reason.TIMED_OUT
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30
         assert harness.look(spec.name).is_running
 
     def test_limits_may_change_with_the_generation(self, harness):

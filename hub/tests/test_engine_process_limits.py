@@ -90,7 +90,7 @@ def test_processes_beyond_the_limit_are_watched_without_groups(bare):
 @needs_cgroups
 def test_program_gets_no_more_processor_than_its_limit(grouped):
     spec = grouped.start(BUSY, limits=replace(LIMITS, cpu_percent=20))
-    before, began = grouped.usage(spec).cpu_seconds_total, time.monotonic()
+    began, before = time.monotonic(), grouped.usage(spec).cpu_seconds_total
 
     time.sleep(1.0)  # the share is a figure over time
     after, ended = grouped.usage(spec).cpu_seconds_total, time.monotonic()

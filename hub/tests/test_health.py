@@ -79,14 +79,14 @@ def test_check_that_fails_is_down_and_shows_no_words_of_the_error() -> None:
 
 
 def test_hung_check_does_not_hold_up_the_answer(monkeypatch: pytest.MonkeyPatch, let_go: threading.Event) -> None:
-    monkeypatch.setattr(health, "DEADLINE_SECONDS", 0.2)
-    health.register("hung", lambda: Finding(OK) if let_go.wait(20) else Finding(DOWN))
+    monkeypatch.setattr(health, "DEADLINE_SECONDS", 2)
+    health.register("hung", lambda: Finding(OK) if let_go.wait(60) else Finding(DOWN))
     health.register("fine", lambda: Finding(OK))
     began = time.monotonic()
 
     report = health.report()
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 30
     assert states(report) == {"hung": DOWN, "fine": OK}
 
 
@@ -97,17 +97,16 @@ def test_hung_check_gets_no_second_thread(monkeypatch: pytest.MonkeyPatch, let_g
 
     def hang() -> Finding:
         started.append(1)
-        let_go.wait(20)
+        let_go.wait(60)
         return Finding(OK)
 
     health.register("hung", hang)
 
     for _ in range(5):
         assert health.report().state == DEGRADED
+    assert len(started) == 1
     let_go.set()
-    wait_until(lambda: health.report().state == OK, 2)
-
-    assert len(started) < 5
+    wait_until(lambda: health.report().state == OK)
 
 
 def test_asking_often_runs_the_checks_once() -> None:
@@ -125,8 +124,9 @@ def test_asking_often_runs_the_checks_once() -> None:
     assert len(ran) == 1
 
 
-def test_checks_run_side_by_side() -> None:
-    barrier = threading.Barrier(3, timeout=2)
+def test_checks_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "DEADLINE_SECONDS", 60)
+    barrier = threading.Barrier(3, timeout=60)
     for name in "abc":
         health.register(name, lambda: Finding(OK, str(barrier.wait())))
 

@@ -100,7 +100,7 @@ def test_launch_that_cannot_succeed_is_taken_back_by_the_next_worker(point: str,
     killed_at(point, arena, lambda: arena.fresh(instance).observed_status == "failed")
 
     assert "kutanga/web:1" in arena.fresh(instance).status_reason
-    assert arena.cluster.objects("pods") == []
+    wait_until(lambda: arena.cluster.objects("pods") == [], what="the end of its pod")
     assert not Operation.objects.open().exists()
 
 

@@ -345,7 +345,7 @@ def test_down_and_status_of_a_hub_that_does_not_run(place, capsys):
 @pytest.fixture
 def sleeper():
     """A process that lives until it is asked to go."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
         yield process
         process.kill()
 
@@ -364,7 +364,7 @@ def test_down_asks_a_hub_that_has_not_written_its_state_yet(place, sleeper, monk
 
     def begin() -> None:
         write_json(place.state_file, _state_of(sleeper))
-        sleeper.wait(10)
+        sleeper.wait(60)
         holder.release()
 
     beginning = threading.Timer(0.2, begin)

@@ -11,8 +11,9 @@ import psycopg
 import pytest
 import redis
 
-from hub.launcher.processes import Identity, wait_until
+from hub.launcher.processes import Identity
 from hub.launcher.throwaway import Throwaway
+from hub.testing import wait_until
 
 
 def test_run_has_real_postgresql_without_superuser_rights():
@@ -47,7 +48,7 @@ def test_servers_end_with_a_killed_test_run():
         "import json, time; from hub.launcher.throwaway import Throwaway\n"
         "servers = Throwaway(postgres=False)\n"
         "print(json.dumps([servers.process.pid, servers.addresses['root']]), flush=True)\n"
-        "time.sleep(60)"
+        "time.sleep(600)"
     )
     run = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     pid, root = json.loads(run.stdout.readline())
@@ -56,7 +57,7 @@ def test_servers_end_with_a_killed_test_run():
     run.send_signal(signal.SIGKILL)
     run.communicate()
 
-    assert wait_until(lambda: not keeper.is_alive() and not Path(root).exists(), 10)
+    wait_until(lambda: not keeper.is_alive() and not Path(root).exists(), what="the end of the servers")
 
 
 def test_servers_leave_no_directory_behind():

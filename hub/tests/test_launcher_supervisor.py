@@ -28,13 +28,14 @@ from hub.launcher.embedded import (
 from hub.launcher.errors import LaunchError
 from hub.launcher.place import Place, read_json
 from hub.launcher.plan import postgres
-from hub.launcher.processes import Identity, spawn, wait_until
+from hub.launcher.processes import Identity, spawn
 from hub.launcher.supervisor import LOGS_KEPT, Service, Stopped, Supervisor, end_orphans, rotate
 from hub.launcher.users import Account, run_as, service_user, unprivileged_user
+from hub.testing import wait_until
 
 CHECKOUT = Path(__file__).parents[2]
-PATIENT = "import time; print('up', flush=True); time.sleep(60)"
-STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+PATIENT = "import time; print('up', flush=True); time.sleep(600)"
+STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 
 
 @pytest.fixture
@@ -62,15 +63,17 @@ def _service(place: Place, name: str, script: str = PATIENT, **more) -> Service:
     def is_up() -> bool:
         return "up" in place.log(name).read_text()
 
-    return Service(name, [sys.executable, "-c", script], dict(os.environ), is_up, **{"start_seconds": 10, **more})
+    return Service(name, [sys.executable, "-c", script], dict(os.environ), is_up, **{"start_seconds": 60, **more})
 
 
 def _watch_until(supervisor: Supervisor, condition) -> None:
     """Let the supervisor watch until the condition holds, then ask it to stop as a person would."""
 
     def ask() -> None:
-        wait_until(condition, 15)
-        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            wait_until(condition)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     asker = threading.Thread(target=ask)
     asker.start()
@@ -92,14 +95,14 @@ def test_service_that_ends_while_starting_stops_the_start(supervisor, place):
 
 def test_service_that_never_answers_stops_the_start(supervisor, place):
     with pytest.raises(LaunchError, match="no answer in 0 s"):
-        supervisor.start(_service(place, "web", "import time; time.sleep(60)", start_seconds=0.2))
+        supervisor.start(_service(place, "web", "import time; time.sleep(600)", start_seconds=0.2))
 
 
 def test_service_that_may_start_again_gets_another_try(supervisor, place):
     flag = place.data / "tried"
     script = f"import pathlib, time; p = pathlib.Path({str(flag)!r})\nif not p.exists(): p.touch(); exit(1)\n{PATIENT}"
 
-    supervisor.start(_service(place, "postgres", script, start_again=5))
+    supervisor.start(_service(place, "postgres", script, start_again=60))
 
     assert "up" in place.log("postgres").read_text()
 
@@ -158,7 +161,7 @@ def test_children_of_a_service_end_with_it(supervisor, place):
     helper = place.data / "helper"
     script = (
         "import subprocess, sys\n"
-        "helper = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "helper = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         f"open({str(helper)!r}, 'w').write(str(helper.pid)); {PATIENT}"
     )
     supervisor.start(_service(place, "web", script))
@@ -167,14 +170,14 @@ def test_children_of_a_service_end_with_it(supervisor, place):
     supervisor.stop_all()
 
     assert identity is not None
-    assert wait_until(lambda: not identity.is_alive(), 5)
+    wait_until(lambda: not identity.is_alive())
 
 
 def test_wish_to_stop_ends_a_start(supervisor, place):
     threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
 
     with pytest.raises(Stopped):
-        supervisor.start(_service(place, "web", "import time; time.sleep(60)", start_seconds=30))
+        supervisor.start(_service(place, "web", "import time; time.sleep(600)", start_seconds=30))
 
 
 def test_command_returns_what_it_prints_and_logs_its_errors(supervisor, place):
@@ -207,7 +210,7 @@ def test_children_die_with_a_killed_supervisor(place):
         f"command = [sys.executable, '-c', {PATIENT!r}]\n"
         "is_up = lambda: place.log('web').stat().st_size > 0\n"
         "Supervisor(place, print).start(Service('web', command, dict(os.environ), is_up))\n"
-        "print('ready', flush=True); time.sleep(60)"
+        "print('ready', flush=True); time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=CHECKOUT)
     assert process.stdout.readline() == b"ready\n"
@@ -217,7 +220,7 @@ def test_children_die_with_a_killed_supervisor(place):
     process.communicate()
 
     assert child is not None
-    assert wait_until(lambda: not child.is_alive(), 5)
+    wait_until(lambda: not child.is_alive())
 
 
 def test_orphans_of_a_killed_supervisor_are_ended(supervisor, place):
@@ -389,7 +392,7 @@ def test_rows_survive_a_killed_postgresql(open_directory):
     embedded = Embedded(open_directory, find_binaries(Path(sys.prefix)))
     embedded.prepare()
     process = _start_postgres(embedded)
-    assert wait_until(embedded.postgres_answers, 30)
+    wait_until(embedded.postgres_answers)
     embedded.create_database()
     with psycopg.connect(embedded.database_url) as connection:
         connection.execute("CREATE TABLE t AS SELECT 1 AS a")
@@ -397,7 +400,7 @@ def test_rows_survive_a_killed_postgresql(open_directory):
     process.kill()
     process.wait()
     embedded.prepare()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     process = _start_postgres(embedded)
     while not embedded.postgres_answers() and time.monotonic() < deadline:
         if process.poll() is not None:
@@ -414,7 +417,7 @@ def test_rows_survive_a_killed_postgresql(open_directory):
 def test_running_postgresql_of_a_lost_launcher_is_ended_first(embedded):
     embedded.prepare()
     process = _start_postgres(embedded)
-    assert wait_until(embedded.postgres_answers, 30)
+    wait_until(embedded.postgres_answers)
     threading.Thread(target=process.wait).start()
 
     embedded.prepare()
@@ -520,8 +523,8 @@ def test_missing_servers_name_the_alternative(tmp_path):
 def test_programs_that_outlived_their_keeper_are_found_and_ended(place):
     home = place.data / "workloads" / "hub-server-1" / "data"
     home.mkdir(parents=True)
-    program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=home)
-    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=place.logs)
+    program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], cwd=home)
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], cwd=place.logs)
     threading.Thread(target=program.wait).start()
 
     assert up.down(place, Console()) == 0
@@ -537,9 +540,9 @@ def test_last_command_is_not_interrupted_and_its_failure_outlived(supervisor, pl
     supervisor.say = said.append
     supervisor.stopping = True
 
-    supervisor.run_at_end([sys.executable, "-c", "print('bye')"], dict(os.environ), "workloads", 10)
-    supervisor.run_at_end([sys.executable, "-c", "exit(4)"], dict(os.environ), "workloads", 10)
-    supervisor.run_at_end([sys.executable, "-c", "import time; time.sleep(60)"], dict(os.environ), "workloads", 0.2)
+    supervisor.run_at_end([sys.executable, "-c", "print('bye')"], dict(os.environ), "workloads", 60)
+    supervisor.run_at_end([sys.executable, "-c", "exit(4)"], dict(os.environ), "workloads", 60)
+    supervisor.run_at_end([sys.executable, "-c", "import time; time.sleep(600)"], dict(os.environ), "workloads", 0.2)
 
     assert said[0] == "  bye"
     assert "workloads failed (exit code 4)" in said[1]

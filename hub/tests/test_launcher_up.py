@@ -12,8 +12,9 @@ import psycopg
 import pytest
 
 from hub.launcher.place import read_json
-from hub.launcher.processes import living_below, wait_until
+from hub.launcher.processes import living_below
 from hub.launcher.throwaway import Throwaway
+from hub.testing import wait_until
 
 from .launched_hub import Hub, launched_hub
 
@@ -99,8 +100,8 @@ def test_killed_web_comes_back(hub, first_start):
 
     os.kill(web.pid, signal.SIGKILL)
 
-    assert wait_until(lambda: hub.processes()["web"].pid != web.pid, 15)
-    assert wait_until(lambda: hub.answers(), 20)
+    wait_until(lambda: hub.processes()["web"].pid != web.pid)
+    wait_until(lambda: hub.answers())
     assert re.search(r"^web +running +\d+ +\d+ s +1", hub.run("status")[1], re.MULTILINE)
 
 
@@ -117,7 +118,7 @@ def test_killed_supervisor_takes_its_children_along_and_the_next_up_works(hub, f
     assert programs
 
     os.kill(processes["supervisor"].pid, signal.SIGKILL)
-    assert wait_until(lambda: not any(each.is_alive() for each in processes.values()), 40)
+    wait_until(lambda: not any(each.is_alive() for each in processes.values()))
     code, output = hub.run("up", "--detach")
 
     assert code == 0, output
@@ -140,7 +141,7 @@ def test_down_stops_everything_and_up_brings_the_server_back_without_a_crash(hub
     code, output = hub.run("up", "--detach")
     assert code == 0, output
     assert hub.servers() == before
-    assert wait_until(lambda: hub.devices()[0]["beat__counter"] > devices[0]["beat__counter"], 20)
+    wait_until(lambda: hub.devices()[0]["beat__counter"] > devices[0]["beat__counter"])
     assert [device["number"] for device in hub.devices()] == [1]
     assert hub.servers()[0]["restart_count"] == 0
 
@@ -186,7 +187,7 @@ def test_foreground_stops_on_interrupt_and_keeps_the_data(hub, first_start):
 def test_interrupt_in_the_middle_of_a_start_leaves_nothing_running(hub, first_start):
     hub.run("down")
     process = hub.start("up", "--detach")
-    assert wait_until(lambda: "postgres" in read_json(hub.data / "state.json").get("children", {}), 60)
+    wait_until(lambda: "postgres" in read_json(hub.data / "state.json").get("children", {}))
     time.sleep(0.5)
     started = hub.processes()
 
@@ -194,7 +195,7 @@ def test_interrupt_in_the_middle_of_a_start_leaves_nothing_running(hub, first_st
     process.communicate(timeout=120)
 
     assert process.returncode != 0
-    assert wait_until(lambda: not any(each.is_alive() for each in started.values()), 60)
+    wait_until(lambda: not any(each.is_alive() for each in started.values()))
 
 
 def test_failed_step_is_named_and_leaves_nothing_running(hub, first_start):

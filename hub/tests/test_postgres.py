@@ -21,7 +21,7 @@ def work(barrier: threading.Barrier | None = None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
         if barrier:
-            barrier.wait(10)
+            barrier.wait(60)
     connections.close_all()
 
 
@@ -59,7 +59,7 @@ def test_all_broken_connections_are_replaced_by_the_first_that_is_found() -> Non
     for _ in range(THREADS + 2):
         work()
 
-    assert time.monotonic() - began < 4  # by itself, the pool sleeps longer after each broken one: some 30 s for these
+    assert time.monotonic() - began < 15  # by itself, the pool sleeps longer after each broken one: some 30 s for these
 
 
 def test_many_at_once_after_the_cut_all_get_one() -> None:
@@ -70,4 +70,4 @@ def test_many_at_once_after_the_cut_all_get_one() -> None:
 
     in_threads(THREADS)
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15

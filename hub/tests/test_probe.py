@@ -9,8 +9,9 @@ import pytest
 
 from hub.engines.base import EngineError, Reason
 from hub.engines.probe import probe
+from hub.testing import free_port
 
-from .harnesses import free_port, held_socket
+from .harnesses import held_socket
 
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 

@@ -14,7 +14,7 @@ from django.conf import settings as hub_settings
 from django.test import Client
 
 from accounts.tests.factories import PASSWORD, UserFactory
-from hub.testing import api_client, child_environment
+from hub.testing import api_client, child_environment, stop_rate_windows
 from hub.tests.test_metering import figures, value
 
 pytestmark = pytest.mark.django_db
@@ -61,7 +61,8 @@ def test_bad_token_counts_and_no_token_does_not() -> None:
     assert seen("bad_credentials") - before == 1
 
 
-def test_exceeded_rate(settings: Any) -> None:
+def test_exceeded_rate(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_rate_windows(monkeypatch)
     settings.HUB_API_RATES = {"anonymous": 1, "user": 1}
     client = api_client(UserFactory())
     before = seen("rate_limited")

@@ -26,7 +26,7 @@ def at_once(count: int, call: Callable[[], object]) -> None:
 
     def run() -> None:
         try:
-            barrier.wait(timeout=10)
+            barrier.wait(60)
             call()
         finally:
             connections.close_all()

@@ -37,15 +37,14 @@ from hub.nodes.engines import engine_for
 from hub.nodes.models import Address, AddressRequest, Node, Operation
 from hub.nodes.sweep import sweep, tick
 from hub.nodes.tests.factories import NodeFactory, PoolFactory
-from hub.testing import wait_until
+from hub.testing import PORTS, wait_until
 from servers.models import GameServer, Template
 from servers.services import create_server
 
 from .factories import TemplateFactory
 
 logger = logging.getLogger(__name__)
-PATIENCE = 20.0
-PORTS = range(21_000, 32_000)
+PATIENCE = 60.0
 S = ObservedStatus
 SHOULD_BE = {DesiredStatus.RUNNING: S.RUNNING, DesiredStatus.STOPPED: S.STOPPED}
 
@@ -254,6 +253,13 @@ def work(node: Node, until: Callable[[], bool], *, seconds: float = PATIENCE) ->
         assert time.monotonic() < deadline, "the agent's work did not come to an end"
         time.sleep(0.02)
         tick(node)
+
+
+def lasting_complaints(house: House, known: list[str] | None = None) -> list[str]:
+    """What stays wrong, but for what is known, for longer than processes take to end and an agent for a step."""
+    with suppress(AssertionError):
+        wait_until(lambda: house.complaints() == (known or []), PATIENCE, pause=0.1)
+    return house.complaints()
 
 
 def recover(house: House) -> None:

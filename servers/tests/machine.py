@@ -16,7 +16,7 @@ from hub.nodes.models import Node
 from hub.nodes.reconcile import reconcile
 from hub.nodes.sweep import tick
 from hub.nodes.tests.factories import NodeFactory, PoolFactory
-from hub.tests.harnesses import free_port
+from hub.testing import free_port
 from servers.models import GameServer
 
 PAUSE_SECONDS = 0.02
@@ -48,7 +48,7 @@ def engine_of(server: GameServer) -> ProcessEngine:
     return engine
 
 
-def settle(server: GameServer, status: str, *, timeout: float = 20.0) -> GameServer:
+def settle(server: GameServer, status: str, *, timeout: float = 60.0) -> GameServer:
     """Take the agent's steps until the server is seen in a status."""
     deadline = time.monotonic() + timeout
     while True:

@@ -26,7 +26,7 @@ from hub.nodes.models import Node
 from hub.settings import database
 from hub.testing import child_environment, wait_until
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 # The ordinary command, with leases that run out within a test.
 SHORT_LEASES = """
 import sys
@@ -83,7 +83,7 @@ class Program:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(30)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill_all()
                 raise

@@ -107,7 +107,7 @@ def tcp_server(script: Script, host: str = "127.0.0.1") -> Iterator[ScriptedServ
             for opened in (listener, *open_connections):
                 with contextlib.suppress(OSError):
                     opened.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
+            thread.join(60)
 
 
 @contextmanager
@@ -135,4 +135,4 @@ def udp_server(answer: Callable[[bytes], list[bytes]]) -> Iterator[ScriptedServe
             yield server
         finally:
             is_done.set()
-            thread.join(5)
+            thread.join(60)

@@ -155,7 +155,7 @@ def test_no_secret_in_database_redis_logs_arguments_environments_or_files(
     queued = redis_dump(redis)
 
     programs.agent(house.node, HUB_LOG_LEVEL="DEBUG")
-    wait_until(house.is_settled, 40, pause=0.1, what="the launch")
+    wait_until(house.is_settled, pause=0.1, what="the launch")
     go_wrong_with_secrets(port, token, server)
     status, revealed = ask(
         port, "POST", f"/api/v1/servers/{server.pk}/reveal-credentials", Authorization=f"Token {token}"
@@ -163,9 +163,9 @@ def test_no_secret_in_database_redis_logs_arguments_environments_or_files(
     workloads, shims = environments(of_workloads=True), environments(of_workloads=False)
     arguments = arguments_of_all()
     services.restart_server(server, actor=house.owner)
-    wait_until(house.is_settled, 40, pause=0.1, what="the restart")
+    wait_until(house.is_settled, pause=0.1, what="the restart")
     services.stop_server(server, actor=house.owner)
-    wait_until(house.is_settled, 40, pause=0.1, what="the stop")
+    wait_until(house.is_settled, pause=0.1, what="the stop")
     programs.end()
     dump, logs = database_dump(), programs.logs()
 

@@ -25,8 +25,7 @@ from hub.nodes import bootstrap, leases
 from hub.nodes.models import Address, AddressPool, Node, Region
 from hub.nodes.tests.factories import PoolFactory, RegionFactory
 from hub.secrets import ALPHANUMERIC, new_password
-from hub.testing import api_client, run_jobs
-from hub.tests.harnesses import free_port
+from hub.testing import api_client, free_port, run_jobs
 from servers import services
 from servers.models import GameServer
 from servers.tests.factories import TemplateFactory, VariableFactory, make_node, make_server
@@ -368,7 +367,7 @@ def test_l72_integration_01_five_at_once_get_five_ports() -> None:
 
     def create(owner: User) -> str:
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             return str(make_server(owner=owner, node=node, template=template, name="at once").address)
         finally:
             connection.close()

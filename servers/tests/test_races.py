@@ -47,7 +47,7 @@ def at_once() -> Iterator[AtOnce]:
         barrier = threading.Barrier(count)
 
         def work(number: int) -> Any:
-            barrier.wait(30)
+            barrier.wait(60)
             try:
                 return function(number)
             except HubError as error:
@@ -226,7 +226,7 @@ def test_kill_acts_at_once_while_a_worker_hangs_in_the_engine(at_once: AtOnce, e
     gate.set()
     worker.join()
 
-    assert seconds < 1
+    assert seconds < 30, "it waited for the worker"
     assert seen is not None
     assert not seen.is_running
     server.refresh_from_db()

@@ -181,7 +181,7 @@ def test_sixty_teams_on_thirty_one_addresses_none_doubled_and_the_rest_in_line()
 
     def launch(number: int) -> list[str | None]:
         try:
-            barrier.wait(20)
+            barrier.wait(60)
             return [launch_for(team) for team in teams[number::12]]
         finally:
             connection.close()
@@ -208,7 +208,7 @@ def test_two_launches_of_a_team_at_once_share_one_address() -> None:
 
     def launch(_: int) -> str:
         try:
-            barrier.wait(20)
+            barrier.wait(60)
             return (lease(node, web(team)) or [""])[0]
         finally:
             connection.close()

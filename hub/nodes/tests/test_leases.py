@@ -55,7 +55,7 @@ def in_threads() -> Callable[..., list[Any]]:
 
         def work(number: int) -> Any:
             try:
-                barrier.wait(10)
+                barrier.wait(60)
                 return function(number)
             finally:
                 connection.close()
@@ -284,13 +284,13 @@ def test_says_full_only_after_waiting_for_a_lease_that_is_given_up(in_threads: A
         with transaction.atomic():
             leases.lease_ports(node=pool.node, holder=uuid.uuid4(), wanted=GAME)
             taken.set()
-            give_up.wait(5)
+            give_up.wait(60)
             transaction.set_rollback(True)
 
     def second(number: int) -> Any:
         if number == 0:
             return give_up_after_a_while(0)
-        taken.wait(5)
+        taken.wait(60)
         threading.Timer(0.3, give_up.set).start()
         return lease(pool.node)
 

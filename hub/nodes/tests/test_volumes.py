@@ -171,7 +171,7 @@ def test_volume_that_was_destroyed_comes_back_with_the_same_bytes(data: Path) ->
 
     def run() -> list[str]:
         engine.ensure(spec)
-        wait_until(lambda: len(engine.logs(spec.name).lines) == 2, 20, what="its output")
+        wait_until(lambda: len(engine.logs(spec.name).lines) == 2, what="its output")
         return list(engine.logs(spec.name).lines)
 
     try:

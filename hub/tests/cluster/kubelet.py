@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VARIABLE = re.compile(r"\$\$|\$\(([-._a-zA-Z0-9]+)\)")
 PRE_STOP = re.compile(r"kill -s (\w+) -?1;")
 PATH = "/usr/local/bin:/usr/bin:/bin"
+UNSEEN_SECONDS = 5.0
 SINGLE_RESTART = 1  # the first restart is at once, the next ones back off
 
 
@@ -86,7 +87,7 @@ class Pod:
 
     def _live(self) -> None:
         self._status({"waiting": {"reason": "ContainerCreating"}}, phase="Pending")
-        if not self._pause(self.cluster.ready_seconds):
+        if not self._pause(self.cluster.ready_seconds) or not self._is_let_run():
             return self._gone()
         if fault := self.cluster.image_fault(self.container["image"]):
             self._status({"waiting": {"reason": "ErrImagePull", "message": fault}}, phase="Pending")
@@ -97,7 +98,7 @@ class Pod:
             ended = self._run()
             if self.ends_within is not None:
                 self._status({"terminated": ended}, phase="Failed" if ended["exitCode"] else "Succeeded")
-                time.sleep(self.cluster.linger_seconds)
+                self._linger()
                 return self._gone()
             self.last = ended
             if self.restarts >= SINGLE_RESTART:
@@ -170,7 +171,7 @@ class Pod:
         reader.start()
         self._status({"running": {"startedAt": self.started}}, phase="Running")
         code = self._wait(self.process)
-        reader.join(0.2)
+        reader.join(10)  # what it has said is there before its end is told
         return {
             "exitCode": 128 - code if code < 0 else code,
             "reason": "OOMKilled"
@@ -218,6 +219,28 @@ class Pod:
         with self.change:
             self.change.wait_for(lambda: self.ends_within is not None, seconds)
             return self.ends_within is None
+
+    def _is_let_run(self) -> bool:
+        """Wait until the test lets it; False when it is to end."""
+        while not self.cluster.may_run.wait(0.02):
+            if self.ends_within is not None:
+                return False
+        return True
+
+    def _linger(self) -> None:
+        """Stay until somebody has listed it as it ended, however slow the machine; not if its namespace goes."""
+        if not self.cluster.linger_seconds:
+            return
+        version, deadline = self.cluster.store.version, time.monotonic() + UNSEEN_SECONDS
+        while not (self._is_listed_since(version) or self.cluster.closing or time.monotonic() > deadline):
+            time.sleep(0.01)
+        time.sleep(self.cluster.linger_seconds)
+
+    def _is_listed_since(self, version: int) -> bool:
+        home = self.cluster.store.objects.get(("namespaces", "", self.namespace))
+        if home is None or home["metadata"].get("deletionTimestamp"):
+            return True
+        return max(self.cluster.pods_read.get(name, 0) for name in ("", self.namespace)) >= version
 
     def _gone(self) -> None:
         for process in self.beside.values():

@@ -56,7 +56,10 @@ class Cluster:
         self.unready: set[str] = set()
         self.ready_seconds = self.address_seconds = self.delete_seconds = 0.0
         self.backoff_seconds = 60.0
-        self.linger_seconds = 0.6  # a pod that has ended is seen with its exit code before it goes
+        self.linger_seconds = 0.6  # a pod that has ended and was seen with its exit code goes after so long
+        self.may_run = threading.Event()  # a test that clears it holds up what starts
+        self.may_run.set()
+        self.pods_read: dict[str, int] = {}  # the version at which they were listed last, by namespace
         self.unschedulable = self.other_address = ""
         self.has_metrics = True
         self.watch_seconds: float | None = None  # how long a watch lasts at most; the real one ends them now and then
@@ -298,7 +301,7 @@ class Handler(BaseHTTPRequestHandler):
     def _struck(self, fault: Fault) -> bool:
         """Whether there is nothing more to answer."""
         if fault.hang_seconds:
-            time.sleep(fault.hang_seconds)
+            self._hang(fault.hang_seconds)
         if fault.status:
             self._refuse(Refusal(fault.status, fault.reason, fault.message), fault.retry_after)
         elif fault.text:
@@ -308,6 +311,11 @@ class Handler(BaseHTTPRequestHandler):
         else:
             return False
         return True
+
+    def _hang(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self.cluster.closing:
+            time.sleep(0.02)
 
     def _answer(
         self, verb: str, group: str, plural: str, namespace: str, name: str, sub: str, query: dict[str, str], body: Any
@@ -328,6 +336,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._watch(plural, namespace, query)
         with store.lock:
             if verb == "list":
+                if plural == "pods":
+                    cluster.pods_read[namespace] = store.version
                 return self._page(
                     store.find(
                         plural, namespace, labels=query.get("labelSelector", ""), fields=query.get("fieldSelector", "")
