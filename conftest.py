@@ -24,6 +24,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from hub.launcher.throwaway import Throwaway
 
+EXPECT_MS = 30_000
 IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDS = {
@@ -153,8 +154,10 @@ def browser_type_launch_args(
     """Use the machine's Chromium; its sandbox does not work for root.
 
     Playwright keeps an event loop in this thread, which Django takes for asynchronous code: the database is made before
-    it starts, and used beside it until it has ended.
+    it starts, and used beside it until it has ended. What a page shall show is waited for longer than Playwright's five
+    seconds: pages ask anew every few seconds, and a busy machine takes as long again.
     """
+    importlib.import_module("playwright.sync_api").expect.set_options(timeout=EXPECT_MS)
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")

@@ -192,7 +192,7 @@ def test_pages_of_the_organiser_are_sound(browser: Browser, live_server: Any) ->
     page.locator("[name=flags-0-new_content]").fill("flag{typed}")
     page.get_by_role("button", name="Add a flag").click()
     assert page.locator("[name=flags-0-new_content]").input_value() == "flag{typed}"
-    assert page.locator("[name=flags-1-new_content]").is_visible()
+    expect(page.locator("[name=flags-1-new_content]")).to_be_visible()
     page.set_viewport_size(PHONE)
     found += wrong_with(page, PHONE)
 

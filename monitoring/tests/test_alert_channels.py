@@ -141,7 +141,6 @@ def test_hanging_channel_keeps_no_other_waiting(stub: Any, monkeypatch: pytest.M
             super().do_POST()
             stub.let_go.set()
 
-    other = WellStub
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), WellStub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(senders, "TIMEOUT_SECONDS", 60)

@@ -42,7 +42,7 @@ def test_evaluators_at_once_make_one_alert_and_end_it_once(attempt: int, monkeyp
     looked = Barrier(4)
 
     def find(rule: AlertRule, now: datetime) -> list[Hit]:
-        looked.wait(timeout=10)  # all have looked before any writes
+        looked.wait(60)  # all have looked before any writes
         return hits
 
     monkeypatch.setitem(conditions._conditions, "told", Condition("told", "Told", find))

@@ -143,10 +143,10 @@ def test_lost_connection_is_said_and_recovers(
     note = page.locator("[data-live-note]")
 
     context.set_offline(True)
-    expect(note).to_contain_text("Last seen", timeout=15_000)
+    expect(note).to_contain_text("Last seen")
     context.set_offline(False)
 
-    expect(note).to_have_text("Live", timeout=30_000)
+    expect(note).to_have_text("Live")
 
 
 def test_selection_and_scroll_survive_a_refresh(page: Page, live_server: Any, node: Node, people: Any) -> None:
@@ -158,7 +158,7 @@ def test_selection_and_scroll_survive_a_refresh(page: Page, live_server: Any, no
 
     observe(server, ObservedStatus.RUNNING)
 
-    expect(page.locator("#list")).to_contain_text("Running", timeout=10_000)
+    expect(page.locator("#list")).to_contain_text("Running")
     expect(page.get_by_label("Select dm-arena")).to_be_checked()
 
 
@@ -173,7 +173,7 @@ def test_selection_forgets_what_left_the_list(page: Page, live_server: Any, node
 
     observe(servers[0], ObservedStatus.DELETED)
 
-    expect(page.get_by_label("Select dm-arena")).to_have_count(0, timeout=10_000)
+    expect(page.get_by_label("Select dm-arena")).to_have_count(0)
     expect(bar).to_contain_text("1 selected")
 
 

@@ -35,7 +35,7 @@ from servers.models import GameServer
 from servers.services import delete_server, restart_server, start_server, stop_server
 
 from .docker_house import DockerHouse, open_docker_house
-from .faults import ending_of, in_child, kill, recover, work
+from .faults import ending_of, in_child, kill, lasting_complaints, recover, work
 from .test_faults import LAUNCHES, LIFE, STOPS, forget, job_and_sweeps
 
 S = ObservedStatus
@@ -145,7 +145,7 @@ def test_agent_killed_at_any_stage_of_a_containers_life(
         killed |= {stage} if ending_of(child, PATIENCE) == KILLED else set()
         recover(house)
 
-        assert house.complaints() == [], stage
+        assert lasting_complaints(house) == [], stage
         if stage == last:
             break
 
@@ -268,7 +268,7 @@ def test_port_taken_before_the_launch_is_blocked_with_the_reason(house: DockerHo
     assert "in use" in blocked.reason
     assert port_of(server) != old
     assert answers(server)
-    assert house.complaints() == []
+    assert lasting_complaints(house) == []
 
 
 @pytest.mark.slow
@@ -285,7 +285,7 @@ def test_port_taken_between_probe_and_bind_leads_to_another_one(
     assert Address.objects.get(port=old).state == AddressState.BLOCKED
     assert port_of(server) != old
     assert answers(server)
-    assert house.complaints() == []
+    assert lasting_complaints(house) == []
 
 
 @pytest.mark.slow
@@ -409,7 +409,7 @@ def test_daemon_restarted_under_five_servers_counts_no_crash(daemon: PrivateDaem
         settle(house)
 
         assert "Docker" in away.error
-        assert house.complaints() == []
+        assert lasting_complaints(house) == []
         assert {server.pk: port_of(server) for server in servers} == ports
         assert all(answers(server) for server in servers)
         assert house.rules(), "laid again"
@@ -429,7 +429,7 @@ def test_full_node_is_said_and_launches_go_on_once_there_is_room(
         filler.unlink()
         settle(house)
 
-        assert house.complaints() == []
+        assert lasting_complaints(house) == []
         assert answers(server)
 
 

@@ -308,11 +308,11 @@ def test_l72_provisioning_04_is_recorded(server: GameServer) -> None:
 def test_l72_provisioning_05_takes_milliseconds_of_the_database(owner: User, node: Node) -> None:
     template = TemplateFactory()
     make_server(owner=owner, node=node, template=template)
-    began = time.process_time()
+    began = time.thread_time()
 
     make_server(owner=owner, node=node, template=template)
 
-    assert time.process_time() - began < 0.25
+    assert time.thread_time() - began < 0.25
 
 
 # --- Security: 3 --------------------------------------------------------------------------------------------------
