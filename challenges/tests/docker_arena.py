@@ -38,7 +38,7 @@ ROW = "the one row"
 SERVES = "trap exit TERM; mkdir -p /tmp/www; {} > /tmp/www/index.html; httpd -f -p 8080 -h /tmp/www & wait"
 WEB = SERVES.format("cat /flag")
 SHOP = "until wget -qO /tmp/row http://db:5000/row; do sleep 0.1; done; " + SERVES.format("(cat /tmp/row; echo $FLAG)")
-ASK_ALL = 'for url; do (timeout 2 wget -q -O /dev/null "$url" && echo "$url") & done; wait'
+ASK_ALL = 'for url; do (timeout 5 wget -q -O /dev/null "$url" && echo "$url") & done; wait'
 DATABASE = f"trap exit TERM; mkdir /tmp/db; echo {ROW} > /tmp/db/row; httpd -f -p 5000 -h /tmp/db & wait"
 
 
@@ -64,9 +64,9 @@ class Docker(Arena):
         self.settle(lambda: all(self.fresh(one).observed_status == "running" for one in instances), "running instances")
 
     def inside(self, instance: Instance, url: str) -> str:
-        """What a program in an instance's main container gets from an address; "" for nothing within two seconds."""
+        """What a program in an instance's main container gets from an address; "" for nothing within five seconds."""
         api = self.docker.client.api
-        asked = api.exec_create(instance.engine_name, ["timeout", "2", "wget", "-q", "-O", "-", url], stderr=False)
+        asked = api.exec_create(instance.engine_name, ["timeout", "5", "wget", "-q", "-O", "-", url], stderr=False)
         return str(api.exec_start(asked["Id"]).decode())
 
     def answering(self, instance: Instance, urls: Sequence[str]) -> list[str]:
@@ -95,7 +95,7 @@ class Docker(Arena):
 def page(url: str) -> str:
     """What somebody on this machine's network is answered."""
     try:
-        with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 - an address of our own
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - an address of our own
             return str(answer.read().decode())
     except OSError:
         return ""

@@ -6,7 +6,6 @@ import http.server
 import json
 import subprocess
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -129,10 +128,8 @@ def test_sidecar_that_ends_is_told_of_and_started_again(arena: Docker):
     arena.docker.client.api.remove_container(f"{instance.engine_name}-db", force=True)
 
     Instance.objects.update(next_check_at=timezone.now())
-    began = time.monotonic()
     arena.settle(lambda: arena.inside(instance, "http://db:5000/row") == f"{ROW}\n", "the database")
 
-    assert time.monotonic() - began < SECONDS
     assert arena.fresh(instance).observed_status == "running"
 
 
@@ -163,7 +160,7 @@ def attempts(arena: Docker, instance: Instance | None, targets: Sequence[tuple[s
     """What came of asking every target over TCP and UDP, from inside an instance or from this machine."""
     words = ["python3", "-c", REACH, "attempt", json.dumps(targets)]
     if instance is None:
-        said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout
+        said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout
     else:
         api = arena.docker.client.api
         said = api.exec_start(api.exec_create(instance.engine_name, words, stderr=False)["Id"]).decode()

@@ -181,7 +181,7 @@ class Stack:
             method=method or ("GET" if body is None else "POST"),
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
                 return answer.status, _content(answer)
         except urllib.error.HTTPError as refusal:
             return refusal.code, _content(refusal)

@@ -56,7 +56,7 @@ class Hub:
         return done.stdout
 
     def ask(self, path: str) -> int:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=120) as answer:
             return answer.status
 
     def processes(self) -> dict[str, Identity]:

@@ -123,7 +123,7 @@ class Proxy:
     def connect(self) -> HTTPSConnection:
         context = ssl.create_default_context(cafile=str(self.root / "tls.crt"))
         context.check_hostname = False  # we ask by the address
-        return HTTPSConnection("127.0.0.1", self.tls, timeout=30, context=context)
+        return HTTPSConnection("127.0.0.1", self.tls, timeout=120, context=context)
 
     def ask(self, path: str, *, method: str = "GET", body: Any = None, **headers: str) -> tuple[int, Any, bytes]:
         """One request over TLS: status, headers and body."""
@@ -137,7 +137,7 @@ class Proxy:
 
     def ask_plainly(self, path: str) -> tuple[int, str | None]:
         """One request without TLS: status and where it leads."""
-        connection = HTTPConnection("127.0.0.1", self.plain, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.plain, timeout=120)
         connection.request("GET", path, headers={"Host": NAME})
         answer = connection.getresponse()
         connection.close()

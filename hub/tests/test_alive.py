@@ -18,7 +18,7 @@ def check(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """What a container's health check does."""
     command = [sys.executable, "-S", "-m", "hub.alive", *words]
     return subprocess.run(
-        command, cwd=ours.BASE_DIR, env=environment, capture_output=True, text=True, check=False, timeout=20
+        command, cwd=ours.BASE_DIR, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
 
 

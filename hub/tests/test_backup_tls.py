@@ -52,7 +52,7 @@ def test_program_of_the_embedded_server_speaks_tls(name: str, tmp_path: Path) ->
             capture_output=True,
             text=True,
             check=False,
-            timeout=20,
+            timeout=120,
         )
         thread.join(60)
 

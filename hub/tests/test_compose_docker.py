@@ -147,7 +147,7 @@ def test_no_secret_is_in_an_argument_a_log_or_what_docker_tells(stack):
     secrets = stack.secrets()
     logs = stack.compose("logs", "--no-color")
     told = json.dumps([stack.container(service) for service in ("postgres", "valkey", "web", "scheduler", "agent")])
-    processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True, timeout=20).stdout
+    processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True, timeout=120).stdout
     assert "bootstrap" in processes or "agent" in processes
     assert len(secrets) == 15
     assert [secret for secret in secrets if secret in logs or secret in processes] == []
@@ -259,4 +259,4 @@ def containers_of_the_hub(stack: Stack) -> list[str]:
 
 
 def rules() -> str:
-    return subprocess.run(["iptables-save"], capture_output=True, text=True, check=True, timeout=20).stdout
+    return subprocess.run(["iptables-save"], capture_output=True, text=True, check=True, timeout=120).stdout

@@ -348,7 +348,7 @@ def test_database_that_is_still_being_made_is_not_well(first: str, is_well: bool
     (tmp_path / "pg_isready").chmod(0o755)
     command = text.replace("$$", "$").replace("/proc/1/comm", str(tmp_path / "comm"))
 
-    done = subprocess.run(["sh", "-c", command], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False, timeout=10)
+    done = subprocess.run(["sh", "-c", command], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False, timeout=120)
 
     assert kind == "CMD-SHELL"
     assert (done.returncode == 0) is is_well
@@ -378,7 +378,7 @@ def recover(there: Path, *words: str, **outcome: str) -> tuple[int, list[str]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     lines = told.read_text().splitlines() if told.exists() else []
     changes = [each for each in lines if not re.search(r" ps | version|^inspect", each)]

@@ -138,7 +138,7 @@ def prometheus(directory: Path, target: str) -> Iterator[str]:
 def ask(address: str, expression: str) -> list[Any]:
     """What an instant query answers; raises when Prometheus does not understand it."""
     query = urllib.parse.urlencode({"query": expression})
-    with urllib.request.urlopen(f"{address}/api/v1/query?{query}", timeout=10) as answer:  # noqa: S310 - our own
+    with urllib.request.urlopen(f"{address}/api/v1/query?{query}", timeout=120) as answer:  # noqa: S310 - our own
         found: list[Any] = json.load(answer)["data"]["result"]
         return found
 
@@ -170,7 +170,7 @@ def live(address: str) -> None:
     keep("device_deployments", rows)
     BackupReport.objects.create(kind="base", is_good=True, bytes=1)
     for path in (f"/api/v1/devices/{uuid.uuid4()}/heartbeat", SUBMIT, "/api/v1/auth/login"):
-        call = HTTPConnection(address.removeprefix("http://"), timeout=20)
+        call = HTTPConnection(address.removeprefix("http://"), timeout=120)
         call.request("POST", path, "{}", {"Content-Type": "application/json"})
         assert call.getresponse().status in (400, 401)
         call.close()

@@ -402,7 +402,7 @@ def left_of(name: str, *, but_data: bool = False) -> str:
         commands.append(["volume", "ls", "--quiet"])
     found = [
         subprocess.run(
-            ["docker", *command, "--filter", f"name={name}"], check=True, capture_output=True, text=True, timeout=30
+            ["docker", *command, "--filter", f"name={name}"], check=True, capture_output=True, text=True, timeout=120
         )
         for command in commands
     ]

@@ -136,7 +136,7 @@ class TestPull:
     def test_pull_ends_at_its_deadline(self, lab: Lab, shop: Registry, moment: str):
         shop.publish("game", "1", content(megabytes=4))
         shop.is_silent = moment == "before the first word"
-        shop.chunk_seconds = 0.5
+        shop.chunk_seconds = 1
         begun = time.monotonic()
 
         with pytest.raises(EngineError) as refused:
@@ -144,7 +144,7 @@ class TestPull:
 
         shop.is_silent = False
         assert (refused.value.reason, refused.value.permanent) == (Reason.TIMED_OUT, False)
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 30
 
     def test_pull_of_which_nothing_comes_ends_before_its_deadline(
         self, lab: Lab, shop: Registry, monkeypatch: pytest.MonkeyPatch
@@ -167,7 +167,7 @@ class TestPull:
     def test_pull_is_given_up_when_nobody_wants_it_any_more(self, lab: Lab, shop: Registry, is_silent: bool):
         shop.publish("game", "1", content(megabytes=4))
         shop.is_silent = is_silent
-        shop.chunk_seconds = 0.2
+        shop.chunk_seconds = 1
         begun = time.monotonic()
 
         with pytest.raises(EngineError) as refused:
@@ -175,7 +175,7 @@ class TestPull:
 
         shop.is_silent = False
         assert refused.value.reason is Reason.CANCELLED
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 30
 
 
 class TestCredentials:

@@ -320,7 +320,7 @@ def test_processes_of_gunicorn_count_together(tmp_path: Path) -> None:
         assert value(found, "http_requests_total", **labels) == 30
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=120)
 
 
 def test_connections_of_the_database_are_counted_and_so_is_what_it_accepts() -> None:

@@ -122,7 +122,7 @@ def test_bill_of_an_image_is_the_one_that_lies_in_it() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=120,
     )
     (place,) = re.findall(r"^COPY --from=bill \S+ (\S+)$", text_of("Dockerfile"), re.M)
 

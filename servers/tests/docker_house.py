@@ -25,7 +25,7 @@ from servers.models import GameServer, Template
 from .faults import House, free_range
 
 S = ObservedStatus
-GONE_SECONDS = 10.0
+GONE_SECONDS = 60.0
 
 
 @dataclass
@@ -56,7 +56,7 @@ class DockerHouse(House):
 
     def rules(self) -> list[str]:
         """Firewall rules of this hub."""
-        saved = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True, timeout=20).stdout
+        saved = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True, timeout=120).stdout
         return [line for line in saved.splitlines() if self.engine.names.namespace in line]
 
     def container(self, server: GameServer) -> Any:

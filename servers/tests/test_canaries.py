@@ -105,7 +105,7 @@ def programs(tmp_path: Path) -> Iterator[Programs]:
 
 
 def ask(port: int, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
-    client = http.client.HTTPConnection("localhost", port, timeout=30)
+    client = http.client.HTTPConnection("localhost", port, timeout=120)
     try:
         text = body if isinstance(body, str) or body is None else json.dumps(body)
         kind = "application/x-www-form-urlencoded" if isinstance(body, str) else "application/json"

@@ -44,7 +44,7 @@ def data_of(server: GameServer) -> Path:
 
 def talk(address: tuple[str, int], *lines: str) -> str:
     """Say some lines to the game as a player with a terminal would."""
-    with socket.create_connection(address, timeout=5) as connection:
+    with socket.create_connection(address, timeout=60) as connection:
         stream = connection.makefile("rwb")
         heard = []
         for line in lines:

@@ -186,7 +186,7 @@ def post_server(port: int, token: str, house: House, key: str) -> tuple[int, dic
         "disk_mb": 5000,
     }
     headers = {"Authorization": f"Token {token}", "Idempotency-Key": key, "Content-Type": "application/json"}
-    client = http.client.HTTPConnection("localhost", port, timeout=30)
+    client = http.client.HTTPConnection("localhost", port, timeout=120)
     try:
         client.request("POST", "/api/v1/servers", json.dumps(body), headers)
         answer = client.getresponse()

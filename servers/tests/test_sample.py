@@ -113,7 +113,7 @@ class Player:
     """Somebody with netcat."""
 
     def __init__(self, port: int) -> None:
-        self.connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.seen = ""
 
     def type(self, text: str) -> None:
