@@ -25,6 +25,7 @@ from hub.engines.base import (
     Sidecar,
     WorkloadSpec,
 )
+from hub.nodes import janitor
 from hub.nodes.choices import PoolKind
 from hub.nodes.models import Address, AddressPool
 from hub.nodes.workloads import Health, PortRequest, bindings
@@ -98,7 +99,7 @@ def build_spec(instance: Instance, addresses: Sequence[Address], engine: Engine)
         files=_files(main, planted),
         ports=bindings([address for address in addresses if address.port_name in targets], targets),
         stop_grace_seconds=instance.stop_grace_seconds,
-        expires_at=last_moment(instance),
+        expires_at=last_moment(instance) if engine.capabilities.relabels else farthest_moment(instance),
         secrets=[flag.value for flag in planted],
         subnet=_subnet(addresses),
         sidecars=[
@@ -125,7 +126,7 @@ def build_spec(instance: Instance, addresses: Sequence[Address], engine: Engine)
 
 
 def last_moment(instance: Instance) -> datetime:
-    """Beyond which no extension goes: what its labels say, for a janitor that can ask nobody."""
+    """Beyond which no extension by the rules goes: what its labels say, for a janitor that can ask nobody."""
     event = instance.event
     if event is None:
         return (instance.expires_at or timezone.now()) + timedelta(minutes=TEST_MINUTES)
@@ -133,6 +134,16 @@ def last_moment(instance: Instance) -> datetime:
         return event.ends_at
     begun = (instance.expires_at or first_end(instance)) - timedelta(minutes=instance.extensions * event.extend_minutes)
     return min(begun + timedelta(minutes=event.max_extensions * event.extend_minutes), event.ends_at)
+
+
+def farthest_moment(instance: Instance) -> datetime:
+    """Beyond which no extension goes at all: organisers are bound by the event's end alone, of a test copy by a day.
+
+    For engines whose labels stay what they were at the launch: a janitor errs on the later side there.
+    """
+    if instance.event is None:
+        return last_moment(instance) + timedelta(days=1)
+    return instance.event.ends_at
 
 
 def first_end(instance: Instance) -> datetime:
@@ -152,6 +163,7 @@ def begin_launch(instance: Instance, engine: Engine) -> dict[str, Any]:
 def check_health(instance: Instance, engine: Engine, observation: Observation) -> Health:
     """Whether the main container answers as its author says; a sidecar that has ended is started again."""
     main = instance.main
+    _keep_label(instance, engine, observation)
     if observation.detail:
         try:
             engine.ensure(build_spec(instance, list(instance.addresses()), engine))
@@ -167,6 +179,16 @@ def check_health(instance: Instance, engine: Engine, observation: Observation) -
     if main.health_kind == HealthKind.HTTP:
         return _by_http(host, port.number, main.health_path or "/")
     return _by_connection(host, port.number)
+
+
+def _keep_label(instance: Instance, engine: Engine, observation: Observation) -> None:
+    """Tell the engine when an extension, or the event's own, has moved its last moment."""
+    told, last = janitor.last_moment(observation), last_moment(instance)
+    if engine.capabilities.relabels and told is not None and told < last:
+        try:
+            engine.put_off(instance.engine_name, last)
+        except EngineError as error:
+            logger.warning("the end of %s was not written to its labels: %s", instance.engine_name, error)
 
 
 def newest_output(engine: Engine, name: str) -> str | None:

@@ -92,6 +92,7 @@ class Capabilities:
     sidecars: bool
     images: bool
     limits: Mapping[str, Enforcement] = field(default_factory=dict)
+    relabels: bool = False  # what a workload's labels say of its end can be changed while it runs
     archives: bool = False  # data that lie with the engine, and can be written to a file and brought back
 
 
@@ -461,6 +462,9 @@ class Engine(ABC):
         Raises REFUSED while it runs, and for a file that is damaged; the data then stay as they are.
         """
         raise EngineError("This engine brings no data back.", reason=Reason.REFUSED, permanent=True)
+
+    def put_off(self, name: str, moment: datetime) -> None:  # noqa: B027 - most engines cannot
+        """Have a workload's labels say that its last moment is this one, where they can be changed: see `relabels`."""
 
     @abstractmethod
     def inspect(self, name: str) -> Observation | None:

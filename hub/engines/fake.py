@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from .base import (
     GRANT_OPTION,
+    LABEL_EXPIRES,
     Capabilities,
     Enforcement,
     Engine,
@@ -181,6 +182,7 @@ class FakeEngine(Engine):
         volumes=True,
         sidecars=True,
         images=True,
+        relabels=True,
         archives=True,
         limits=dict.fromkeys(("memory", "swap", "cpu", "pids", "disk", "files"), Enforcement.ENFORCED),
     )
@@ -297,6 +299,12 @@ class FakeEngine(Engine):
         if workload := self._running(name):
             workload.signals.append("SIGKILL")
             self._end(workload, -signals.SIGKILL)
+
+    @_verb
+    def put_off(self, name: str, moment: datetime) -> None:
+        if workload := self.state.workloads.get(name):
+            labels = {**workload.observation.labels, LABEL_EXPIRES: moment.isoformat()}
+            workload.observation = replace(workload.observation, labels=labels)
 
     @_verb
     def remove(self, name: str, *, keep_data: bool = False) -> None:

@@ -551,6 +551,19 @@ def test_what_is_over_goes_by_its_labels_alone(cluster: Cluster, engine: Kuberne
     assert {seen.name for seen in engine.list_owned()} == {spec.name for spec in left}
 
 
+def test_end_that_was_put_off_is_in_its_labels(cluster: Cluster, engine: KubernetesEngine) -> None:
+    now = datetime.now(UTC)
+    spec = run(engine, spec_of(kind="instance", team="7", expires_at=now - timedelta(minutes=6)))
+    later = now + timedelta(minutes=30)
+
+    engine.put_off(spec.name, later)
+    engine.put_off("hub-instance-0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11", later)  # nothing is there
+
+    assert janitor.reap_expired(engine) == []
+    (namespace,) = [one for one in cluster.objects("namespaces") if one["metadata"]["name"] == spec.name]
+    assert namespace["metadata"]["labels"]["kutanga.expires"] == str(int(later.timestamp()))
+
+
 # The price.
 
 

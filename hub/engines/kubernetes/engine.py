@@ -11,6 +11,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..base import (
@@ -79,6 +80,7 @@ class KubernetesEngine(Engine):
         volumes=True,
         sidecars=True,
         images=True,
+        relabels=True,
         limits={
             "memory": Enforcement.ENFORCED,
             "swap": Enforcement.ABSENT,
@@ -126,6 +128,13 @@ class KubernetesEngine(Engine):
             except Raced:
                 time.sleep(PAUSE_SECONDS)
         raise EngineError(f"{spec.name} is being changed by others.", reason=Reason.INTERNAL)
+
+    @_verb
+    def put_off(self, name: str, moment: datetime) -> None:
+        """On the namespace, where the janitor looks."""
+        view = self.looks.look(name, with_services=False)
+        if view is not None and not view.is_terminating and not view.is_kept:
+            self.gateway.change_seen(NAMESPACES, view.namespace, names.end_of(moment))
 
     @_verb
     def stop(self, name: str, *, signal: str = "SIGTERM") -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from ..base import (
     LABEL_EXPIRES,
@@ -82,8 +83,17 @@ def plain(value: str) -> str:
 def labels_of(spec: WorkloadSpec, hub: str) -> dict[str, str]:
     """What every object of a workload can be selected by."""
     labels = {key: plain(value) for key, value in labels_for(spec).items()}
-    labels[LABEL_EXPIRES] = plain(str(int(spec.expires_at.timestamp()))) if spec.expires_at else ""
+    labels[LABEL_EXPIRES] = _as_label(spec.expires_at) if spec.expires_at else ""
     return {**MANAGED_BY, **labels, LABEL_HUB: hub}
+
+
+def end_of(moment: datetime) -> dict[str, dict[str, str]]:
+    """What the metadata of a workload say of its last moment."""
+    return {"labels": {LABEL_EXPIRES: _as_label(moment)}, "annotations": {LABEL_EXPIRES: moment.isoformat()}}
+
+
+def _as_label(moment: datetime) -> str:
+    return str(int(moment.timestamp()))
 
 
 def dump_ports(ports: Sequence[PortBinding]) -> str:
