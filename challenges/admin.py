@@ -20,6 +20,7 @@ from .models import (
     ChallengeContainer,
     ChallengeFile,
     ChallengePort,
+    DeployRun,
     Event,
     EventChallenge,
     FileDownload,
@@ -306,6 +307,20 @@ class InstanceAdmin(ReadOnlyAdmin[Instance]):
     @admin.action(description="Stop and remove")
     def stop(self, request: HttpRequest, queryset: QuerySet[Instance]) -> None:
         self.for_each(request, queryset, lambda one: services.stop_instance(one, actor=request.user))
+
+
+@admin.register(DeployRun)
+class DeployRunAdmin(ReadOnlyAdmin[DeployRun]):
+    """Challenges launched for every team of an event: how far each is, and what came of each team."""
+
+    list_display = ["event", "challenge", "is_forced", "actor_name", "created_at", "finished_at"]
+    list_filter = ["event", "is_forced"]
+    list_select_related = ["event", "challenge"]
+    exclude = ["lease_token"]
+    date_hierarchy = "created_at"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DeployRun]:
+        return DeployRun.objects.visible_to(request.user)
 
 
 @admin.register(InstanceLog)

@@ -22,6 +22,16 @@ def settle_instances() -> None:
     services.settle_instances()
 
 
+def carry_out_deploy(pk: str) -> None:
+    """Launch a challenge for every team of an event."""
+    services.carry_out_deploy(pk)
+
+
+def resume_deploys() -> None:
+    """Take up what a lost job or a dead worker has left of that."""
+    services.resume_deploys()
+
+
 def forget_outputs() -> None:
     """Delete the output of instances that are gone for a day."""
     InstanceLog.objects.filter(instance__deleted_at__lt=Now() - OUTPUT_KEPT).delete()

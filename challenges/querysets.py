@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .models import (  # noqa: F401 - base classes name them as strings
         Announcement,
         Challenge,
+        DeployRun,
         Event,
         EventChallenge,
         Participation,
@@ -117,6 +118,25 @@ class EventChallengeQuerySet(models.QuerySet["EventChallenge"]):
         """Those that the team is allowed."""
         allowed = self.model._default_manager.filter(Q(allowed_teams=None) | Q(allowed_teams=team.pk if team else None))
         return self.filter(pk__in=allowed.order_by().values("pk"))
+
+
+class DeployRunQuerySet(models.QuerySet["DeployRun"]):
+    """Filters of deploys for all teams."""
+
+    def visible_to(self, user: Any) -> DeployRunQuerySet:
+        """Those of the events that staff sees."""
+        if not can(user, "events.view_any"):
+            return self.none()
+        events = apps.get_model("challenges", "Event").objects.visible_to(user)
+        return self.filter(event__in=events.order_by().values("pk"))
+
+    def open(self) -> DeployRunQuerySet:
+        """Those that are not done."""
+        return self.filter(finished_at=None)
+
+    def free(self) -> DeployRunQuerySet:
+        """Those that no worker is at."""
+        return self.open().filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
 
 
 class TeamQuerySet(models.QuerySet["Team"]):

@@ -46,6 +46,7 @@ urlpatterns = [
     path(f"{PLAY}/files/<uuid:file>", play.play_file, name="play_file"),
     path(f"{PLAY}/instance", instances.instance_panel, name="instance_panel"),
     path(f"{EVENT}/instances/deploy", instances.instance_deploy, name="instance_deploy"),
+    path(f"{EVENT}/instances/deploys/<uuid:run>", instances.instance_deploy_run, name="instance_deploy_run"),
     path(f"{EVENT}/instances/kill", instances.instance_kill_all, name="instance_kill_all"),
     path("instances/", instances.instance_list, name="instance_list"),
     path("instances/kill", instances.instance_kill_all, name="instance_kill_everything"),

@@ -77,6 +77,7 @@ _SENDING = (
 )
 PERIODIC: tuple[Periodic, ...] = (
     Periodic("settle-instances", "challenges.jobs.settle_instances", every=timedelta(seconds=15)),
+    Periodic("resume-deploys", "challenges.jobs.resume_deploys", every=timedelta(seconds=15)),
     Periodic("forget-instance-output", "challenges.jobs.forget_outputs", every=timedelta(hours=1), at="00:40"),
     Periodic("settle-events", "challenges.jobs.settle_events", every=timedelta(seconds=30)),
     Periodic(

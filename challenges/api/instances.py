@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import django_filters
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -16,7 +18,7 @@ from rest_framework.response import Response
 from challenges import services
 from challenges.instances.ledger import books
 from challenges.instances.lists import INSTANCES, find
-from challenges.models import Event, Instance, Team
+from challenges.models import DeployRun, Event, Instance, Team
 from hub.api.bulk import BulkErrorSerializer, bulk_entry, ids_field
 from hub.api.filters import AnyOf, SearchFilterSet, orders_of
 from hub.api.openapi import example
@@ -153,6 +155,46 @@ class DeploySerializer(serializers.Serializer[Any]):
     force = serializers.BooleanField(default=False)
 
 
+class DeployResultSerializer(serializers.Serializer[Any]):
+    """What came of it for one team."""
+
+    team = serializers.IntegerField()
+    name = serializers.CharField()
+    status = serializers.IntegerField()
+    error = BulkErrorSerializer(allow_null=True)
+
+
+class DeployRunSerializer(serializers.ModelSerializer[DeployRun]):
+    """How far it is; `finished_at` is null while teams wait."""
+
+    event = serializers.SlugField(source="event.slug", read_only=True)
+    challenge = serializers.SlugField(source="challenge.slug", read_only=True)
+    total = serializers.IntegerField(read_only=True, help_text="Teams.")
+    launched = serializers.IntegerField(read_only=True)
+    failed = serializers.SerializerMethodField()
+    results = DeployResultSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = DeployRun
+        fields: ClassVar[tuple[str, ...]] = (
+            "id",
+            "event",
+            "challenge",
+            "is_forced",
+            "actor_name",
+            "created_at",
+            "finished_at",
+            "total",
+            "launched",
+            "failed",
+            "results",
+        )
+        read_only_fields: ClassVar[tuple[str, ...]] = fields
+
+    def get_failed(self, run: DeployRun) -> int:
+        return len(run.failures)
+
+
 class KillAllSerializer(serializers.Serializer[Any]):
     """All instances of an event; the phrase is `kill` and the event's slug.
 
@@ -209,6 +251,7 @@ class InstanceViewSet(HubViewSet):
         "create": "instances.create",
         "extend": "instances.extend",
         "deploy": "events.change",
+        "deploy_run": "events.change",
         "kill_all": "events.change",
         "ledger": "addresses.view",
         "*": "instances.control",
@@ -285,18 +328,31 @@ class InstanceViewSet(HubViewSet):
         return Response(InstanceResultSerializer([bulk_entry(one, status=202) for one in results], many=True).data)
 
     @extend_schema(
-        summary="Launch a challenge for every team of an event, with a result for each",
+        summary="Launch a challenge for every team of an event",
         request=DeploySerializer,
-        responses=InstanceResultSerializer(many=True),
+        responses={202: DeployRunSerializer},
         filters=False,
     )
     @action(detail=False, methods=["post"], pagination_class=None)
     def deploy(self, request: Request) -> Response:
+        """A worker does it; `/instances/deploys/{run}` tells how far it is and what came of each team."""
         asked = parse(DeploySerializer, request)
         event = _event(request, asked["event"])
         with _named("challenge"):
-            results = services.deploy_for_all(event, asked["challenge"], actor=request.user, force=asked["force"])
-        return Response(InstanceResultSerializer([bulk_entry(one, status=202) for one in results], many=True).data)
+            run = services.deploy_for_all(event, asked["challenge"], actor=request.user, force=asked["force"])
+        where = f"{request.path}s/{run.pk}"
+        return Response(DeployRunSerializer(run).data, status=status.HTTP_202_ACCEPTED, headers={"Location": where})
+
+    @extend_schema(
+        summary="How far the launch for every team is",
+        parameters=[OpenApiParameter("run", OpenApiTypes.UUID, OpenApiParameter.PATH)],
+        responses=DeployRunSerializer,
+        filters=False,
+    )
+    @action(detail=False, methods=["get"], url_path=f"deploys/(?P<run>{UUID_PATTERN})", pagination_class=None)
+    def deploy_run(self, request: Request, run: str) -> Response:
+        rows = DeployRun.objects.visible_to(request.user).select_related("event", "challenge")
+        return Response(DeployRunSerializer(get_object_or_404(rows, pk=run)).data)
 
     @extend_schema(
         summary="End all instances of an event, or of all events, at once",

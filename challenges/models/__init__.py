@@ -1,6 +1,7 @@
 """Rows of challenges: what they are made of, the events and teams that play them, and what happened in the play."""
 
 from .content import Challenge, ChallengeContainer, ChallengeFile, ChallengePort, Flag, Hint
+from .deploys import DeployRun
 from .events import Announcement, AnnouncementRead, Event, EventChallenge
 from .instances import Instance, InstanceLog
 from .play import FileDownload, ScoreEvent, Submission
@@ -13,6 +14,7 @@ __all__ = [
     "ChallengeContainer",
     "ChallengeFile",
     "ChallengePort",
+    "DeployRun",
     "Event",
     "EventChallenge",
     "FileDownload",

@@ -21,6 +21,7 @@ from .content import (
     set_state,
     update_challenge,
 )
+from .deploys import carry_out_deploy, deploy_for_all, resume_deploys
 from .entries import add_entry, remove_entry, update_entry
 from .events import (
     approve_event,
@@ -43,7 +44,6 @@ from .events import (
 )
 from .instance_fleet import (
     act_on_many,
-    deploy_for_all,
     kill_all,
     kill_phrase,
     killed_with,
@@ -105,6 +105,7 @@ __all__ = [
     "ban_team",
     "cancel_event",
     "cards",
+    "carry_out_deploy",
     "check_team",
     "create_challenge",
     "create_event",
@@ -150,6 +151,7 @@ __all__ = [
     "require_withdrawal",
     "reset_instance",
     "reset_player",
+    "resume_deploys",
     "resume_event",
     "revoke_powers",
     "rotate_code",

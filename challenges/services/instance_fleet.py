@@ -1,4 +1,4 @@
-"""Many instances at once: for all teams, for those ticked, and all of them in an emergency."""
+"""Many instances at once: those ticked, all that are superfluous, and all of them in an emergency."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from accounts import audit
 from accounts.actors import SYSTEM
 from accounts.permissions import require, sees_all
 from challenges.instances import expiry
-from challenges.models import Event, EventChallenge, Instance, Participation, ScoreEvent, Team
+from challenges.models import Event, Instance, Participation, ScoreEvent
 from hub import bulk
-from hub.exceptions import Invalid, NotAllowed, NotFound
+from hub.exceptions import Invalid, NotAllowed
 from hub.nodes.choices import DesiredStatus
 
 from . import instances
@@ -30,24 +30,6 @@ BULK: Final[dict[str, Callable[..., Any]]] = {
     "stop": instances.stop_instance,
 }
 SETTLED_AT_ONCE: Final = 200
-
-
-def deploy_for_all(event: Event, slug: str, *, actor: Asker, force: bool = False) -> list[bulk.Result[Team]]:
-    """Launch a challenge for every team of an event; what fails for one is told, and the others go on."""
-    require(actor, "events.change", event)
-    entry = EventChallenge.objects.filter(event=event, challenge__slug=slug).first()
-    if entry is None:
-        raise NotFound(instances.NEVER_TOLD)
-    teams = Team.objects.filter(participations__event=event, participations__banned_at=None, banned_at=None)
-    if allowed := list(entry.allowed_teams.values_list("pk", flat=True)):
-        teams = teams.filter(pk__in=allowed)
-    results = bulk.for_each(
-        teams.order_by("pk"),
-        lambda team: instances.launch_instance(event, slug, actor=actor, team=team, force=force),
-    )
-    done = sum(result.is_done for result in results)
-    audit.record(actor, "event.deployed_for_all", event, challenge=slug, teams=len(results), launched=done)
-    return results
 
 
 def act_on_many(

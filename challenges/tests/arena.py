@@ -7,7 +7,7 @@ from typing import Any
 
 from accounts.models import User
 from challenges import services
-from challenges.models import Challenge, Event, Instance, Team
+from challenges.models import Challenge, DeployRun, Event, Instance, Team
 from hub.engines.base import Engine
 from hub.engines.fake import FakeEngine
 from hub.nodes.choices import PoolKind
@@ -41,6 +41,13 @@ class Arena:
     def launch(self, team: Team, challenge: Challenge, **asked: Any) -> Instance:
         """A member's click."""
         return services.launch_instance(self.event, challenge.slug, actor=team.captain, **asked).instance
+
+    def deploy(self, challenge: Challenge, *, actor: Any, **asked: Any) -> DeployRun:
+        """An organiser's click on Deploy, and what a worker makes of it."""
+        run = services.deploy_for_all(self.event, challenge.slug, actor=actor, **asked)
+        services.carry_out_deploy(run.pk)
+        run.refresh_from_db()
+        return run
 
     def work(self, times: int = 6, engine: Engine | None = None) -> None:
         """What the agent does in a few seconds."""

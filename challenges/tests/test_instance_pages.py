@@ -251,10 +251,20 @@ def test_deploy_for_all_tells_of_each_team(arena: Arena):
     challenge = runnable(arena.event)
     client = signed_in(UserFactory(role="Operator"))
 
-    answer = client.post(reverse("challenges:instance_deploy", args=[arena.event.slug]), {"challenge": challenge.slug})
+    url = reverse("challenges:instance_deploy", args=[arena.event.slug])
+    asked = client.post(url, {"challenge": challenge.slug})
+    before = client.get(asked["Location"]).content.decode()
+    arena.event.participations.filter(team=arena.teams[0]).update(banned_at=timezone.now())
+    run = arena.deploy(challenge, actor=UserFactory(role="Operator"))
+    part = client.get(asked["Location"], headers={"HX-Request": "true", "HX-Target": "deploy-run"}).content.decode()
 
-    assert "Deploy for all teams: 2 of 2 done" in answer.content.decode()
-    assert Instance.objects.count() == 2
+    assert "0 of 2 launched" in before
+    assert "every 2s" in before
+    assert asked["Location"] == run.get_absolute_url()
+    assert "1 of 2 launched, 1 refused" in part
+    assert "The team is banned." in part
+    assert "hx-get" not in part
+    assert "1 of 2</a>" in client.get(f"/instances/?event={arena.event.slug}").content.decode()
 
 
 def test_ledger_names_the_team_of_each_address_and_who_waits():
@@ -373,6 +383,8 @@ class TestApi:
         body = {"event": arena.event.slug, "challenge": challenge.slug}
 
         deployed = client.post("/api/v1/instances/deploy", body, format="json")
+        services.carry_out_deploy(deployed.json()["id"])
+        run = client.get(deployed["Location"]).json()
         ids = [str(pk) for pk in Instance.objects.values_list("pk", flat=True)]
         arena.work()
         many = client.post("/api/v1/instances/bulk", {"verb": "extend", "ids": ids, "minutes": 5}, format="json")
@@ -383,7 +395,9 @@ class TestApi:
             format="json",
         )
 
-        assert [row["status"] for row in deployed.json()] == [202, 202]
+        assert (deployed.status_code, deployed.json()["total"], deployed.json()["finished_at"]) == (202, 2, None)
+        assert [(row["name"], row["status"]) for row in run["results"]] == [(team.name, 202) for team in arena.teams]
+        assert api_client(arena.teams[0].captain).get(deployed["Location"]).status_code == 403
         assert [row["error"] for row in many.json()] == [None, None]
         assert (wrong.status_code, list(wrong.json()["fields"])) == (400, ["phrase"])
         assert len(right.json()) == 2

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,14 +19,16 @@ from accounts.tests.factories import UserFactory
 from challenges import flags, services
 from challenges.jobs import settle_instances
 from challenges.models import Event, Instance, Participation, ScoreEvent
+from challenges.services import deploys
 from hub.engines.base import EngineError, Reason
 from hub.engines.fake import Behaviour, FakeEngine, FakeImage
 from hub.exceptions import Conflict, Invalid, LimitReached, NotAllowed, NotFound
-from hub.nodes import ips
+from hub.nodes import ips, janitor
 from hub.nodes.choices import PoolKind
 from hub.nodes.models import Address, Operation
 from hub.nodes.sweep import sweep
 from hub.nodes.tests.factories import NodeFactory, PoolFactory
+from hub.testing import run_commit_hooks, run_jobs
 
 from .arena import Arena, leased_ips, make_arena, organiser_of, runnable
 from .factories import EntryFactory, TeamFactory, participate
@@ -368,6 +372,28 @@ def test_extension_adds_time_within_the_window_and_as_often_as_allowed():
     assert "all that this event allows" in str(too_often.value)
 
 
+@pytest.mark.parametrize("relabels", [True, False])
+def test_extension_by_an_organiser_outlives_the_database(
+    arena: Arena, operator: Any, monkeypatch: pytest.MonkeyPatch, relabels: bool
+):
+    """The label moves along, or says the farthest moment from the first."""
+    monkeypatch.setattr(FakeEngine, "capabilities", replace(FakeEngine.capabilities, relabels=relabels))
+    Event.objects.update(max_extensions=0)
+    arena.event.refresh_from_db()
+    instance = arena.launch(arena.teams[0], runnable(arena.event))
+    arena.work()
+    first = janitor.last_moment(arena.engine.list_owned()[0])
+
+    extended = services.extend_instance(instance, actor=operator, minutes=30)
+    arena.work(1)
+
+    last = janitor.last_moment(arena.engine.list_owned()[0])
+    minutes = timedelta(minutes=30)
+    assert (first, last) == (
+        (extended.expires_at - minutes, extended.expires_at) if relabels else (arena.event.ends_at,) * 2
+    )
+
+
 def test_no_extension_goes_beyond_the_event(operator: Any):
     arena = make_arena(ends_at=timezone.now() + timedelta(minutes=70))
     instance = arena.launch(arena.teams[0], runnable(arena.event))
@@ -515,10 +541,43 @@ def test_deploy_for_all_goes_on_past_a_failure_and_tells_of_each(arena: Arena, o
     for _ in range(3):
         arena.launch(full, runnable(arena.event))
 
-    results = services.deploy_for_all(arena.event, challenge.slug, actor=operator)
+    run = arena.deploy(challenge, actor=operator)
 
-    assert [(one.row, one.is_done) for one in results] == [(full, False), (arena.teams[1], True)]
-    assert results[0].problem.code == "team_limit"
+    assert [each["team"] for each in run.results] == [full.pk, arena.teams[1].pk]
+    assert (run.results[0]["error"]["code"], run.results[1]["error"]) == ("team_limit", None)
+    assert (run.total, run.launched, run.waiting, run.finished_at is not None) == (2, 1, [], True)
+
+
+def test_deploy_for_all_is_asked_for_in_a_moment_and_once(arena: Arena, operator: Any):
+    challenge = runnable(arena.event)
+
+    first, second = (services.deploy_for_all(arena.event, challenge.slug, actor=operator) for _ in range(2))
+    before = Instance.objects.count()
+    run_commit_hooks()
+    run_jobs("default")
+    later = services.deploy_for_all(arena.event, challenge.slug, actor=operator)
+
+    assert (first, before, Instance.objects.count()) == (second, 0, 2)
+    assert later != first
+
+
+@pytest.mark.parametrize(("died", "left"), [(True, 0), (False, 1)])
+def test_what_a_worker_leaves_of_a_deploy_is_taken_up(
+    arena: Arena, operator: Any, monkeypatch: pytest.MonkeyPatch, died: bool, left: int
+):
+    monkeypatch.setattr(deploys, "AT_ONCE", 1)
+    challenge, now = runnable(arena.event), timezone.now()
+    run = services.deploy_for_all(arena.event, challenge.slug, actor=operator)
+    token = uuid.uuid4()
+    begun = deploys._claim(run.pk, token)
+    deploys._launch_some(begun, token)
+    until = now - timedelta(seconds=1) if died else now + timedelta(minutes=1)
+    type(run).objects.update(lease_until=until, created_at=now - timedelta(minutes=5))
+
+    services.resume_deploys()
+
+    run.refresh_from_db()
+    assert (len(run.waiting), run.launched, Instance.objects.count()) == (left, 2 - left, 2 - left)
 
 
 def begins_later(arena: Arena) -> None:
@@ -529,7 +588,7 @@ def begins_later(arena: Arena) -> None:
 def test_what_is_deployed_early_shows_to_its_team_when_the_challenge_does(arena: Arena, operator: Any):
     challenge, first, team = runnable(arena.event), EntryFactory(event=arena.event), arena.teams[0]
     begins_later(arena)
-    services.deploy_for_all(arena.event, challenge.slug, actor=operator)
+    arena.deploy(challenge, actor=operator)
 
     def seen() -> list[str]:
         return [one.challenge.slug for one in Instance.objects.visible_to(team.captain)]
@@ -554,14 +613,14 @@ def test_what_is_deployed_early_takes_no_place_that_the_team_cannot_see(arena: A
     team, hidden, own = arena.teams[0], runnable(arena.event), runnable(arena.event)
     arena.event.entries.filter(challenge=hidden).update(visibility="hidden")
 
-    services.deploy_for_all(arena.event, hidden.slug, actor=operator)
+    arena.deploy(hidden, actor=operator)
     arena.launch(team, own)
-    again = services.deploy_for_all(arena.event, hidden.slug, actor=operator)
+    again = arena.deploy(hidden, actor=operator)
     arena.event.entries.update(visibility="visible")
     with pytest.raises(LimitReached):
         arena.launch(team, runnable(arena.event))
 
-    assert [one.is_done for one in again] == [True, True]
+    assert again.launched == 2
     assert Instance.objects.wanted().filter(team=team).count() == 2
 
 
@@ -569,7 +628,7 @@ def test_what_is_deployed_early_takes_no_place_that_the_team_cannot_see(arena: A
 def test_what_was_deployed_goes_with_the_team_or_the_event_that_is_off(arena: Arena, operator: Any, verb: str):
     challenge = runnable(arena.event)
     begins_later(arena)
-    services.deploy_for_all(arena.event, challenge.slug, actor=operator)
+    arena.deploy(challenge, actor=operator)
     arena.work()
 
     if verb == "withdraw":
@@ -589,9 +648,9 @@ def test_forced_deploy_makes_anew_what_runs(arena: Arena, operator: Any):
     instance = arena.launch(arena.teams[0], challenge)
     arena.work()
 
-    services.deploy_for_all(arena.event, challenge.slug, actor=operator)
+    arena.deploy(challenge, actor=operator)
     calm = arena.fresh(instance).generation
-    services.deploy_for_all(arena.event, challenge.slug, actor=operator, force=True)
+    arena.deploy(challenge, actor=operator, force=True)
     arena.work(8)
 
     again = arena.fresh(instance)

@@ -13,6 +13,7 @@ from django.core.cache import cache
 from rest_framework.test import APIClient
 
 from accounts.tests.factories import PASSWORD, UserFactory
+from challenges import services
 from challenges.models import Challenge, Instance
 from hub.engines.fake import FakeEngine
 from hub.testing import api_client
@@ -68,8 +69,9 @@ def offer(admin: APIClient, arena: Arena, *ports: int) -> str:
 
 def deploy(admin: APIClient, arena: Arena, slug: str) -> list[dict[str, Any]]:
     """Launch it for all teams and let the agent work; answers the instances."""
-    results = admin.post(f"{API}/instances/deploy", {"event": arena.event.slug, "challenge": slug})
-    assert [row["status"] for row in results.json()] == [202] * len(arena.teams)
+    asked = admin.post(f"{API}/instances/deploy", {"event": arena.event.slug, "challenge": slug})
+    services.carry_out_deploy(asked.json()["id"])
+    assert [row["status"] for row in admin.get(asked["Location"]).json()["results"]] == [202] * len(arena.teams)
     arena.work()
     rows: list[dict[str, Any]] = admin.get(f"{API}/instances").json()["results"]
     return rows

@@ -10,14 +10,14 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import can, require, sees_all
 from challenges import services
 from challenges.instances.ledger import books
 from challenges.instances.lists import INSTANCES
 from challenges.instances.presentation import ROW_FACTS, panel_of
-from challenges.models import Event, EventChallenge, Instance
+from challenges.models import DeployRun, Event, EventChallenge, Instance
 from hub import bulk
 from hub.exceptions import HubError, NotFound
 from hub.pages import forms as page_forms
@@ -100,6 +100,7 @@ def instance_list(request: HttpRequest) -> HttpResponse:
     if context["event"]:
         entries = EventChallenge.objects.filter(event=event, challenge__kind="container")
         context["entries"] = entries.select_related("challenge")
+        context["newest_run"] = DeployRun.objects.filter(event=event).select_related("event", "challenge").first()
     return live.private(render(request, "challenges/instance_list.html", context))
 
 
@@ -123,15 +124,28 @@ def instance_bulk(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def instance_deploy(request: HttpRequest, slug: str) -> HttpResponse:
-    """Launch a challenge for every team of an event, with the result of each."""
+    """Have a challenge launched for every team of an event."""
     event = _event_to_change(request, slug)
     try:
         force = request.POST.get("force") == "yes"
-        results = services.deploy_for_all(event, request.POST.get("challenge", ""), actor=request.user, force=force)
+        run = services.deploy_for_all(event, request.POST.get("challenge", ""), actor=request.user, force=force)
     except NotFound as error:
         messages.error(request, error.message)
         return redirect(f"{reverse('challenges:instance_list')}?event={slug}")
-    return _results(request, "Deploy for all teams", results)
+    return redirect(run)
+
+
+@login_required
+@require_safe
+def instance_deploy_run(request: HttpRequest, slug: str, run: UUID) -> HttpResponse:
+    """How far that is, and what came of each team; follows it until it is done."""
+    event = _event_to_change(request, slug)
+    found = get_object_or_404(DeployRun.objects.filter(event=event).select_related("event", "challenge"), pk=run)
+    context = {"run": found}
+    if live.is_fragment(request, "deploy-run"):
+        tag = live.etag(request.user.pk, len(found.results), found.finished_at)
+        return live.answer(request, "challenges/partials/deploy_run.html", context, tag=tag)
+    return live.private(render(request, "challenges/deploy_run.html", context))
 
 
 @login_required

@@ -2757,13 +2757,17 @@ class Instances(Group):
             body={"verb": verb, "ids": ids, "minutes": minutes},
         )
 
-    def deploy(self, *, event: str, challenge: str, force: bool | Unset = UNSET) -> Rows:
-        """Launch a challenge for every team of an event, with a result for each."""
-        return self._rows(
+    def deploy(self, *, event: str, challenge: str, force: bool | Unset = UNSET) -> Answer:
+        """Launch a challenge for every team of an event."""
+        return self._answer(
             "POST",
             "/api/v1/instances/deploy",
             body={"event": event, "challenge": challenge, "force": force},
         )
+
+    def deploy_run(self, run: str) -> Answer:
+        """How far the launch for every team is."""
+        return self._answer("GET", f"/api/v1/instances/deploys/{_part(run)}")
 
     def kill_all(self, *, phrase: str, event: str | Unset = UNSET) -> Rows:
         """End all instances of an event, or of all events, at once."""

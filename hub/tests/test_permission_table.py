@@ -327,6 +327,8 @@ class Visitor:
         others = {
             "<slug:challenge>": "leaky-shop",
             "<uuid:file>": "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11",
+            "<uuid:run>": str(world.deploy_run.pk),
+            "{run}": str(world.deploy_run.pk),
             "{file}": "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11",
             "<uuid:command>": str(world.device_command.pk),
             "{command}": str(world.device_command.pk),

@@ -12,7 +12,7 @@ from accounts.actors import SYSTEM
 from accounts.invites import create_invite
 from accounts.models import ApiToken, AuditEntry, Invite, RequestEntry, User
 from accounts.tests.factories import UserFactory, token_for
-from challenges.models import Announcement, EventChallenge, Instance, Team
+from challenges.models import Announcement, DeployRun, EventChallenge, Instance, Team
 from challenges.tests.factories import (
     ChallengeFactory,
     ContainerFactory,
@@ -83,6 +83,7 @@ class World:
     entry: EventChallenge
     announcement: Announcement
     instance: Instance
+    deploy_run: DeployRun
 
     def person(self, role: str) -> User:
         user: User | None = self.people[role]
@@ -195,6 +196,7 @@ def make_event(owner: User, node: Node) -> dict[str, Any]:
         "entry": entry,
         "announcement": announcement,
         "instance": instance,
+        "deploy_run": DeployRun.objects.create(event=event, challenge=jar, actor_name="operator", waiting=[team.pk]),
     }
 
 
