@@ -364,6 +364,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ObservedStatusEnum": "hub.nodes.choices.ObservedStatus",
         "OperationStatusEnum": "hub.nodes.choices.OperationStatus",
+        "AddressStateEnum": "hub.nodes.choices.AddressState",
         "DeviceStatusEnum": "devices.choices.DeviceStatus",
         "KeyStateEnum": "devices.choices.KeyState",
         "EventStatusEnum": "challenges.choices.EventStatus",

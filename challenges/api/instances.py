@@ -27,7 +27,7 @@ from hub.api.views import FIELDS, HubViewSet
 from hub.exceptions import Invalid, NotFound
 from hub.nodes import leases
 from hub.nodes.api.serializers import OperationSerializer
-from hub.nodes.choices import ObservedStatus
+from hub.nodes.choices import AddressState, ObservedStatus
 
 UUID_PATTERN = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 
@@ -205,8 +205,20 @@ class KillAllSerializer(serializers.Serializer[Any]):
     phrase = serializers.CharField(max_length=200)
 
 
+class LedgerLineSerializer(serializers.Serializer[Any]):
+    """One address: who has it, or since when it rests and until when."""
+
+    ip = serializers.CharField(source="address.ip")
+    state = serializers.ChoiceField(source="address.state", choices=AddressState.choices)
+    reason = serializers.CharField(source="address.reason")
+    leased_at = serializers.DateTimeField(source="address.leased_at", allow_null=True)
+    rest_until = serializers.DateTimeField(source="address.rest_until", allow_null=True)
+    team = serializers.CharField()
+    instances = serializers.ListField(child=serializers.UUIDField(), source="instance_ids")
+
+
 class LedgerSerializer(serializers.Serializer[Any]):
-    """The load-balancer addresses of one node, counted by state, and how many wait."""
+    """The load-balancer addresses of one node, counted by state, each with who has it, and who waits, in order."""
 
     node = serializers.CharField(source="node.name")
     free = serializers.IntegerField(source="counts.free")
@@ -214,6 +226,8 @@ class LedgerSerializer(serializers.Serializer[Any]):
     quarantined = serializers.IntegerField(source="counts.quarantined")
     blocked = serializers.IntegerField(source="counts.blocked")
     waiting = serializers.IntegerField(source="counts.waiting")
+    addresses = LedgerLineSerializer(source="lines", many=True)
+    queue = serializers.ListField(child=serializers.UUIDField(), source="queue_ids")
 
 
 class InstanceFilter(SearchFilterSet):
@@ -369,7 +383,9 @@ class InstanceViewSet(HubViewSet):
         return Response(InstanceResultSerializer([bulk_entry(one, status=202) for one in results], many=True).data)
 
     @extend_schema(
-        summary="How many addresses are free, leased and resting", responses=LedgerSerializer(many=True), filters=False
+        summary="Which addresses are free, leased and resting, who has them and who waits",
+        responses=LedgerSerializer(many=True),
+        filters=False,
     )
     @action(detail=False, methods=["get"], pagination_class=None)
     def ledger(self, request: Request) -> Response:

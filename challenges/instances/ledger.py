@@ -23,6 +23,10 @@ class Line:
     def team(self) -> str:
         return self.instances[0].team.name if self.instances else ""
 
+    @property
+    def instance_ids(self) -> list[UUID]:
+        return [one.pk for one in self.instances]
+
 
 @dataclass(frozen=True)
 class Book:
@@ -34,14 +38,18 @@ class Book:
     waiting: list[Instance]
 
     @property
+    def queue_ids(self) -> list[UUID]:
+        return [one.pk for one in self.waiting]
+
+    @property
     def facts(self) -> tuple[Any, ...]:
         """What changes its page, for its fingerprint."""
         shown = [
-            (at.ip, at.state, at.reason, at.leased_at, at.rest_until, line.team, [one.pk for one in line.instances])
+            (at.ip, at.state, at.reason, at.leased_at, at.rest_until, line.team, line.instance_ids)
             for line in self.lines
             for at in [line.address]
         ]
-        return (self.node.name, self.counts, shown, [one.pk for one in self.waiting])
+        return (self.node.name, self.counts, shown, self.queue_ids)
 
 
 def books(user: Any) -> list[Book]:

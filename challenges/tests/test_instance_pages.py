@@ -269,12 +269,13 @@ def test_deploy_for_all_tells_of_each_team(arena: Arena):
 
 def test_ledger_names_the_team_of_each_address_and_who_waits():
     arena = make_arena(addresses=1)
-    arena.launch(arena.teams[0], runnable(arena.event))
+    has_it = arena.launch(arena.teams[0], runnable(arena.event))
     waiting = arena.launch(arena.teams[1], runnable(arena.event))
     url = reverse("challenges:address_ledger")
 
     viewer, asks = signed_in(UserFactory(role="Viewer")), {"HX-Request": "true", "HX-Target": "books"}
     page = viewer.get(url).content.decode()
+    (book,) = api_client(UserFactory(role="Viewer")).get("/api/v1/instances/ledger").json()
     part = viewer.get(url, headers=asks)
     same = viewer.get(url, headers={**asks, "If-None-Match": part["ETag"]})
     services.stop_instance(waiting, actor=arena.teams[1].captain)
@@ -286,6 +287,9 @@ def test_ledger_names_the_team_of_each_address_and_who_waits():
     assert "0 free, 1 leased, 0 resting, 0 blocked, 1 waiting" in page
     assert arena.teams[0].name in page
     assert waiting.name in page
+    told = [(line["ip"], line["state"], line["team"], line["instances"]) for line in book["addresses"]]
+    assert told == [("192.168.250.100", "leased", arena.teams[0].name, [str(has_it.pk)])]
+    assert book["queue"] == [str(waiting.pk)]
     assert signed_in(arena.teams[0].captain).get(url).status_code == 403
 
 

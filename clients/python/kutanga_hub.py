@@ -2778,7 +2778,7 @@ class Instances(Group):
         )
 
     def ledger(self) -> Rows:
-        """How many addresses are free, leased and resting."""
+        """Which addresses are free, leased and resting, who has them and who waits."""
         return self._rows("GET", "/api/v1/instances/ledger")
 
     def get(self, id: str, *, fields: str | None = None) -> Answer:
