@@ -172,6 +172,7 @@ MODEL_NOUNS: Final[dict[str, str]] = {
     "challenges.challengecontainer": "challenges",
     "challenges.challengefile": "challenges",
     "challenges.challengeport": "challenges",
+    "challenges.deployrun": "events",
     "challenges.event": "events",
     "challenges.eventchallenge": "events",
     "challenges.filedownload": "events",
