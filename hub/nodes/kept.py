@@ -171,8 +171,8 @@ def do_remove(task: NodeTask, engine: Engine) -> str:
         try:
             engine.remove(name)
         except EngineError as error:
-            if error.reason == Reason.TIMED_OUT and all(one.name != name for one in engine.kept_data()):
-                going.append(name)  # by a cluster, which takes its time
+            if _is_going(name, engine, error):
+                going.append(name)
             else:
                 kept.append(f"{name} stays: {error}")
         else:
@@ -183,6 +183,14 @@ def do_remove(task: NodeTask, engine: Engine) -> str:
         raise EngineError("; ".join(kept), reason=Reason.REFUSED, permanent=True)
     under_way = [f"those of {len(going)} are being deleted by the cluster"] if going else []
     return "; ".join([f"Data of {len(gone)} deleted", *under_way, *kept]) + "."
+
+
+def _is_going(name: str, engine: Engine, error: EngineError) -> bool:
+    """Whether what was not deleted in time is on its way out: a cluster takes as long as it needs."""
+    try:
+        return error.reason == Reason.TIMED_OUT and all(one.name != name for one in engine.kept_data())
+    except EngineError:
+        return False
 
 
 def _in_the_way(name: str, engine: Engine) -> str:
