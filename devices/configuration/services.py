@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from accounts import audit
@@ -61,7 +62,7 @@ def set_device_config(
         config.error = ""
         config.save()
         _keep(config, actor, note, device=device, desired=config.desired)
-        _set_interval(config)
+        _set_interval(config.desired["polling_interval"], [device.pk])
         audit.record(actor, "device.configured", device, version=config.version, **_changed(before, cleaned))
     return config
 
@@ -101,16 +102,38 @@ def refresh_devices(devices: Iterable[UUID], *, actor: Asker, note: str = "") ->
         DeviceConfig.objects.bulk_create(
             [DeviceConfig(device_id=key) for key in part if layers.get(key)], ignore_conflicts=True
         )
+        others = []
         for config in DeviceConfig.objects.select_for_update().filter(device__in=part).order_by("device_id"):
             desired = schema.merge([*layers.get(config.device_id, []), config.values])
-            if desired == config.desired:
-                continue
-            config.desired, config.version, config.error = desired, config.version + 1, ""
-            config.save()
-            _keep(config, actor, note, device_id=config.device_id, desired=desired)
-            _set_interval(config)
-            changed += 1
+            if desired != config.desired:
+                config.desired, config.version = desired, config.version + 1
+                others.append(config)
+        _store(others, actor, note)
+        changed += len(others)
     return changed
+
+
+def _store(configs: list[DeviceConfig], actor: Asker, note: str) -> None:
+    """Store new results of many devices, each with its revision: a group may have ten thousand."""
+    sql = """
+        UPDATE devices_deviceconfig config
+        SET desired = new.desired::jsonb, version = new.version, error = '', updated_at = now()
+        FROM unnest(%s::uuid[], %s::text[], %s::int[]) AS new (device_id, desired, version)
+        WHERE config.device_id = new.device_id
+    """
+    if not configs:
+        return
+    keys, versions = [each.device_id for each in configs], [each.version for each in configs]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [keys, [json.dumps(each.desired) for each in configs], versions])
+    ConfigRevision.objects.bulk_create(
+        _revision_of(each, actor, note, device_id=each.device_id, desired=each.desired) for each in configs
+    )
+    by_interval: dict[int, list[UUID]] = {}
+    for each in configs:
+        by_interval.setdefault(each.desired["polling_interval"], []).append(each.device_id)
+    for seconds, devices in by_interval.items():
+        _set_interval(seconds, devices)
 
 
 def rollback_device_config(
@@ -192,17 +215,17 @@ def _group_layers(devices: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
 
 
 def _keep(config: Any, actor: Asker, note: str, **of: Any) -> None:
-    ConfigRevision.objects.create(
-        version=config.version, values=config.values, note=note[:300], actor_name=str(actor), **of
-    )
+    _revision_of(config, actor, note, **of).save(force_insert=True)
 
 
-def _set_interval(config: DeviceConfig) -> None:
-    """How often it is to call is told with every heartbeat, too."""
-    seconds = config.desired["polling_interval"]
-    DeviceBeat.objects.filter(device=config.device_id).exclude(interval_seconds=seconds).update(
-        interval_seconds=seconds
-    )
+def _revision_of(config: Any, actor: Asker, note: str, **of: Any) -> ConfigRevision:
+    return ConfigRevision(version=config.version, values=config.values, note=note[:300], actor_name=str(actor), **of)
+
+
+def _set_interval(seconds: int, devices: list[UUID]) -> None:
+    """How often they are to call is told with every heartbeat, too."""
+    rows = DeviceBeat.objects.filter(device__in=devices).exclude(interval_seconds=seconds)
+    rows.update(interval_seconds=seconds)
 
 
 def _expect(version: int, expected: int | None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.actors import SYSTEM
 from accounts.models import AuditEntry
@@ -238,6 +240,21 @@ def test_only_staff_configures(device: Device, role: str) -> None:
     ):
         with pytest.raises((NotAllowed, NotFound)):
             do()
+
+
+def test_a_group_costs_the_same_for_many_devices() -> None:
+    group, counts = DeviceGroupFactory(), []
+    services.set_group_config(group, {}, actor=SYSTEM)
+    for number in (1, 2):
+        for _ in range(3):
+            DeviceFactory().groups.add(group)
+        with CaptureQueriesContext(connection) as queries:
+            services.set_group_config(group, {"polling_interval": 10 + number}, actor=SYSTEM)
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1]
+    assert set(DeviceBeat.objects.values_list("interval_seconds", flat=True)) == {12}
+    assert ConfigRevision.objects.exclude(device=None).count() == 9
 
 
 def test_an_operator_of_regions_changes_no_group_with_devices_elsewhere() -> None:
