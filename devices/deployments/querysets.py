@@ -78,8 +78,8 @@ class TargetQuerySet(models.QuerySet[Any]):
         return self.filter(status__in=(T.SUCCEEDED, T.FAILED, T.ROLLED_BACK)).order_by("-finished_at", "-id")
 
     def late(self) -> TargetQuerySet:
-        """Those whose device had time enough: to take it at all, to call again and be offered it anew, to work, or to
-        say after its soak time that it is well."""
+        """Those whose device had time enough: to take it at all, to call again and be offered it anew, to work, to
+        say after its soak time that it is well, or that it has stopped when it was called off."""
         too_old = Now() - timedelta(days=settings.HUB_DEPLOYMENT_DAYS)
         silent = Now() - timedelta(seconds=SILENCE_SECONDS)
         never_called = silent_since(OFFLINE_FACTOR, SILENCE_SECONDS, prefix="device__beat__")
@@ -88,4 +88,5 @@ class TargetQuerySet(models.QuerySet[Any]):
             | Q(status=T.OFFERED, lease_until__lt=never_called)
             | Q(status__in=(T.DOWNLOADING, T.INSTALLING), deadline_at__lt=Now())
             | Q(status=T.SOAKING, soak_until__lt=silent)
+            | Q(status=T.CANCELLING, deployment__finished_at__lt=too_old)
         )

@@ -648,6 +648,20 @@ def test_cancelling_asks_those_who_work_on_it() -> None:
     assert AuditEntry.objects.filter(action="deployment.cancelled").count() == 1
 
 
+def test_what_was_called_off_does_not_wait_for_ever_for_a_dead_device(device: Device, settings: Any) -> None:
+    deployment = deploy(make_bundle(), device)
+    beat(device)
+    services.cancel_deployment(deployment, actor=SYSTEM)
+    services.follow_deployments()
+    assert only(deployment).status == T.CANCELLING
+    long_ago = timezone.now() - timedelta(days=settings.HUB_DEPLOYMENT_DAYS, seconds=1)
+    Deployment.objects.update(finished_at=long_ago)
+
+    services.follow_deployments()
+
+    assert only(deployment).status == T.CANCELLED
+
+
 def test_a_device_may_have_been_quicker_than_the_cancelling(device: Device) -> None:
     deployment = deploy(make_bundle(), device, soak_seconds=60)
     beat(device)

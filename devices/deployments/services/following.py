@@ -62,6 +62,11 @@ def give_up_late() -> None:
             target = rows.select_for_update(of=("self",), no_key=True, skip_locked=True).filter(pk=key).first()
             if target is None:
                 continue
+            if target.status == T.CANCELLING:
+                moves.move(
+                    target, T.CANCELLED, f"The device did not answer within {settings.HUB_DEPLOYMENT_DAYS} days."
+                )
+                continue
             if target.status == T.SOAKING:
                 text = "Nothing was heard of the device after its soak time."
             elif target.status == T.WAITING:
