@@ -45,6 +45,12 @@ PICTURED = {("light", "1440"): "", ("dark", "390"): "-phone"}
 STICKS_OUT = """() => [...document.querySelectorAll("main *")]
     .filter(each => each.getBoundingClientRect().right > innerWidth).slice(0, 4)
     .map(each => `${each.tagName}.${each.getAttribute("class")}`).join(", ")"""
+MENUS_CUT = """() => [...document.querySelectorAll("main details.k-menu")].filter(menu => {
+    menu.open = true
+    const box = menu.querySelector(".k-menu-list")?.getBoundingClientRect()
+    menu.open = false
+    return box?.width && (box.left < 0 || box.right > innerWidth + 1)
+}).map(menu => menu.querySelector("summary").ariaLabel || menu.querySelector("summary").textContent).join(", ")"""
 SCREENFULS = 100
 STATES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("smp-harare", ObservedStatus.RUNNING, {"facts": {"players": 38, "max_players": 60, "latency_ms": 3.2}}),
@@ -255,6 +261,8 @@ def judge(page: Page, name: str, theme: str) -> list[str]:
         wide = page.evaluate("document.documentElement.scrollWidth")
         if wide > screen["width"]:
             wrong.append(f"{name} is {wide} px wide at {width}: {page.evaluate(STICKS_OUT)}")
+        if cut := page.evaluate(MENUS_CUT):
+            wrong.append(f"{name}: menus leave the screen at {width}: {cut}")
         if PICTURES and (theme, width) in PICTURED:
             take_picture(page, f"{name}{PICTURED[theme, width]}")
         if (theme, width) in PICTURED:  # each theme and each width once: what axe finds follows from one or the other
