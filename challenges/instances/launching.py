@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 TEST_MINUTES: Final = 60
 """How long an organiser's test copy lives."""
+LABEL_SLACK: Final = timedelta(minutes=1)
+"""What a label may be behind: its time begins a moment after it was written, and a janitor waits longer than that."""
 NETWORK: Final = "network"
 NOT_READY: Final = "The cluster's probe of its port gets no good answer."
 ANSWER_SECONDS: Final = 2.0
@@ -184,7 +186,7 @@ def check_health(instance: Instance, engine: Engine, observation: Observation) -
 def _keep_label(instance: Instance, engine: Engine, observation: Observation) -> None:
     """Tell the engine when an extension, or the event's own, has moved its last moment."""
     told, last = janitor.last_moment(observation), last_moment(instance)
-    if engine.capabilities.relabels and told is not None and told < last:
+    if engine.capabilities.relabels and told is not None and last - told > LABEL_SLACK:
         try:
             engine.put_off(instance.engine_name, last)
         except EngineError as error:
