@@ -13,6 +13,7 @@ from django.utils.datastructures import MultiValueDict
 
 from accounts.models import User
 from challenges.models import Hint
+from hub.nodes.models import Node
 from hub.pages.forms import SeenMixin
 from hub.pages.templatetags.forms import field
 from servers.models import TemplateVariable
@@ -204,3 +205,11 @@ def test_a_form_without_what_was_shown_means_all_it_says() -> None:
 
     assert form.is_valid()
     assert form.changes() == {"name": "x", "kind": "a", "days": []}
+
+
+@pytest.mark.parametrize(("required", "word"), [(True, "Choose…"), (False, "None")])
+def test_an_empty_choice_is_a_word(required: bool, word: str) -> None:
+    class NodeChoice(forms.Form):
+        node = forms.ModelChoiceField(Node.objects.none(), required=required)
+
+    assert f">{word}</option>" in field(NodeChoice()["node"])["control"]

@@ -56,7 +56,15 @@ def _control(bound: BoundField, hint: str, attrs: dict[str, Any]) -> SafeString:
     if described:
         attrs["aria-describedby"] = " ".join(described)
     given = widget.attrs.get("class", "")
-    return bound.as_widget(attrs={**attrs, "class": f"{given} {css}".strip()}) + _shown(bound)
+    drawn = bound.as_widget(attrs={**attrs, "class": f"{given} {css}".strip()})
+    return _with_word_for_nothing(bound, drawn) + _shown(bound)
+
+
+def _with_word_for_nothing(bound: BoundField, drawn: SafeString) -> SafeString:
+    """Django's empty choice is a row of dashes."""
+    if not isinstance(bound.field.widget, forms.Select):
+        return drawn
+    return SafeString(drawn.replace(">---------<", ">Choose…<" if bound.field.required else ">None<", 1))
 
 
 def _shown(bound: BoundField) -> SafeString:
