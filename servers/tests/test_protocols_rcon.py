@@ -303,7 +303,7 @@ def test_endless_answer_is_cut_off():
     with tcp_server(script) as server, client(server, timeout=10) as rcon, pytest.raises(Malformed):
         rcon.command("list")
 
-    assert sum(sent) < 8 * MAX_ANSWER_BYTES
+    assert sum(sent) < 64 * MAX_ANSWER_BYTES  # what the sockets of both ends hold comes on top
 
 
 @pytest.mark.parametrize("stray_id", [0, 777])
