@@ -229,7 +229,7 @@ class SubmissionAdmin(ReadOnlyAdmin[Submission]):
     exclude = ["answer"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Submission]:
-        return Submission.objects.filter(participation__event__in=Event.objects.visible_to(request.user))
+        return Submission.objects.visible_to(request.user)
 
 
 @admin.register(ScoreEvent)

@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 
 from hub.pages.lists import Chip, Column, Spec
 
-from .choices import CATEGORIES, ChallengeKind, ChallengeState, EventStatus
+from .choices import CATEGORIES, ChallengeKind, ChallengeState, EventStatus, Outcome
 
 Rows = QuerySet[Any]
 
@@ -31,6 +31,11 @@ def find_entry(rows: Rows, text: str) -> Rows:
 
 def find_announcement(rows: Rows, text: str) -> Rows:
     return rows.filter(Q(title__icontains=text) | Q(message__icontains=text))
+
+
+def find_submission(rows: Rows, text: str) -> Rows:
+    by_name = Q(participation__team__name__icontains=text) | Q(entry__challenge__name__icontains=text)
+    return rows.filter(by_name | Q(user_name__icontains=text))
 
 
 def _in_states(rows: Rows, values: list[str]) -> Rows:
@@ -86,4 +91,20 @@ TEAMS = Spec(
     search=find_team,
     search_hint="Name or captain",
     order="name",
+)
+SUBMISSIONS = Spec(
+    key="submissions",
+    columns=(
+        Column("outcome", "Outcome", order="outcome", value=lambda row: row.outcome, is_fixed=True),
+        Column("challenge", "Challenge", order="entry__challenge__name", value=lambda row: row.entry.challenge.name),
+        Column("team", "Team", order="participation__team__name", value=lambda row: row.participation.team.name),
+        Column("by", "By", order="user_name", value=lambda row: row.user_name),
+        Column("attempt", "Wrong answer", value=lambda row: row.attempt or "", css="k-num"),
+        Column("when", "When", order="created_at", value=lambda row: row.created_at.isoformat()),
+        Column("ip", "From", order="ip", value=lambda row: row.ip or "", is_default=False),
+    ),
+    chips=(Chip("outcome", "Outcome", lambda _: Outcome.choices),),
+    search=find_submission,
+    search_hint="Team, challenge or person",
+    order="-created_at",
 )

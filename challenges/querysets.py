@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Event,
         EventChallenge,
         Participation,
+        Submission,
         Team,
     )
 
@@ -58,6 +59,16 @@ class EventQuerySet(models.QuerySet["Event"]):
         open_to_him = Q(is_public=True) | Q(region=None) | (Q(region__slug=home) if home else Q(pk__in=[]))
         seen = self.filter(Q(status__in=ANNOUNCED) & (open_to_him | mine) | Q(status=EventStatus.CANCELLED) & mine)
         return self.filter(pk__in=seen.order_by().values("pk"))
+
+    def watched_by(self, user: Any) -> EventQuerySet:
+        """Those whose course staff may look into: of his regions, or that he runs."""
+        if not can(user, "events.view_any"):
+            return self.none()
+        regions = region_limit(user)
+        if regions is None:
+            return self
+        found = self.filter(Q(region__slug__in=regions) | Q(organisers=user.pk) | Q(created_by=user.pk))
+        return self.filter(pk__in=found.order_by().values("pk"))
 
     def begun(self) -> EventQuerySet:
         """Those whose challenges are to be seen: running, paused, over."""
@@ -137,6 +148,17 @@ class DeployRunQuerySet(models.QuerySet["DeployRun"]):
     def free(self) -> DeployRunQuerySet:
         """Those that no worker is at."""
         return self.open().filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
+
+
+class SubmissionQuerySet(models.QuerySet["Submission"]):
+    """Filters of answers."""
+
+    def visible_to(self, user: Any) -> SubmissionQuerySet:
+        """Those of the events that one looks after: what a team has tried is no business of others."""
+        if not can(user, "events.view_any"):
+            return self.none()
+        events = apps.get_model("challenges", "Event").objects.watched_by(user)
+        return self.filter(participation__event__in=events.order_by().values("pk"))
 
 
 class TeamQuerySet(models.QuerySet["Team"]):

@@ -45,6 +45,7 @@ urlpatterns = [
     path(f"{PLAY}/hints/<int:hint>", play.play_hint, name="play_hint"),
     path(f"{PLAY}/files/<uuid:file>", play.play_file, name="play_file"),
     path(f"{PLAY}/instance", instances.instance_panel, name="instance_panel"),
+    path(f"{EVENT}/submissions", events.event_submissions, name="event_submissions"),
     path(f"{EVENT}/instances/deploy", instances.instance_deploy, name="instance_deploy"),
     path(f"{EVENT}/instances/deploys/<uuid:run>", instances.instance_deploy_run, name="instance_deploy_run"),
     path(f"{EVENT}/instances/kill", instances.instance_kill_all, name="instance_kill_all"),

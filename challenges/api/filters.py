@@ -7,9 +7,16 @@ from typing import Any
 import django_filters
 from django.db.models import Q, QuerySet
 
-from challenges.choices import ChallengeKind, ChallengeState, EventStatus
-from challenges.lists import find_announcement, find_challenge, find_entry, find_event, find_team
-from challenges.models import Announcement, Challenge, Event, EventChallenge, Team
+from challenges.choices import ChallengeKind, ChallengeState, EventStatus, Outcome
+from challenges.lists import (
+    find_announcement,
+    find_challenge,
+    find_entry,
+    find_event,
+    find_submission,
+    find_team,
+)
+from challenges.models import Announcement, Challenge, Event, EventChallenge, Submission, Team
 from hub.api.filters import AnyOf, SearchFilterSet
 
 
@@ -63,6 +70,20 @@ class EntryFilter(SearchFilterSet):
 
     class Meta:
         model = EventChallenge
+        fields: tuple[str, ...] = ()
+
+
+class SubmissionFilter(SearchFilterSet):
+    """Answers by team, challenge or person, and by what came of them."""
+
+    find = staticmethod(find_submission)
+    event = django_filters.CharFilter(field_name="participation__event__slug")
+    challenge = AnyOf(field_name="entry__challenge__slug")
+    team = django_filters.NumberFilter(field_name="participation__team", min_value=1, max_value=2**31 - 1)
+    outcome = django_filters.MultipleChoiceFilter(choices=Outcome.choices)
+
+    class Meta:
+        model = Submission
         fields: tuple[str, ...] = ()
 
 

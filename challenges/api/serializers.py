@@ -28,6 +28,7 @@ from challenges.models import (
     Flag,
     Hint,
     Participation,
+    Submission,
     Team,
 )
 from hub.nodes.models import Node, Region
@@ -177,6 +178,32 @@ class ParticipationSerializer(serializers.ModelSerializer[Participation]):
     class Meta:
         model = Participation
         fields: ClassVar[tuple[str, ...]] = ("team", "name", "is_banned", "ban_reason", "created_at")
+        read_only_fields = fields
+
+
+class SubmissionSerializer(serializers.ModelSerializer[Submission]):
+    """An answer and what came of it, without its words."""
+
+    event = serializers.SlugField(source="participation.event.slug", read_only=True)
+    challenge = serializers.SlugField(source="entry.challenge.slug", read_only=True)
+    team = serializers.IntegerField(source="participation.team_id", read_only=True)
+    team_name = serializers.CharField(source="participation.team.name", read_only=True)
+
+    class Meta:
+        model = Submission
+        fields: ClassVar[tuple[str, ...]] = (
+            "id",
+            "event",
+            "challenge",
+            "team",
+            "team_name",
+            "user_name",
+            "outcome",
+            "attempt",
+            "ip",
+            "user_agent",
+            "created_at",
+        )
         read_only_fields = fields
 
 

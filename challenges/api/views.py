@@ -15,7 +15,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from challenges import lists, services
-from challenges.models import Announcement, AnnouncementRead, Challenge, Event, EventChallenge, FileDownload, Team
+from challenges.models import (
+    Announcement,
+    AnnouncementRead,
+    Challenge,
+    Event,
+    EventChallenge,
+    FileDownload,
+    Submission,
+    Team,
+)
 from challenges.presentation import as_download, play_of
 from hub.api.etags import conditional
 from hub.api.filters import orders_of
@@ -40,6 +49,19 @@ def _seen(event: Event, request: Request) -> Event:
     if not Event.objects.visible_to(request.user).filter(pk=event.pk).exists():
         raise Invalid(f"Object with slug={event.slug} does not exist.", field="event")
     return event
+
+
+class SubmissionViewSet(HubViewSet):
+    """Answers of teams and what came of them, newest first. None shows its words."""
+
+    queryset = Submission.objects.select_related("participation__team", "participation__event", "entry__challenge")
+    serializer_class = shapes.SubmissionSerializer
+    filterset_class = filters.SubmissionFilter
+    ordering_fields = orders_of(lists.SUBMISSIONS)
+    verbs: ClassVar[dict[str, str]] = {"*": "events.view_any"}
+
+    def check_object_permissions(self, request: Request, obj: Any) -> None:
+        """Who sees one follows the queryset."""
 
 
 class ChallengeViewSet(HubViewSet):

@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from challenges.choices import Outcome, ScoreKind
+from challenges.querysets import SubmissionQuerySet
 from hub.secrets import EncryptedTextField
 
 from .content import ChallengeFile, Flag, Hint
@@ -28,6 +29,8 @@ class Submission(models.Model):
     ip = models.GenericIPAddressField(null=True, blank=True)
     user_agent = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = SubmissionQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

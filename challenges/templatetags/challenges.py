@@ -1,4 +1,4 @@
-"""Markdown, and the scores of the first teams over time as a drawing."""
+"""Markdown, who sees the answers of an event, and the scores of the first teams over time as a drawing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from accounts.permissions import can
 from challenges import markdown as made_of
 from challenges.models import Event
 
@@ -24,6 +25,12 @@ A_DAY = 86_400
 def markdown(text: str) -> SafeString:
     """Safe HTML for a text."""
     return made_of.render(text)
+
+
+@register.filter
+def watches(user: Any, event: Event) -> bool:
+    """Whether the person looks after the event; costs players no query."""
+    return can(user, "events.view_any") and Event.objects.watched_by(user).filter(pk=event.pk).exists()
 
 
 @register.simple_tag

@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 
 from accounts.tests.factories import UserFactory
 from challenges.models import Challenge, Event, EventChallenge, Flag, Participation, Team
+from hub.nodes.tests.factories import RegionFactory
 
 from .factories import ChallengeFactory, EntryFactory, EventFactory, HintFactory, TeamFactory, participate
 
@@ -309,3 +310,22 @@ def test_unread_announcements_are_counted(admin: APIClient) -> None:
     player.post(f"/api/v1/announcements/{told['id']}/read")
 
     assert (before, player.get("/api/v1/announcements/unread").json()) == ({"unread_count": 1}, {"unread_count": 0})
+
+
+def test_answers_are_told_to_those_who_look_after_the_event(
+    admin: APIClient, entry: EventChallenge, mine: Participation
+) -> None:
+    player = client_of(mine.team.captain)
+    for answer in ("flag{wrong one}", "flag{right}"):
+        player.post(f"/api/v1/event-challenges/{entry.pk}/submit", {"answer": answer})
+    elsewhere = client_of(UserFactory(role="Operator", regions=[RegionFactory().slug]))
+
+    told = admin.get("/api/v1/submissions", {"event": entry.event.slug, "team": mine.team.pk})
+    wrong = admin.get("/api/v1/submissions?outcome=incorrect").json()["results"]
+
+    assert [each["outcome"] for each in told.json()["results"]] == ["correct", "incorrect"]
+    assert [(each["attempt"], each["user_name"]) for each in wrong] == [(1, mine.team.captain.username)]
+    assert b"flag{" not in told.content
+    assert player.get("/api/v1/submissions").status_code == 403
+    assert elsewhere.get("/api/v1/submissions").json()["results"] == []
+    assert elsewhere.get(f"/api/v1/submissions/{wrong[0]['id']}").status_code == 404

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from accounts.models import User
 from accounts.tests.factories import PASSWORD, UserFactory
 from challenges import flags, services
-from challenges.models import Event, EventChallenge, Participation, ScoreEvent, Submission, Team
+from challenges.models import DeployRun, Event, EventChallenge, Participation, ScoreEvent, Submission, Team
 from hub.engines.fake import FakeEngine
 from hub.nodes.tests.factories import NodeFactory
 from hub.tests.pictures import PHONE, PICTURES, WIDE, take_both
@@ -144,6 +144,9 @@ def fill_for_organiser() -> dict[str, str]:
     copy = services.launch_test(container.challenge, actor=admin, team=Team.objects.earliest("pk")).instance
     vault = EventChallenge.objects.get(challenge__name="Vault").pk
     team = Participation.objects.earliest("pk").team_id
+    run = DeployRun.objects.create(
+        event=Event.objects.get(), challenge=container.challenge, actor_name="tendai", waiting=[team]
+    )
     connection.close()
     return {
         "events": "events/",
@@ -152,6 +155,8 @@ def fill_for_organiser() -> dict[str, str]:
         "event-edit": "events/night-of-flags/edit",
         "event-password": "events/night-of-flags/password",
         "scoreboard": "events/night-of-flags/scoreboard",
+        "event-submissions": "events/night-of-flags/submissions",
+        "deploy-run": run.get_absolute_url().lstrip("/"),
         "teams": "teams/",
         "team-edit": f"teams/{team}/edit",
         "team-join": "teams/join",

@@ -653,3 +653,18 @@ def test_page_of_a_team_shows_who_joins_by_itself(mine: Participation) -> None:
 
     assert (same.status_code, after.status_code) == (304, 200)
     assert (member.username in before.content.decode(), member.username in after.content.decode()) == (False, True)
+
+
+def test_answers_are_listed_for_those_who_look_after_the_event(
+    admin: Client, entry: EventChallenge, mine: Participation
+) -> None:
+    services.answer_entry(entry.pk, actor=mine.team.captain, answer="flag{nearly}")
+    page, player = f"/events/{entry.event.slug}/submissions", browser(mine.team.captain)
+
+    shown = admin.get(page, {"outcome": "incorrect", "q": mine.team.name}).content.decode()
+
+    assert f'href="{page}"' in admin.get(f"/events/{entry.event.slug}").content.decode()
+    assert all(words in shown for words in (mine.team.name, entry.challenge.name, "Incorrect"))
+    assert "flag{nearly}" not in shown + admin.get(page, {"csv": ""}).content.decode()
+    assert player.get(page).status_code == 404
+    assert page not in player.get(f"/events/{entry.event.slug}").content.decode()

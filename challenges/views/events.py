@@ -18,7 +18,7 @@ from accounts.permissions import can, require
 from challenges import lists, services
 from challenges.choices import EVENT_TRANSITIONS, EventStatus, Visibility
 from challenges.forms import AnnounceForm, AwardForm, EntryForm, EntrySettingsForm, EventForm, PlayerPasswordForm
-from challenges.models import Event, EventChallenge, Participation
+from challenges.models import Event, EventChallenge, Participation, Submission
 from hub.exceptions import HubError
 from hub.pages import forms as page_forms
 from hub.pages import live
@@ -91,6 +91,21 @@ def event_detail(request: HttpRequest, slug: str) -> HttpResponse:
     if may_moderate:
         context["teams"] = event.participations.select_related("team", "event")
     return live.private(render(request, "challenges/event_detail.html", context))
+
+
+@login_required
+def event_submissions(request: HttpRequest, slug: str) -> HttpResponse:
+    """What teams have answered and what came of it, newest first, for those who look after the event."""
+    event = get_object_or_404(Event.objects.watched_by(request.user), slug=slug)
+    rows = Submission.objects.filter(participation__event=event)
+    page = ListPage(request, lists.SUBMISSIONS, rows.select_related("participation__team", "entry__challenge"))
+    if "csv" in request.GET:
+        return page.as_csv()
+    context = {"event": event, "tab": "submissions", "list": page}
+    if live.is_fragment(request, "list"):
+        tag = live.etag(event.pk, page.shown, page.fingerprint("pk"))
+        return live.answer(request, "challenges/partials/submission_table.html", context, tag=tag)
+    return live.private(render(request, "challenges/event_submissions.html", context))
 
 
 @login_required

@@ -3758,6 +3758,48 @@ class Sessions(Group):
         self._nothing("DELETE", f"/api/v1/sessions/{_part(id)}")
 
 
+class Submissions(Group):
+    """Submissions."""
+
+    def list(
+        self,
+        *,
+        challenge: Sequence[str] | None = None,
+        event: str | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        ordering: str | None = None,
+        outcome: Sequence[str] | None = None,
+        q: str | None = None,
+        team: int | None = None,
+    ) -> Listing:
+        """List submissions."""
+        return Listing(
+            self._client,
+            "/api/v1/submissions",
+            {
+                "challenge": challenge,
+                "event": event,
+                "fields": fields,
+                "limit": limit,
+                "offset": offset,
+                "ordering": ordering,
+                "outcome": outcome,
+                "q": q,
+                "team": team,
+            },
+        )
+
+    def get(self, id: int, *, fields: str | None = None) -> Answer:
+        """Show a submission."""
+        return self._answer(
+            "GET",
+            f"/api/v1/submissions/{_part(id)}",
+            query={"fields": fields},
+        )
+
+
 class Teams(Group):
     """Teams."""
 
@@ -4451,6 +4493,7 @@ class Hub(Client):
         self.retention = Retention(self)
         self.servers = Servers(self)
         self.sessions = Sessions(self)
+        self.submissions = Submissions(self)
         self.teams = Teams(self)
         self.templates = Templates(self)
         self.tokens = Tokens(self)

@@ -161,6 +161,13 @@ STATES: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
         "test": (WARN, "In test"),
         "published": (ON, "Published"),
     },
+    "answer": {
+        "correct": (DONE, "Correct"),
+        "partial": (DONE, "One of several flags"),
+        "incorrect": (BAD, "Incorrect"),
+        "already_solved": (NONE, "Already solved"),
+        "max_attempts_reached": (OFF, "No attempts left"),
+    },
     "team": {
         "plays": (ON, "Plays"),
         "locked": (OFF, "Locked"),

@@ -64,6 +64,7 @@ def real_keys(world: World, path: str) -> dict[str, Any]:
         "event-challenges": {"id": world.entry.pk},
         "events": {"slug": world.entry.event.slug},
         "instances": {"id": str(world.instance.pk)},
+        "submissions": {"id": world.submission.pk},
         "teams": {"id": world.team.pk},
         "channels": {"id": world.delivery.channel_id},
         "deliveries": {"id": str(world.delivery.pk)},

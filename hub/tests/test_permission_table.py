@@ -299,6 +299,7 @@ class Visitor:
             "event-challenges": world.entry.pk,
             "events": world.entry.event.slug,
             "instances": world.instance.pk,
+            "submissions": world.submission.pk,
             "teams": world.team.pk,
             "views": 1,
             "queues": "0c1d6a52-7f3e-4a57-9d53-0f4a6f1d2b11",

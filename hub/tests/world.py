@@ -12,7 +12,7 @@ from accounts.actors import SYSTEM
 from accounts.invites import create_invite
 from accounts.models import ApiToken, AuditEntry, Invite, RequestEntry, User
 from accounts.tests.factories import UserFactory, token_for
-from challenges.models import Announcement, DeployRun, EventChallenge, Instance, Team
+from challenges.models import Announcement, DeployRun, EventChallenge, Instance, Submission, Team
 from challenges.tests.factories import (
     ChallengeFactory,
     ContainerFactory,
@@ -84,6 +84,7 @@ class World:
     announcement: Announcement
     instance: Instance
     deploy_run: DeployRun
+    submission: Submission
 
     def person(self, role: str) -> User:
         user: User | None = self.people[role]
@@ -175,7 +176,7 @@ def make_event(owner: User, node: Node) -> dict[str, Any]:
     challenge = ChallengeFactory(name="Leaky shop", slug="leaky-shop")
     HintFactory(id=7007, challenge=challenge)
     team = TeamFactory(id=7007, name="Owls", captain=owner, join_code="K7QX4M")
-    participate(event, team)
+    participation = participate(event, team)
     announcement = Announcement.objects.create(event=event, title="Pizza", message="In the hall.", author_name="chief")
     jar = ChallengeFactory(name="Cookie jar", slug="cookie-jar", kind="container")
     ContainerFactory(challenge=jar)
@@ -190,10 +191,14 @@ def make_event(owner: User, node: Node) -> dict[str, Any]:
         expires_at=timezone.now() + timedelta(minutes=10),
     )
     entry = EntryFactory(event=event, challenge=challenge)
-    EntryFactory(event=event, challenge=jar, position=1)
+    other = EntryFactory(event=event, challenge=jar, position=1)
+    submission = Submission.objects.create(
+        participation=participation, entry=other, user=owner, user_name=owner.username, outcome="incorrect", attempt=1
+    )
     return {
         "team": team,
         "entry": entry,
+        "submission": submission,
         "announcement": announcement,
         "instance": instance,
         "deploy_run": DeployRun.objects.create(event=event, challenge=jar, actor_name="operator", waiting=[team.pk]),

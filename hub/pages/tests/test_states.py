@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from challenges.choices import Outcome
 from devices.bundles.choices import BundleStatus
 from devices.choices import DeviceStatus, Health, KeyState, Liveness, LogLevel
 from devices.deployments.choices import DeploymentStatus, TargetStatus
@@ -20,6 +21,7 @@ from hub.pages.states import STATES, badge, workload_badge
         ("operation", OperationStatus.values),
         ("address", AddressState.values),
         ("admin", [state for state in AdminState.values if state]),
+        ("answer", Outcome.values),
         ("device", DeviceStatus.values),
         ("liveness", Liveness.values),
         ("health", Health.values),
