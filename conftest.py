@@ -19,12 +19,16 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from hub.launcher.throwaway import Throwaway
 
 EXPECT_MS = 30_000
+# A run fails for what is wrong with the change, and fails again when it is repeated.
+hypothesis.settings.register_profile("repeatable", derandomize=True, database=None)
+hypothesis.settings.load_profile("repeatable")
 IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDS = {

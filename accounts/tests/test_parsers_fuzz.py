@@ -29,9 +29,7 @@ from hub.secrets import SecretError, parse_keys, seal, unseal
 
 pytestmark = pytest.mark.django_db
 
-bounded = settings(
-    max_examples=60, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+bounded = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 SCOPES = st.lists(
     st.one_of(st.sampled_from(sorted(scopes.PLAIN_VERBS)), st.sampled_from(["read", "servers.*"])), max_size=4
 )

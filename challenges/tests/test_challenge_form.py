@@ -17,7 +17,7 @@ from challenges.models import Challenge
 from .factories import ChallengeFactory, ContainerFactory, FlagFactory, HintFactory
 
 NEW = "/challenges/new"
-FUZZ = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck))
 TEXTS = st.text('ab1=#é \t\n\r\x0b\x0c\x1c\x85\u2028\xa0"\\', max_size=12)  # what lines and quotes may stumble over
 
 

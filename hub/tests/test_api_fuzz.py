@@ -88,8 +88,6 @@ def failures(operation: Any, keys: dict[str, Any], headers: dict[str, str], exam
     @settings(
         max_examples=examples,
         deadline=None,
-        database=None,
-        derandomize=True,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

@@ -93,7 +93,7 @@ def end_of(moment: datetime) -> dict[str, dict[str, str]]:
 
 
 def _as_label(moment: datetime) -> str:
-    return str(int(moment.timestamp()))
+    return plain(str(int(moment.timestamp())))
 
 
 def dump_ports(ports: Sequence[PortBinding]) -> str:
