@@ -24,7 +24,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 TELL_SECONDS = 15.0
 
 
-def fetch(hub: Hub, file: dict[str, Any], path: Path, tell: Callable[[int], None]) -> Path:
+def fetch(hub: Hub, file: dict[str, Any], path: Path, tell: Callable[[int], None] = lambda percent: None) -> Path:
     """The whole file at `path`. Raises `WorkError`. Every few seconds `tell` is told how many per cent are there."""
     pause = FIRST_PAUSE
     have = path.stat().st_size if path.exists() else 0
