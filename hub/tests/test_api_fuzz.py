@@ -96,8 +96,10 @@ def failures(operation: Any, keys: dict[str, Any], headers: dict[str, str], exam
         with transaction.atomic():
             answer = case.call(headers=headers)
             transaction.set_rollback(True)
+        # Who asks for some fields gets those: then a schema's required ones may be missing.
+        is_narrowed = answer.status_code == 200 and not {"fields", "brief"}.isdisjoint(case.query or {})
         try:
-            case.validate_response(answer, checks=CHECKS)
+            case.validate_response(answer, checks=CHECKS[:-1] if is_narrowed else CHECKS)
         except BaseExceptionGroup as group:
             found.extend(f"{operation.label} {answer.status_code}: {str(each)[:600]}" for each in group.exceptions)
 
