@@ -46,14 +46,8 @@ class EventQuerySet(models.QuerySet["Event"]):
         """What is announced, to those it is open to; the rest to those who may change events, each in his regions."""
         if not can(user, "events.view"):
             return self.none()
-        own = Q(organisers=user.pk) | Q(created_by=user.pk)
         if can(user, "events.view_any"):
-            regions = region_limit(user)
-            if regions is None:
-                return self
-            everywhere = Q(status__in=ANNOUNCED) & (Q(is_public=True) | Q(region=None))
-            found = self.filter(Q(region__slug__in=regions) | everywhere | own)
-            return self.filter(pk__in=found.order_by().values("pk"))
+            return self._watched(user, Q(status__in=ANNOUNCED) & (Q(is_public=True) | Q(region=None)))
         mine = Q(participations__team__memberships__user=user.pk) | Q(administrator=user.pk)
         home = user.region_preference
         open_to_him = Q(is_public=True) | Q(region=None) | (Q(region__slug=home) if home else Q(pk__in=[]))
@@ -62,12 +56,14 @@ class EventQuerySet(models.QuerySet["Event"]):
 
     def watched_by(self, user: Any) -> EventQuerySet:
         """Those whose course staff may look into: of his regions, or that he runs."""
-        if not can(user, "events.view_any"):
-            return self.none()
+        return self._watched(user) if can(user, "events.view_any") else self.none()
+
+    def _watched(self, user: Any, besides: Q | None = None) -> EventQuerySet:
         regions = region_limit(user)
         if regions is None:
             return self
-        found = self.filter(Q(region__slug__in=regions) | Q(organisers=user.pk) | Q(created_by=user.pk))
+        own = Q(region__slug__in=regions) | Q(organisers=user.pk) | Q(created_by=user.pk)
+        found = self.filter(own | besides if besides else own)
         return self.filter(pk__in=found.order_by().values("pk"))
 
     def begun(self) -> EventQuerySet:

@@ -63,11 +63,9 @@ class State:
         self._counter = max(self._counter + 1, int(self.now * 1_000_000))
         if self._counter >= self.memory.counter_reserved:
             self.memory.counter_reserved = self._counter + RESERVED_MICROSECONDS
-            try:
+            try:  # a full disk must not silence the device; the hub tells the counter to who lost it
                 self.save()
-            except (
-                OSError
-            ) as error:  # a full disk must not silence the device; the hub tells the counter to who lost it
+            except OSError as error:
                 logger.warning("the counter cannot be stored: %s", error)
         return self._counter
 

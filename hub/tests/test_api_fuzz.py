@@ -99,7 +99,7 @@ def failures(operation: Any, keys: dict[str, Any], headers: dict[str, str], exam
         # Who asks for some fields gets those: then a schema's required ones may be missing.
         is_narrowed = answer.status_code == 200 and not {"fields", "brief"}.isdisjoint(case.query or {})
         try:
-            case.validate_response(answer, checks=CHECKS[:-1] if is_narrowed else CHECKS)
+            case.validate_response(answer, checks=CHECKS, excluded_checks=[response_schema_conformance] * is_narrowed)
         except BaseExceptionGroup as group:
             found.extend(f"{operation.label} {answer.status_code}: {str(each)[:600]}" for each in group.exceptions)
 
